@@ -1,0 +1,66 @@
+"""The vocabulary of a feature matrix: one definition per column, used everywhere.
+
+A column has one name from the mart to the request body, the prediction log and the drift report.
+Each use case lists its columns in ``ml/<use_case>/schema.py``; the mart contract, the request schema, the
+bundle and the drift policy are all derived from or tested against that list.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+USE_CASES = ("segmentation", "tariff_matching", "credit_risk")
+
+CUSTOMER_KEY = "customer_key"
+AS_OF_MONTH = "as_of_month"
+
+CUSTOMER_CLASSES = ("residential", "commercial", "industrial", "agricultural")
+VOLTAGE_LEVELS = ("lt1kV", "1-10(20)kV", "35kV", "110kV", "220kV+")
+SUPPLY_ROUTES = ("catalogue", "agency", "retail_market", "wholesale_market")
+DAY_TYPES = ("workday", "weekend", "holiday")
+
+ColumnKind = Literal["numeric", "categorical", "boolean"]
+SeasonTreatment = Literal["none", "same_season"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a feature matrix or of a prediction.
+
+    Attributes:
+        name: Name in the mart, the request, the prediction log and the drift report.
+        kind: How models and monitors treat the values.
+        description: What a value means, in one sentence for an operator.
+        description_zh: The same sentence in Chinese.
+        unit: Physical or monetary unit; empty for ratios, counts and categories.
+        minimum: Smallest value that is accepted in a request, inclusive.
+        maximum: Largest value that is accepted in a request, inclusive.
+        allowed: Accepted categories of a categorical column; empty means any text.
+        nullable: Whether a missing value is a legal value.
+        monotone: +1 if the predicted quantity may only rise with this column, -1 if only fall, 0 free.
+        dimension: Group under which reasons are reported, such as ``timeliness``.
+        season: ``same_season`` when drift is judged against the same months of the reference.
+    """
+
+    name: str
+    kind: ColumnKind
+    description: str
+    description_zh: str
+    unit: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    allowed: tuple[str, ...] = ()
+    nullable: bool = False
+    monotone: Literal[-1, 0, 1] = 0
+    dimension: str = ""
+    season: SeasonTreatment = "none"
+
+
+def names(columns: Iterable[Column]) -> list[str]:
+    """Return the names of the columns, in their order."""
+    return [column.name for column in columns]
+
+
+def by_name(columns: Iterable[Column]) -> dict[str, Column]:
+    """Return the columns keyed by name."""
+    return {column.name: column for column in columns}
