@@ -1,0 +1,77 @@
+# The two commands that matter: `make run` and `make test`. Each prepares what it needs.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+DBT_FILES := $(shell find dbt_project -path dbt_project/target -prune -o -name '*.sql' -print -o -name '*.yml' -print -o -name '*.csv' -print 2>/dev/null)
+
+# One place says where the state is; every tool below reads it. No tool sends usage data.
+export KILOWISE_HOME ?= $(CURDIR)/data
+export DAGSTER_HOME ?= $(KILOWISE_HOME)/dagster
+export BENTOML_HOME ?= $(KILOWISE_HOME)/models
+export DO_NOT_TRACK := 1
+export BENTOML_DO_NOT_TRACK := True
+export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+export DAGSTER_DISABLE_TELEMETRY := 1
+export PYTHONUTF8 := 1
+DAGSTER_PORT ?= 3000
+
+.PHONY: help run test dev serve reports check bench clean reset env manifest dagster-home
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+env: $(VENV)/.ready  ## Create the environment from the lock
+# uv installs in seconds; where it cannot reach an index that pip can, pip does the same from the same hashes.
+$(VENV)/.ready: requirements.lock
+	@echo "Preparing the Python environment in $(VENV) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, found " + sys.version.split()[0])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@( $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) \
+	   && VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip sync --quiet requirements.lock ) \
+	 || $(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@touch $@
+
+manifest: dbt_project/target/manifest.json
+dbt_project/target/manifest.json: $(VENV)/.ready $(DBT_FILES)
+	@cd dbt_project && ../$(BIN)/dbt --quiet parse --profiles-dir .
+	@touch $@
+
+dagster-home: $(VENV)/.ready
+	@mkdir -p $(DAGSTER_HOME) && cp dagster.yaml $(DAGSTER_HOME)/dagster.yaml
+
+run: manifest dagster-home  ## Set everything up and do the main job: raw files -> released models -> scores -> drift reports
+	@$(BIN)/python -m orchestration run
+
+test: manifest  ## Set everything up and pass the tests
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: manifest  ## Lint, format, types, import directions, Dagster definitions
+	@status=0; \
+	$(BIN)/ruff check . || status=1; \
+	$(BIN)/ruff format --check . || status=1; \
+	$(BIN)/mypy || status=1; \
+	$(BIN)/lint-imports || status=1; \
+	$(BIN)/dg check defs || status=1; \
+	exit $$status
+
+dev: manifest dagster-home  ## Dagster UI on http://127.0.0.1:3000
+	@$(BIN)/dg dev --host 127.0.0.1 --port $(DAGSTER_PORT)
+
+serve: env  ## HTTP API on http://127.0.0.1:3100 (page: /docs)
+	@$(BIN)/python -m serving
+
+reports: env  ## Model owners' site on http://127.0.0.1:3200, Evidently workspace on :3201
+	@$(BIN)/python -m monitoring
+
+bench: manifest  ## Measure against named peers; ONLY=<id> runs one
+	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
+
+clean:  ## Remove caches and build products; keep the data
+	@rm -rf dbt_project/target dbt_project/logs logs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+reset: clean  ## Also remove all state (KILOWISE_HOME)
+	@rm -rf "$(KILOWISE_HOME)"

@@ -1,0 +1,70 @@
+"""How dbt appears in the asset graph: project, translation of names and groups, and the variables that settings give.
+
+Keep SQL in ``dbt_project``; keep running and reporting in ``assets/transformation.py``.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, DbtProject
+
+from orchestration.settings import DBT_PROJECT_DIR, PlatformSettings
+
+OWNER = "team:data-platform"
+
+dbt_project = DbtProject(project_dir=DBT_PROJECT_DIR, profiles_dir=DBT_PROJECT_DIR)
+
+_GROUP_BY_LAYER = {"staging": "staging", "intermediate": "intermediate", "marts": "marts", "seeds": "staging"}
+
+
+class KilowiseDbtTranslator(DagsterDbtTranslator):
+    """Gives each dbt model the key ``[layer, name]``, the group of its layer, an owner and its kinds."""
+
+    def __init__(self) -> None:
+        super().__init__(settings=DagsterDbtTranslatorSettings(enable_source_tests_as_checks=True))
+
+    def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
+        """Return the spec of a model, seed or source.
+
+        A model's layer is the schema that it is built in, so asset key and table name are equal.
+        """
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        properties = _resource_properties(manifest, unique_id)
+        if properties["resource_type"] == "source":
+            return spec.replace_attributes(key=dg.AssetKey(["landing", properties["name"]]))
+        layer = properties["schema"]
+        return spec.replace_attributes(
+            key=dg.AssetKey([layer, properties["name"]]),
+            group_name=_GROUP_BY_LAYER.get(layer, layer),
+            owners=[OWNER],
+            kinds={"dbt", "duckdb", "table" if properties["config"]["materialized"] != "view" else "view"},
+        )
+
+
+def _resource_properties(manifest: Mapping[str, Any], unique_id: str) -> Mapping[str, Any]:
+    for section in ("nodes", "sources"):
+        if unique_id in manifest[section]:
+            return manifest[section][unique_id]
+    raise KeyError(unique_id)
+
+
+def dbt_variables(settings: PlatformSettings) -> dict[str, Any]:
+    """Return the variables with which dbt runs; they are the only way settings reach SQL."""
+    return {
+        "landing_path": str(settings.landing_dir),
+        "time_zone": settings.time_zone,
+        "jurisdiction": settings.jurisdiction,
+        "slot_minutes": settings.slot_minutes,
+        "as_of_lag_days": settings.as_of_lag_days,
+        "default_days": settings.default_days,
+        "default_horizon_months": settings.default_horizon_months,
+        "currency": settings.currency,
+    }
+
+
+def build_dbt_resource(settings: PlatformSettings) -> DbtCliResource:
+    """Return the resource that runs dbt against the warehouse of ``settings``."""
+    os.environ["KILOWISE_WAREHOUSE_PATH"] = str(settings.warehouse_path)
+    return DbtCliResource(project_dir=dbt_project, profiles_dir=str(DBT_PROJECT_DIR))

@@ -1,0 +1,87 @@
+"""Jobs: what an operator starts as one thing. Schedules and sensors refer to these by name."""
+
+import dagster as dg
+
+from orchestration.settings import PlatformSettings
+
+DATA = dg.AssetSelection.groups("ingestion", "staging", "intermediate", "marts")
+TRAINING = dg.AssetSelection.key_prefixes("sufficiency", "models", "evaluations")
+RELEASES = dg.AssetSelection.key_prefixes("releases")
+PREDICTIONS = dg.AssetSelection.key_prefixes("predictions")
+MONITORING = dg.AssetSelection.key_prefixes("monitoring")
+
+full_refresh = dg.define_asset_job(
+    "full_refresh",
+    selection=dg.AssetSelection.all(),
+    description="Everything, once: deliveries, dbt, three models trained, judged and released, customers scored, drift "
+    "reviewed. Choose the months to score and review as a range of partitions.",
+)
+
+refresh_data = dg.define_asset_job(
+    "refresh_data",
+    selection=DATA,
+    description="Lands what is new in the inbox and brings the marts up to date. Nothing new: done in seconds.",
+)
+
+train_models = dg.define_asset_job(
+    "train_models",
+    selection=TRAINING,
+    description="Trains a challenger per use case and judges it at the gate. What is served does not change.",
+)
+
+release_models = dg.define_asset_job(
+    "release_models",
+    selection=RELEASES,
+    description="Releases each challenger that passed its gate; servers take it up without a restart.",
+)
+
+score_customers = dg.define_asset_job(
+    "score_customers",
+    selection=PREDICTIONS,
+    description="Scores every customer for the chosen months with the released models.",
+)
+
+review_drift = dg.define_asset_job(
+    "review_drift",
+    selection=MONITORING,
+    description="Reviews the chosen months against the reference of the released models and renews the reports.",
+)
+
+
+class RollbackConfig(dg.Config):
+    """Which release to serve again, and who decided so."""
+
+    use_case: str
+    release_name: str
+    approved_by: str
+    reason: str
+
+
+@dg.op
+def move_release_pointer(
+    context: dg.OpExecutionContext, config: RollbackConfig, settings: dg.ResourceParam[PlatformSettings]
+) -> None:
+    """Serve an earlier release again; the releases themselves stay as they are."""
+    from serving.model_store import rollback
+
+    previous, current = rollback(
+        settings.home,
+        config.use_case,
+        config.release_name,
+        approved_by=config.approved_by,
+        reason=config.reason,
+    )
+    context.log.info(f"{config.use_case}: {current} is served instead of {previous} ({config.reason}).")
+    context.add_output_metadata({"previous_release": previous, "current_release": current, "reason": config.reason})
+
+
+@dg.job(
+    description="Serves an earlier release of one use case again. Give its name, who approved and why; "
+    "takes seconds, and servers follow without a restart."
+)
+def rollback_release() -> None:
+    """Move the release pointer back."""
+    move_release_pointer()
+
+
+ASSET_JOBS = [full_refresh, refresh_data, train_models, release_models, score_customers, review_drift]

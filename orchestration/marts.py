@@ -1,0 +1,166 @@
+"""Published marts: versioned Parquet files that everything after dbt reads, so that nothing waits for the warehouse.
+
+A version is a folder that becomes visible by one rename; ``CURRENT`` names the version to read and is replaced
+atomically. A reader that resolved a version keeps a consistent set of files while the next one is published.
+No Dagster in here.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ml.errors import KilowiseError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KEPT_VERSIONS = 3
+
+MARTS: Mapping[str, tuple[str, ...]] = {
+    "customer_portrait": ("customer_key",),
+    "customer_load_profile": ("customer_key", "season", "day_type", "hour"),
+    "customer_load_cube": ("customer_key", "month", "day_type", "slot"),
+    "customer_monthly_load": ("customer_key", "month"),
+    "customer_segmentation_features": ("as_of_month", "customer_key"),
+    "customer_tariff_features": ("as_of_month", "customer_key"),
+    "customer_credit_features": ("as_of_month", "customer_key"),
+    "customer_credit_outcomes": ("as_of_month", "customer_key"),
+    "service_quality_monthly": ("month", "district", "channel", "topic"),
+}
+"""Published marts with their sort order; a fixed order makes equal content equal bytes."""
+
+
+class MartsNotPublishedError(KilowiseError):
+    """No version of the marts is there yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class MartsVersion:
+    """One published set of marts.
+
+    Attributes:
+        name: Name of the version; equal content has an equal name.
+        directory: Folder with one Parquet file per mart.
+        row_counts: Rows by mart.
+        fingerprints: SHA-256 of each mart's file.
+    """
+
+    name: str
+    directory: Path
+    row_counts: Mapping[str, int]
+    fingerprints: Mapping[str, str]
+
+    def path(self, mart: str) -> Path:
+        """Return the Parquet file of a mart."""
+        return self.directory / f"{mart}.parquet"
+
+    def read(
+        self,
+        mart: str,
+        *,
+        columns: Sequence[str] | None = None,
+        filters: Sequence[tuple[str, str, object]] | None = None,
+    ) -> "pd.DataFrame":
+        """Read a mart, or the columns and rows that are asked for, as a pandas frame."""
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(
+            self.path(mart),
+            columns=list(columns) if columns else None,
+            filters=list(filters) if filters else None,
+            partitioning=None,
+        )
+        return table.to_pandas(date_as_object=False)
+
+    def fingerprint(self, *marts: str) -> str:
+        """Return one hash over the content of several marts."""
+        return hashlib.sha256("".join(self.fingerprints[mart] for mart in sorted(marts)).encode()).hexdigest()
+
+
+def current_marts(marts_dir: Path) -> MartsVersion:
+    """Return the version that readers use now.
+
+    Raises:
+        MartsNotPublishedError: If nothing was published yet.
+    """
+    pointer = marts_dir / "CURRENT"
+    if not pointer.exists():
+        raise MartsNotPublishedError(
+            f"No marts are published in {marts_dir}. Materialise the dbt models first (`make run`, or the job full_refresh)."
+        )
+    directory = marts_dir / "versions" / pointer.read_text(encoding="utf-8").strip()
+    manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+    return MartsVersion(
+        name=directory.name,
+        directory=directory,
+        row_counts={mart: entry["rows"] for mart, entry in manifest.items()},
+        fingerprints={mart: entry["sha256"] for mart, entry in manifest.items()},
+    )
+
+
+def publish_marts(warehouse_path: Path, marts_dir: Path, *, memory_limit: str) -> MartsVersion:
+    """Copy the marts out of the warehouse and make them the current version.
+
+    Args:
+        warehouse_path: DuckDB file; opened read-only, so the caller must hold the warehouse pool.
+        marts_dir: Folder of the published marts.
+        memory_limit: DuckDB memory limit, such as ``2GB``.
+
+    Returns:
+        The version that is current afterwards. Unchanged content keeps its version and moves nothing.
+    """
+    import duckdb
+
+    versions = marts_dir / "versions"
+    versions.mkdir(parents=True, exist_ok=True)
+    _remove_unfinished(versions)
+    staging = versions / f".incoming-{uuid.uuid4().hex}"
+    staging.mkdir()
+    manifest: dict[str, dict[str, object]] = {}
+    with duckdb.connect(str(warehouse_path), read_only=True, config={"memory_limit": memory_limit}) as connection:
+        for mart, order in MARTS.items():
+            path = staging / f"{mart}.parquet"
+            connection.execute(
+                f"copy (select * from marts.{mart} order by {', '.join(order)}) "
+                f"to '{path}' (format parquet, compression zstd, compression_level 1)"
+            )
+            rows = connection.execute(f"select count(*) from marts.{mart}").fetchone()
+            manifest[mart] = {"rows": rows[0] if rows else 0, "sha256": _sha256(path)}
+    name = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
+    (staging / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True), encoding="utf-8")
+    if (versions / name).exists():
+        shutil.rmtree(staging)
+    else:
+        staging.rename(versions / name)
+    os.utime(versions / name)
+    _replace_text(marts_dir / "CURRENT", name)
+    _prune(versions, keep=name)
+    return current_marts(marts_dir)
+
+
+def _replace_text(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def _remove_unfinished(versions: Path) -> None:
+    for leftover in versions.glob(".incoming-*"):
+        shutil.rmtree(leftover)
+
+
+def _prune(versions: Path, *, keep: str) -> None:
+    newest_first = sorted(versions.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in [path for path in newest_first if path.name != keep][KEPT_VERSIONS - 1 :]:
+        shutil.rmtree(old)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

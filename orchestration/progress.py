@@ -1,0 +1,61 @@
+"""What a person sees in the terminal while a run works: one line per step, and the messages of our assets."""
+
+import logging
+import sys
+import time
+
+import dagster as dg
+
+_EVENT_ATTRIBUTE = "dagster_event"
+
+
+class _ProgressHandler(logging.Handler):
+    """Prints the start, the end and the own messages of each step; leaves out the framework's bookkeeping."""
+
+    def __init__(self) -> None:
+        super().__init__(level=logging.INFO)
+        self._started_at = time.monotonic()
+        self._step_started_at: dict[str, float] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        meta = getattr(record, "dagster_meta", {}) or {}
+        event = getattr(record, _EVENT_ATTRIBUTE, None) or meta.get(_EVENT_ATTRIBUTE)
+        if event is None:
+            if record.levelno >= logging.INFO:
+                self._write("  " + str(meta.get("orig_message") or record.getMessage()))
+            return
+        kind, step = event.event_type_value, event.step_key or ""
+        if kind == "STEP_START":
+            self._step_started_at[step] = time.monotonic()
+            self._write(f"> {_readable(step)}")
+        elif kind == "STEP_SUCCESS":
+            self._write(f"  done in {time.monotonic() - self._step_started_at.get(step, time.monotonic()):.1f} s")
+        elif kind == "STEP_FAILURE":
+            self._write(f"! {_readable(step)} failed: {_reason(event)}")
+        elif kind == "STEP_SKIPPED":
+            self._write(f"- {_readable(step)} skipped")
+
+    def _write(self, line: str) -> None:
+        sys.stderr.write(f"[{time.monotonic() - self._started_at:6.1f} s] {line}\n")
+        sys.stderr.flush()
+
+
+def _readable(step: str) -> str:
+    return step.replace("__", "/")
+
+
+def _reason(event: dg.DagsterEvent) -> str:
+    error = getattr(event.event_specific_data, "error", None)
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip() if error is not None else "see the run in the Dagster UI"
+
+
+@dg.logger(description="One readable line per step, for a person at a terminal.")
+def progress_logger(init_context: dg.InitLoggerContext) -> logging.Logger:
+    """Return the logger that `make run` and `make score` show."""
+    logger = logging.getLogger(f"kilowise.progress.{id(init_context)}")
+    logger.propagate = False
+    logger.setLevel(logging.INFO)
+    logger.addHandler(_ProgressHandler())
+    return logger

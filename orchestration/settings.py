@@ -1,0 +1,101 @@
+"""Settings of the platform: the only place in ``orchestration`` that reads the environment.
+
+Add a field here when an operator must be able to choose; do not read ``os.environ`` anywhere else.
+"""
+
+from datetime import date
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AnyHttpUrl, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+DBT_PROJECT_DIR = PROJECT_ROOT / "dbt_project"
+LANDING_CONTRACT_MAPPING = Path(__file__).resolve().parent / "ingestion" / "mappings" / "landing_contract.yaml"
+
+DEVELOPMENT_PSEUDONYM_KEY = "kilowise-development-key-not-for-production"
+
+
+class PlatformSettings(BaseSettings):
+    """What an operator may choose; every default works on one machine.
+
+    Attributes are read from ``KILOWISE_<NAME>`` or from a ``.env`` file.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="KILOWISE_", env_file=".env", extra="ignore", frozen=True)
+
+    home: Path = Field(default=PROJECT_ROOT / "data", description="Folder that holds all state")
+    environment: Literal["development", "production"] = "development"
+    pseudonym_key: SecretStr = Field(
+        default=SecretStr(DEVELOPMENT_PSEUDONYM_KEY), description="Key of the HMAC that makes customer keys"
+    )
+    time_zone: str = Field(default="Asia/Shanghai", description="IANA zone of bills, tariffs and load shapes")
+    currency: str = Field(default="CNY", pattern=r"^[A-Z]{3}$", description="ISO 4217 code of all amounts")
+    jurisdiction: str = Field(default="CN", description="Whose holidays count, as in the seed holidays.csv")
+
+    inbox: Path | None = Field(default=None, description="One folder per delivery; default <home>/inbox")
+    mapping: Path = Field(default=LANDING_CONTRACT_MAPPING, description="How the inbox's files become landing tables")
+
+    simulate: bool = Field(default=True, description="Let the simulated supplier fill the inbox")
+    simulated_customers: int = Field(default=2000, ge=20, le=200_000)
+    simulated_months: int = Field(default=25, ge=2, le=120)
+    simulated_start_month: date = date(2024, 9, 1)
+    simulated_interval_minutes: Literal[15, 30, 60] = 60
+    simulated_seed: int = 7
+
+    first_month: date = Field(default=date(2024, 9, 1), description="First monthly partition")
+    review_months: int = Field(default=3, ge=1, le=36, description="Latest months that the main job scores and reviews")
+
+    slot_minutes: Literal[15, 30, 60] = Field(default=60, description="Resolution of the load cube")
+    as_of_lag_days: int = Field(default=3, ge=0, le=28, description="Days after a month's end when it is scored")
+    default_days: int = Field(default=30, ge=1, le=180, description="Days past due that make a bill a default")
+    default_horizon_months: int = Field(default=6, ge=1, le=24, description="Months ahead that credit risk looks")
+
+    seed: int = Field(default=20240901, ge=0, description="Seed of every training")
+    release_policy: Literal["automatic", "approval"] = "automatic"
+    catalogue_paths: tuple[Path, ...] = Field(default=(), description="Tariff files beside the built-in catalogue")
+    duckdb_memory_limit: str = Field(default="2GB", pattern=r"^\d+(\.\d+)?(MB|GB)$")
+    alert_webhook_url: AnyHttpUrl | None = Field(default=None, description="Called once per drift incident")
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        ZoneInfo(value)
+        return value
+
+    @field_validator("home", "inbox", "mapping")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return value.expanduser().resolve() if value is not None else None
+
+    @property
+    def inbox_dir(self) -> Path:
+        """Folder with one subfolder per delivery."""
+        return self.inbox or self.home / "inbox"
+
+    @property
+    def landing_dir(self) -> Path:
+        """Landing tables, identities and quarantine."""
+        return self.home / "landing"
+
+    @property
+    def warehouse_path(self) -> Path:
+        """The DuckDB file; only the dbt step opens it."""
+        return self.home / "warehouse" / "kilowise.duckdb"
+
+    @property
+    def marts_dir(self) -> Path:
+        """Versioned Parquet files of the marts."""
+        return self.home / "marts"
+
+    @property
+    def predictions_dir(self) -> Path:
+        """Batch predictions and the online prediction log."""
+        return self.home / "predictions"
+
+    @property
+    def reports_dir(self) -> Path:
+        """Drift reports, verdicts and the model owners' site."""
+        return self.home / "reports"

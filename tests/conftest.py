@@ -1,0 +1,37 @@
+"""Fixtures that more than one area uses: where public data is, and a dbt manifest for everything that reads it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+# Tools read these when they are imported, so they are set before any test module is.
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
+os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
+os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
+
+
+def pytest_configure() -> None:
+    """Prepare the dbt manifest once; importing the dbt assets without it raises."""
+    manifest = PROJECT_ROOT / "dbt_project" / "target" / "manifest.json"
+    if not manifest.exists():
+        subprocess.run(
+            [str(Path(sys.executable).parent / "dbt"), "--quiet", "parse", "--profiles-dir", "."],
+            cwd=PROJECT_ROOT / "dbt_project",
+            check=True,
+        )
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder with the public data sets; tests that need them skip where it is absent."""
+    default = PROJECT_ROOT.parent / "shared" / "data"
+    folder = Path(os.environ.get("KILOWISE_SHARED_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"public data sets not found in {folder}; set KILOWISE_SHARED_DATA to their folder")
+    return folder
