@@ -1,0 +1,121 @@
+"""Texts of the segmentation's model card."""
+
+from ml.model_card import Bilingual, CardFigure, ModelCard
+
+MODEL_CARD = ModelCard(
+    title=Bilingual(en="Customer segmentation by load shape", zh="按负荷形态的客户分群"),
+    purpose=Bilingual(
+        en="Says which customers use electricity at the same times, gives each group a lasting name, and tells what to "
+        "do for it. Beside it stand a value tier by amount billed and a life-cycle stage by the trend of use.",
+        zh="识别用电时间相近的客户，给出稳定的客群名称与服务建议，并给出价值等级与生命周期阶段。",
+    ),
+    key_figure=Bilingual(
+        en="Share of the variance of later load shapes that is explained by the segment found earlier; 0 is no better "
+        "than one mean shape per group.",
+        zh="先前所得客群对之后负荷形态方差的解释比例；0 表示不优于总体平均曲线。",
+    ),
+    intended_uses=(
+        Bilingual(
+            en="Choosing whom to invite to demand response, advice and tariff checks",
+            zh="筛选需求响应、节能与电价测算对象",
+        ),
+        Bilingual(en="Reporting by group of customers over months", zh="按客群跟踪月度变化"),
+    ),
+    excluded_uses=(
+        Bilingual(en="Decisions about one person's credit, supply or price", zh="不得用于个人信用、停电或定价决定"),
+        Bilingual(en="Detecting theft or abnormal use", zh="不得用于窃电或异常用电认定"),
+    ),
+    method=(
+        Bilingual(
+            en="Shapes: 24 working-day and 24 weekend hours of the trailing year, divided by the day's mean and capped; "
+            "residential and business apart.",
+            zh="形态：近一年工作日与休息日各 24 小时，除以日均并设上限；居民与企业分开。",
+        ),
+        Bilingual(
+            en="k-means; the number of segments by silhouette, Davies-Bouldin and Calinski-Harabasz together, among "
+            "divisions that half of the customers reproduce (adjusted Rand index) and that have no tiny segment.",
+            zh="k 均值聚类；在半样本可复现且无过小客群的方案中，由三项指标共同选定数量。",
+        ),
+        Bilingual(
+            en="New centres are matched to the released ones (Hungarian method): identifiers and names continue.",
+            zh="新旧中心以匈牙利算法匹配，编号与名称延续。",
+        ),
+        Bilingual(
+            en="Value: quantiles of twelve months' billed amount within the class. Stage: first matching rule of new, at "
+            "risk (energy halved, or weeks without any), growing, shrinking, stable.",
+            zh="价值：按类别内近十二月电费分位；阶段：依次按新户、流失风险、增长、萎缩、平稳规则判定。",
+        ),
+    ),
+    data=(
+        Bilingual(
+            en="One row per customer and as-of month from customer_segmentation_features, as known at that time. "
+            "Customers with too few days or no use take no part in finding centres.",
+            zh="客户×截止月特征表，仅含当时已知数据；天数不足或零用电客户不参与建模。",
+        ),
+    ),
+    limits=(
+        Bilingual(
+            en="A segment is a tendency: see the confidence of each assignment, and the runner-up.",
+            zh="客群代表倾向：请参看归属置信度与次近客群。",
+        ),
+        Bilingual(
+            en="Mean shapes hide how much single days differ; a household that alternates looks flat.",
+            zh="平均曲线掩盖日间差异，作息交替的客户看似平稳。",
+        ),
+        Bilingual(
+            en="Names come from rules with fixed limits; read the description and the curve too.",
+            zh="名称由固定规则生成，应结合描述与曲线理解。",
+        ),
+    ),
+    figures=(
+        CardFigure(
+            plot="shapes_residential.png",
+            title=Bilingual(en="Residential segments", zh="居民客群形态"),
+            caption=Bilingual(
+                en="Line: centre. Band: middle 80 % of the members. Left working day, right weekend.",
+                zh="曲线为中心，色带为中间 80% 成员；左为工作日，右为休息日。",
+            ),
+            is_wide=True,
+        ),
+        CardFigure(
+            plot="shapes_business.png",
+            title=Bilingual(en="Business segments", zh="企业客群形态"),
+            caption=Bilingual(
+                en="Line: centre. Band: middle 80 % of the members. Left working day, right weekend.",
+                zh="曲线为中心，色带为中间 80% 成员；左为工作日，右为休息日。",
+            ),
+            is_wide=True,
+        ),
+        CardFigure(
+            plot="segment_sizes.png",
+            title=Bilingual(en="Sizes", zh="客群规模"),
+            caption=Bilingual(en="Blue: residential. Orange: business.", zh="蓝：居民；橙：企业。"),
+        ),
+        CardFigure(
+            plot="choice_of_k.png",
+            title=Bilingual(en="Why this number of segments", zh="客群数量的依据"),
+            caption=Bilingual(
+                en="Shaded: chosen. Dashed: stability below which nothing is released.",
+                zh="阴影为选定数量；虚线为最低稳定性。",
+            ),
+        ),
+    ),
+    metric_titles={
+        "explained_shape_variance": Bilingual(en="Explained variance of later shapes", zh="后期形态解释方差"),
+        "same_segment_share": Bilingual(en="Customers in the same segment later", zh="后期仍属同一客群的比例"),
+        "stability_rand_index": Bilingual(en="Stability (adjusted Rand index)", zh="稳定性（调整兰德指数）"),
+        "refit_rand_index": Bilingual(en="Agreement of earlier and final centres", zh="前后中心一致性"),
+        "unknown_share": Bilingual(en="Customers without a segment", zh="暂无法判断比例"),
+        "median_confidence": Bilingual(en="Median confidence", zh="归属置信度中位数"),
+        "segments_count": Bilingual(en="Segments", zh="客群数量"),
+        "silhouette": Bilingual(en="Silhouette", zh="轮廓系数"),
+        "davies_bouldin": Bilingual(en="Davies-Bouldin", zh="DB 指数"),
+        "calinski_harabasz": Bilingual(en="Calinski-Harabasz", zh="CH 指数"),
+        "smallest_segment_share": Bilingual(en="Smallest segment", zh="最小客群占比"),
+    },
+    slice_titles={
+        "group": Bilingual(en="Group", zh="分组"),
+        "customer_class": Bilingual(en="Class", zh="用电类别"),
+        "district": Bilingual(en="District", zh="供电区域"),
+    },
+)

@@ -1,0 +1,81 @@
+"""Settings of customer segmentation, recorded with every trained bundle."""
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class SegmentationConfig(BaseModel):
+    """What a training run of the segmentation may do and what it must reach.
+
+    Residential and business customers are segmented apart, because a shop's Sunday and a household's Sunday differ
+    more than any two households do.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    residential_segments_min_count: int = Field(3, ge=2, le=20, description="Fewest residential segments tried.")
+    residential_segments_max_count: int = Field(7, ge=2, le=20, description="Most residential segments tried.")
+    business_segments_min_count: int = Field(3, ge=2, le=20, description="Fewest business segments tried.")
+    business_segments_max_count: int = Field(7, ge=2, le=20, description="Most business segments tried.")
+    minimum_customers_per_group_count: int = Field(
+        30, ge=10, le=10_000, description="Customers with a usable load shape below which a group is not segmented."
+    )
+    minimum_observed_days: int = Field(
+        28, ge=7, le=366, description="Days with readings below which a customer's segment is 'unknown'."
+    )
+    minimum_shape_weight: float = Field(
+        0.6, gt=0, le=1, description="Weighted share of the 48 shape hours that must be present to assign a segment."
+    )
+    minimum_segment_share: float = Field(
+        0.02, ge=0, le=0.2, description="Share of its group below which a segment is too small to be treated apart."
+    )
+    shape_ceiling: float = Field(
+        6.0, gt=1, le=24, description="Shape ratios above it count as this much, so that one spike does not decide."
+    )
+    outlier_deviations: float = Field(
+        8.0,
+        gt=0,
+        description="Robust deviations of the neighbour distance beyond which a shape does not shape centres.",
+    )
+    stability_runs_count: int = Field(50, ge=10, le=1_000, description="Half-samples drawn to judge a solution.")
+    minimum_stability: float = Field(
+        0.8, ge=0, le=1, description="Mean adjusted Rand index of the half-samples below which nothing is released."
+    )
+    kmeans_starts_count: int = Field(6, ge=1, le=100, description="Starts of one k-means fit; the best is kept.")
+    sampled_customers_max_count: int = Field(
+        3_000, ge=100, le=100_000, description="Customers per group used for the choice of k; the final fit uses all."
+    )
+    value_high_quantile: float = Field(0.8, gt=0, lt=1, description="Amount billed from which the value is high.")
+    value_low_quantile: float = Field(0.4, gt=0, lt=1, description="Amount billed below which the value is low.")
+    new_customer_months: int = Field(12, ge=1, le=60, description="Months of supply below which a customer is new.")
+    growth_pct: float = Field(15.0, gt=0, description="Change of energy from which a customer grows or shrinks.")
+    leaving_pct: float = Field(50.0, gt=0, le=100, description="Fall of energy from which a customer may be leaving.")
+    leaving_zero_days: int = Field(60, ge=1, le=366, description="Days without energy from which one may be leaving.")
+    months_between_windows_min_count: int = Field(
+        3,
+        ge=1,
+        le=24,
+        description="Months between the window that segments are found on and the one they are judged on.",
+    )
+    match_distance_max: float = Field(
+        0.35, gt=0, description="Distance between an old and a new centre above which the new one gets a new id."
+    )
+    reference_rows_max_count: int = Field(20_000, ge=100, description="Rows of the reference sample for monitoring.")
+    bootstrap_runs_count: int = Field(400, ge=50, le=10_000, description="Bootstrap draws behind each interval.")
+
+    @model_validator(mode="after")
+    def _ranges_are_ordered(self) -> Self:
+        if self.residential_segments_min_count > self.residential_segments_max_count:
+            raise ValueError("residential_segments_min_count must not exceed residential_segments_max_count")
+        if self.business_segments_min_count > self.business_segments_max_count:
+            raise ValueError("business_segments_min_count must not exceed business_segments_max_count")
+        if self.value_low_quantile >= self.value_high_quantile:
+            raise ValueError("value_low_quantile must be below value_high_quantile")
+        return self
+
+    def segments_range(self, group: str) -> range:
+        """Return the numbers of segments that are tried for a group, ``R`` or ``B``."""
+        if group == "R":
+            return range(self.residential_segments_min_count, self.residential_segments_max_count + 1)
+        return range(self.business_segments_min_count, self.business_segments_max_count + 1)

@@ -1,0 +1,275 @@
+"""A trained segmentation: centres, names and thresholds, and the rules by which a customer is assigned.
+
+The model is plain JSON. Assigning looks at one row at a time, so the answer for one customer, for a batch and in the
+training run is the same to the last bit.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ml.bundle import canonical_json
+from ml.columns import CUSTOMER_KEY, names
+from ml.errors import BundleError, KilowiseError
+from ml.segmentation.clustering import distances_to_centres
+from ml.segmentation.config import SegmentationConfig
+from ml.segmentation.features import (
+    GROUPS,
+    FloatArray,
+    group_of,
+    has_enough_days,
+    is_unused,
+    prepare_features,
+    present_weight,
+    shape_matrix,
+)
+from ml.segmentation.naming import UNKNOWN_LABEL, UNUSED_LABEL, Label
+from ml.segmentation.schema import PREDICTIONS
+
+MODEL_FILE = "model.json"
+UNKNOWN_SEGMENT_ID = "unknown"
+UNUSED_NUMBER = 0
+"""R0 and B0 are the customers who are metered and use nothing; clusters are numbered from 1."""
+
+
+class Segment(BaseModel):
+    """One segment of a release.
+
+    Attributes:
+        segment_id: Stable identifier: group and number, such as ``R2``.
+        group: ``R`` residential, ``B`` business; empty for ``unknown``.
+        name: Unique English name.
+        name_zh: Unique Chinese name.
+        description: What marks the members.
+        description_zh: The same in Chinese.
+        actions: What to do for them and what to avoid.
+        actions_zh: The same in Chinese.
+        tags: Codes of the rules that named it; the first one leads.
+        centre: 48 shape ratios; empty for the segments that have no shape.
+        customers_count: Members at training.
+        share: Members among the assigned customers of the group.
+        profile: Medians over the members, where known.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    segment_id: str
+    group: str
+    name: str
+    name_zh: str
+    description: str
+    description_zh: str
+    actions: tuple[str, ...]
+    actions_zh: tuple[str, ...]
+    tags: tuple[str, ...]
+    centre: tuple[float, ...] = ()
+    customers_count: int = 0
+    share: float = 0.0
+    profile: dict[str, float | None] = {}
+
+    @classmethod
+    def from_label(cls, segment_id: str, group: str, label: Label, **facts: object) -> "Segment":
+        """Return the segment with the words of a label."""
+        return cls.model_validate(
+            {
+                "segment_id": segment_id,
+                "group": group,
+                "name": label.name,
+                "name_zh": label.name_zh,
+                "description": label.description,
+                "description_zh": label.description_zh,
+                "actions": label.actions,
+                "actions_zh": label.actions_zh,
+                "tags": label.tags,
+                **facts,
+            }
+        )
+
+
+class ValueThresholds(BaseModel):
+    """Amounts billed in twelve months that divide the customers of one class into value tiers.
+
+    Attributes:
+        low_amount: Below it the value is low.
+        high_amount: From it on the value is high.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    low_amount: float
+    high_amount: float
+
+
+class SegmentationModel(BaseModel):
+    """Assigns customers to load-shape segments, value tiers and life-cycle stages.
+
+    Attributes:
+        config: Settings of the training, which hold the rules of the assignment too.
+        segments: All segments, those without a shape (``R0``, ``B0``, ``unknown``) included.
+        value_thresholds: By customer class; a class that had too few bills is absent.
+        last_numbers: Highest number ever used by group, so that the number of a retired segment is not used again.
+        judged_centres: By group, the centres that were found without the later window. The evaluation and every
+            comparison with a champion are made with these, because ``segments`` have seen that window.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    config: SegmentationConfig
+    segments: tuple[Segment, ...]
+    value_thresholds: dict[str, ValueThresholds]
+    last_numbers: dict[str, int]
+    judged_centres: dict[str, tuple[tuple[float, ...], ...]]
+
+    def predict(self, features: pd.DataFrame) -> pd.DataFrame:
+        """Assign customers.
+
+        Args:
+            features: Rows of ``customer_segmentation_features``: customer_key and the columns of ``FEATURES``.
+
+        Returns:
+            ``customer_key`` and the columns of ``PREDICTIONS``, in the order of the input and with its index.
+
+        Raises:
+            SchemaMismatchError: A column is missing or holds what it must not.
+        """
+        prepared = prepare_features(features)
+        shapes = shape_matrix(prepared, self.config.shape_ceiling)
+        enough_days = has_enough_days(prepared, self.config.minimum_observed_days)
+        unused = is_unused(prepared, self.config.minimum_observed_days)
+        assignable = enough_days & ~unused & (present_weight(shapes) >= self.config.minimum_shape_weight)
+        groups = group_of(prepared["customer_class"])
+        rows_count = len(prepared)
+        segment_id = np.full(rows_count, UNKNOWN_SEGMENT_ID, dtype=object)
+        runner_up: npt.NDArray[np.object_] = np.full(rows_count, None, dtype=object)
+        distance = np.full(rows_count, np.nan)
+        confidence = np.full(rows_count, np.nan)
+        for group in GROUPS:
+            in_group = groups == group
+            segment_id[in_group & unused] = f"{group}{UNUSED_NUMBER}"
+            shaped = self.shaped_segments(group)
+            rows = np.flatnonzero(in_group & assignable)
+            if not shaped or not len(rows):
+                continue
+            ids = np.array([segment.segment_id for segment in shaped], dtype=object)
+            distances = distances_to_centres(shapes[rows], self.centres(group))
+            order = np.argsort(distances, axis=1, kind="stable")
+            nearest = np.take_along_axis(distances, order[:, :1], axis=1)[:, 0]
+            segment_id[rows] = ids[order[:, 0]]
+            distance[rows] = nearest
+            if len(shaped) > 1:
+                second = np.take_along_axis(distances, order[:, 1:2], axis=1)[:, 0]
+                runner_up[rows] = ids[order[:, 1]]
+                confidence[rows] = 1.0 - np.divide(nearest, second, out=np.ones_like(nearest), where=second > 0)
+        named = [self.segment(identifier) for identifier in segment_id]
+        predictions = pd.DataFrame(
+            {
+                CUSTOMER_KEY: prepared[CUSTOMER_KEY].to_numpy(),
+                "segment_id": segment_id,
+                "segment_name": [segment.name for segment in named],
+                "segment_name_zh": [segment.name_zh for segment in named],
+                "segment_distance": distance,
+                "segment_confidence": confidence,
+                "runner_up_segment_id": runner_up,
+                "value_tier": self._value_tiers(prepared),
+                "life_cycle_stage": self._life_cycle_stages(prepared, unused),
+            },
+            index=features.index,
+        )
+        return predictions[[CUSTOMER_KEY, *names(PREDICTIONS)]]
+
+    def segment(self, segment_id: str) -> Segment:
+        """Return the segment of an identifier.
+
+        Raises:
+            KilowiseError: There is no such segment in this release.
+        """
+        found = self._by_id.get(segment_id)
+        if found is None:
+            raise KilowiseError(f"segment {segment_id!r} is not one of {', '.join(self._by_id)}")
+        return found
+
+    def shaped_segments(self, group: str) -> tuple[Segment, ...]:
+        """Return the segments of a group that have a centre, in the order of their numbers."""
+        return tuple(segment for segment in self.segments if segment.group == group and segment.centre)
+
+    def centres(self, group: str) -> FloatArray:
+        """Return the centres of a group, one row of 48 ratios per shaped segment."""
+        return np.array([segment.centre for segment in self.shaped_segments(group)], dtype=np.float64)
+
+    def to_files(self) -> dict[str, bytes]:
+        """Return the model as files; ``from_files`` gives an equal model."""
+        return {MODEL_FILE: canonical_json(self.model_dump(mode="json"))}
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> "SegmentationModel":
+        """Load a model.
+
+        Raises:
+            BundleError: The file is missing or is not a segmentation.
+        """
+        if MODEL_FILE not in files:
+            raise BundleError(f"the segmentation bundle has no {MODEL_FILE}: train the model again")
+        try:
+            return cls.model_validate(json.loads(files[MODEL_FILE]))
+        except (ValueError, ValidationError) as error:
+            raise BundleError(f"{MODEL_FILE} is not a segmentation of this version: {error}") from error
+
+    @cached_property
+    def _by_id(self) -> dict[str, Segment]:
+        return {segment.segment_id: segment for segment in self.segments}
+
+    def _value_tiers(self, prepared: pd.DataFrame) -> npt.NDArray[np.object_]:
+        amounts = prepared["billed_amount_12m_amount"].to_numpy()
+        classes = prepared["customer_class"].to_numpy()
+        tiers = np.full(len(prepared), "unknown", dtype=object)
+        for customer_class, thresholds in self.value_thresholds.items():
+            known = (classes == customer_class) & np.isfinite(amounts)
+            tiers[known] = "medium"
+            tiers[known & (amounts < thresholds.low_amount)] = "low"
+            tiers[known & (amounts >= thresholds.high_amount)] = "high"
+        return tiers
+
+    def _life_cycle_stages(self, prepared: pd.DataFrame, unused: npt.NDArray[np.bool_]) -> npt.NDArray[np.object_]:
+        tenure = prepared["tenure_months"].to_numpy()
+        change = prepared["kwh_change_yoy_pct"].to_numpy()
+        zero_days = prepared["zero_days_count"].fillna(0).to_numpy()
+        is_leaving = unused | (change <= -self.config.leaving_pct)
+        is_leaving |= (zero_days >= self.config.leaving_zero_days) & (change <= -self.config.growth_pct)
+        # The first rule that holds wins; a comparison with NaN is false.
+        return np.select(
+            [
+                tenure < self.config.new_customer_months,
+                is_leaving,
+                change >= self.config.growth_pct,
+                change <= -self.config.growth_pct,
+                np.isfinite(change),
+            ],
+            ["new", "at_risk", "growing", "shrinking", "stable"],
+            default="unknown",
+        ).astype(object)
+
+
+def shapeless_segments() -> tuple[Segment, ...]:
+    """Return the segments that every release has: no consumption by group, and unknown."""
+    unused = tuple(
+        Segment.from_label(
+            f"{group}{UNUSED_NUMBER}",
+            group,
+            Label(
+                tags=UNUSED_LABEL.tags,
+                name=f"{UNUSED_LABEL.name}, {word}",
+                name_zh=f"{UNUSED_LABEL.name_zh}{word_zh}",
+                description=UNUSED_LABEL.description,
+                description_zh=UNUSED_LABEL.description_zh,
+                actions=UNUSED_LABEL.actions,
+                actions_zh=UNUSED_LABEL.actions_zh,
+            ),
+        )
+        for group, word, word_zh in (("R", "residential", "居民"), ("B", "business", "企业"))
+    )
+    return (*unused, Segment.from_label(UNKNOWN_SEGMENT_ID, "", UNKNOWN_LABEL))

@@ -1,0 +1,308 @@
+"""Training of the segmentation: find, judge on a later window, find again on the latest, name, and describe."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from ml.bundle import DataWindow, TrainingResult, fingerprint_frames
+from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, names
+from ml.evaluation import Evaluation, Metric
+from ml.segmentation import evaluation as judging
+from ml.segmentation import plots
+from ml.segmentation.card import MODEL_CARD
+from ml.segmentation.clustering import Solution, choose_segments, match_centres
+from ml.segmentation.config import SegmentationConfig
+from ml.segmentation.features import (
+    GROUP_NAMES,
+    FloatArray,
+    as_of_months,
+    group_of,
+    has_usable_shape,
+    prepare_features,
+    rows_as_of,
+    shape_matrix,
+)
+from ml.segmentation.model import (
+    UNUSED_NUMBER,
+    Segment,
+    SegmentationModel,
+    ValueThresholds,
+    shapeless_segments,
+)
+from ml.segmentation.naming import PROFILE_COLUMNS, label_segments, primary_tags
+from ml.segmentation.schema import FEATURES
+from ml.segmentation.sufficiency import check_sufficiency, judged_months, months_between, segmented_groups
+from ml.splits import hash_shares, month_start
+from ml.sufficiency import SufficiencyReport
+
+USE_CASE = "segmentation"
+BILLS_PER_CLASS_MIN_COUNT = 10
+WINDOW_MONTHS = 12
+
+
+def train(
+    features: pd.DataFrame,
+    *,
+    config: SegmentationConfig | None = None,
+    seed: int = 7,
+    data_fingerprint: str | None = None,
+    previous_model: SegmentationModel | None = None,
+) -> TrainingResult:
+    """Train a segmentation.
+
+    Args:
+        features: Rows of ``customer_segmentation_features`` for all as-of months.
+        config: Settings.
+        seed: Seed of every random choice; same data and seed give the same bundle.
+        data_fingerprint: Hash of the training data; computed from the rows when absent.
+        previous_model: The released model, whose identifiers and names continue where the segments do.
+
+    Raises:
+        InsufficientDataError: The data does not suffice; the message says what is missing.
+    """
+    config = config or SegmentationConfig()
+    sufficiency = check_sufficiency(features, config)
+    sufficiency.require()
+    prepared = prepare_features(features).sort_values([CUSTOMER_KEY, AS_OF_MONTH], kind="stable")
+    months = judged_months(prepared, config)
+    # A sufficient table has two windows; this tells the type checker.
+    assert months is not None  # noqa: S101
+    earlier, later = (rows_as_of(prepared, month) for month in months)
+
+    judged_solutions = _solutions(earlier, config, seed)
+    judged_centres = {group: solution.centres for group, solution in judged_solutions.items()}
+    solutions = _solutions(later, config, seed)
+    holdout = judging.holdout_frame(earlier, later, config)
+    judged = judging.judge(holdout, judged_centres, config)
+    key_metric, metrics, baselines = judging.judged_metrics(judged, config, seed)
+
+    model = _named_model(later, solutions, judged_centres, config, previous_model)
+    predictions = model.predict(later)
+    released = model.segments
+    metrics += [*judging.solution_metrics(solutions), *_coverage_metrics(predictions)]
+    metrics.append(
+        Metric(
+            name="refit_rand_index",
+            value=_refit_agreement(judged.rows[CUSTOMER_KEY], judged.later_segments, predictions),
+            rows=len(judged.rows),
+            note="adjusted Rand index of the later window's shapes assigned by the earlier and by the final centres",
+        )
+    )
+    evaluation = Evaluation(
+        use_case=USE_CASE,
+        holdout_description=_holdout_description(months, judged_centres, len(judged.rows)),
+        key_metric=key_metric,
+        metrics=tuple(metrics),
+        baselines=tuple(baselines),
+        criteria=tuple(judging.criteria(solutions, released, config)),
+        sufficiency=sufficiency,
+        tables=judging.tables(solutions, [segment for segment in released if segment.centre]),
+        notes=_notes(later, solutions, config, sufficiency),
+    )
+    return TrainingResult(
+        use_case=USE_CASE,
+        model=model,
+        evaluation=evaluation,
+        reference=_reference(prepared, model, config),
+        holdout=holdout,
+        plots=_plots(later, predictions, released, solutions, config),
+        model_card=MODEL_CARD,
+        config=config,
+        seed=seed,
+        data_window=DataWindow(
+            first_month=month_start(as_of_months(prepared)[0]), last_month=month_start(as_of_months(prepared)[-1])
+        ),
+        data_fingerprint=data_fingerprint or fingerprint_frames({"customer_segmentation_features": prepared}),
+        rows={"found_on": len(earlier), "judged_on": len(judged.rows), "released_on": len(later)},
+    )
+
+
+def _solutions(rows: pd.DataFrame, config: SegmentationConfig, seed: int) -> dict[str, Solution]:
+    usable = has_usable_shape(rows, config.minimum_observed_days)
+    groups = group_of(rows["customer_class"])
+    return {
+        group: choose_segments(
+            shape_matrix(rows[usable & (groups == group)], config.shape_ceiling),
+            config.segments_range(group),
+            config,
+            seed,
+        )
+        for group in segmented_groups(rows, config)
+    }
+
+
+def _named_model(
+    rows: pd.DataFrame,
+    solutions: Mapping[str, Solution],
+    judged_centres: Mapping[str, FloatArray],
+    config: SegmentationConfig,
+    previous_model: SegmentationModel | None,
+) -> SegmentationModel:
+    usable_rows = rows[has_usable_shape(rows, config.minimum_observed_days)]
+    groups = group_of(usable_rows["customer_class"])
+    segments: list[Segment] = []
+    last_numbers = dict(previous_model.last_numbers) if previous_model else {}
+    for group, solution in solutions.items():
+        members = usable_rows[groups == group]
+        centres = np.round(solution.centres, 6)
+        nearest = judging.distances_to_centres(shape_matrix(members, config.shape_ceiling), centres).argmin(axis=1)
+        profiles = [_profile(members[nearest == row]) for row in range(len(centres))]
+        previous = previous_model.shaped_segments(group) if previous_model else ()
+        matched: dict[int, int] = {}
+        if previous_model and previous:
+            matched = match_centres(previous_model.centres(group), centres, config.match_distance_max)
+        segment_ids = []
+        for row in range(len(centres)):
+            if row in matched:
+                segment_ids.append(previous[matched[row]].segment_id)
+            else:
+                last_numbers[group] = last_numbers.get(group, UNUSED_NUMBER) + 1
+                segment_ids.append(f"{group}{last_numbers[group]}")
+        labels = label_segments(group, centres, profiles, segment_ids)
+        # A name that still holds is kept: people know the segment by it.
+        kept = {
+            row: previous[old]
+            for row, old in matched.items()
+            if previous[old].tags[0] in primary_tags(group, centres[row])
+        }
+        kept_names = {segment.name for segment in kept.values()}
+        for row, label in enumerate(labels):
+            segment = Segment.from_label(
+                segment_ids[row],
+                group,
+                label,
+                centre=tuple(centres[row].tolist()),
+                customers_count=int((nearest == row).sum()),
+                share=round(float((nearest == row).mean()), 6),
+                profile={name: None if np.isnan(value) else round(value, 6) for name, value in profiles[row].items()},
+            )
+            if row in kept:
+                segment = segment.model_copy(update={"name": kept[row].name, "name_zh": kept[row].name_zh})
+            elif segment.name in kept_names:
+                segment = segment.model_copy(
+                    update={
+                        "name": f"{segment.name}, {segment.segment_id}",
+                        "name_zh": f"{segment.name_zh}·{segment.segment_id}",
+                    }
+                )
+            segments.append(segment)
+    segments.sort(key=lambda segment: (segment.group == "B", int(segment.segment_id[1:])))
+    return SegmentationModel(
+        config=config,
+        segments=(*segments, *shapeless_segments()),
+        value_thresholds=_value_thresholds(rows, config),
+        last_numbers=last_numbers,
+        judged_centres={group: tuple(map(tuple, centres.tolist())) for group, centres in judged_centres.items()},
+    )
+
+
+def _profile(members: pd.DataFrame) -> dict[str, float]:
+    medians = members[list(PROFILE_COLUMNS)].median()
+    return {name: float(medians[name]) for name in PROFILE_COLUMNS}
+
+
+def _value_thresholds(rows: pd.DataFrame, config: SegmentationConfig) -> dict[str, ValueThresholds]:
+    thresholds = {}
+    for customer_class, amounts in rows.groupby("customer_class", sort=True)["billed_amount_12m_amount"]:
+        known = amounts[np.isfinite(amounts)]
+        if len(known) >= BILLS_PER_CLASS_MIN_COUNT:
+            low, high = np.quantile(known, [config.value_low_quantile, config.value_high_quantile])
+            thresholds[str(customer_class)] = ValueThresholds(
+                low_amount=round(float(low), 2), high_amount=round(float(high), 2)
+            )
+    return thresholds
+
+
+def _coverage_metrics(predictions: pd.DataFrame) -> list[Metric]:
+    unknown = (predictions["segment_id"] == "unknown").mean()
+    confident = predictions["segment_confidence"].dropna()
+    return [
+        Metric(
+            name="unknown_share",
+            value=float(unknown),
+            higher_is_better=False,
+            rows=len(predictions),
+            note="customers with too few readings or no load shape",
+        ),
+        Metric(
+            name="median_confidence",
+            value=float(confident.median()) if len(confident) else None,
+            rows=len(confident),
+        ),
+    ]
+
+
+def _refit_agreement(
+    customer_keys: pd.Series, segments_by_earlier_centres: np.ndarray, predictions: pd.DataFrame
+) -> float:
+    final = predictions.set_index(CUSTOMER_KEY)["segment_id"].reindex(customer_keys)
+    return judging.agreement(segments_by_earlier_centres.tolist(), final.tolist())
+
+
+def _holdout_description(
+    months: tuple[pd.Timestamp, pd.Timestamp], centres: Mapping[str, FloatArray], customers_count: int
+) -> str:
+    distance = months_between(*months)
+    shared = max(0, WINDOW_MONTHS - distance)
+    groups = " and ".join(GROUP_NAMES[group] for group in centres)
+    overlap = (
+        f"The two trailing windows may share {shared} month(s) of readings, which makes the figure optimistic."
+        if shared
+        else "The two trailing windows share no readings."
+    )
+    return (
+        f"Centres and assignments from the window ending {month_start(months[0]):%Y-%m}, judged on the shapes of the "
+        f"window ending {month_start(months[1]):%Y-%m} ({customers_count:,} {groups} customers). {overlap}"
+    )
+
+
+def _notes(
+    rows: pd.DataFrame, solutions: Mapping[str, Solution], config: SegmentationConfig, sufficiency: SufficiencyReport
+) -> tuple[str, ...]:
+    notes = [finding.message for finding in sufficiency.findings]
+    present = group_of(rows["customer_class"])
+    for group, name in GROUP_NAMES.items():
+        if group in solutions:
+            solution = solutions[group]
+            notes.append(
+                f"{name}: {solution.chosen.segments_count} segments from {solution.customers_count:,} customers; "
+                f"{solution.outliers_count} unusual shapes were left out while the centres were found and are assigned "
+                "to the nearest."
+            )
+        elif (present == group).any():
+            notes.append(
+                f"{name}: fewer than {config.minimum_customers_per_group_count} usable load shapes, so these customers "
+                "are answered 'unknown'."
+            )
+    return tuple(notes)
+
+
+def _reference(prepared: pd.DataFrame, model: SegmentationModel, config: SegmentationConfig) -> pd.DataFrame:
+    """Return features and predictions of whole customer histories, for as many customers as the limit holds."""
+    rows = prepared
+    if len(rows) > config.reference_rows_max_count:
+        share = config.reference_rows_max_count / len(rows)
+        rows = rows[hash_shares(rows[CUSTOMER_KEY], "segmentation reference") < share]
+    rows = rows.reset_index(drop=True)
+    context = [name for name in (CUSTOMER_KEY, AS_OF_MONTH, "district") if name in rows.columns]
+    predictions = model.predict(rows).drop(columns=CUSTOMER_KEY)
+    return pd.concat([rows[[*context, *names(FEATURES)]], predictions], axis=1)
+
+
+def _plots(
+    rows: pd.DataFrame,
+    predictions: pd.DataFrame,
+    segments: tuple[Segment, ...],
+    solutions: Mapping[str, Solution],
+    config: SegmentationConfig,
+) -> dict[str, bytes]:
+    shaped = [segment for segment in segments if segment.centre]
+    drawn = {"segment_sizes.png": plots.segment_sizes(shaped)}
+    drawn["choice_of_k.png"] = plots.choice_of_k(solutions, config.minimum_stability)
+    usable = has_usable_shape(rows, config.minimum_observed_days)
+    for group in solutions:
+        drawn[f"shapes_{GROUP_NAMES[group]}.png"] = plots.segment_shapes(
+            [segment for segment in shaped if segment.group == group], rows[usable], predictions["segment_id"][usable]
+        )
+    return drawn
