@@ -1,0 +1,541 @@
+"""The load cube: per customer, month, day type and time slot the energy and the largest power, as exact integers.
+
+The cube is a sufficient statistic for every tariff whose prices depend on month, day type and clock. Energies and powers
+are ``int64`` in 1e-4 kWh and 1e-4 kW, so that sums are exact in any order.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Self
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ml.columns import CUSTOMER_KEY, DAY_TYPES
+from ml.errors import SchemaMismatchError, TariffError
+from ml.tariffs.calendar import MINUTES_PER_DAY, DayCalendar, days_in_month, month_starts, next_month
+from ml.tariffs.exact import QUANTITY_DECIMALS, IntArray
+
+_SCALE = 10**QUANTITY_DECIMALS
+_FLOAT64_EXACT = 2**53
+_REQUIRED = (CUSTOMER_KEY, "month", "day_type", "slot", "slot_minutes", "kwh", "peak_kw")
+
+
+@dataclass(frozen=True)
+class LoadCube:
+    """Loads of many customers over consecutive local months.
+
+    Attributes:
+        customer_keys: Who, in the order of the first axis.
+        months: First days of consecutive local months, in the order of the second axis.
+        slot_minutes: Length of a slot of local time.
+        kwh: Energy in 1e-4 kWh, shape (customers, months, day types, slots).
+        peak_kw: Largest interval power in 1e-4 kW, same shape.
+        present: Whether a customer has any reading in a month, shape (customers, months).
+        interval_count: Intervals read, shape (customers, months).
+        expected_interval_count: Intervals that a complete month has, shape (customers, months).
+        kvarh: Reactive energy of the month in 1e-4 kvarh, shape (customers, months), if metered.
+        opening_kwh: Energy of each customer from 1 January until the first month, in 1e-4 kWh; None if not known.
+            Zero by definition where the first month is a January.
+    """
+
+    customer_keys: NDArray[np.object_]
+    months: tuple[date, ...]
+    slot_minutes: int
+    kwh: IntArray
+    peak_kw: IntArray
+    present: NDArray[np.bool_]
+    interval_count: IntArray
+    expected_interval_count: IntArray
+    kvarh: IntArray | None = None
+    opening_kwh: IntArray | None = None
+    _cache: dict[object, IntArray] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def from_frame(cls, rows: pd.DataFrame | pl.DataFrame | pa.Table) -> Self:
+        """Read rows of ``marts/customer_load_cube``.
+
+        Args:
+            rows: One row per customer, month, day type and slot. Energies are decimals or floats in kWh, kW and kvarh.
+                ``kvarh``, ``interval_count`` and ``expected_interval_count`` may be absent.
+        """
+        frame = to_polars(rows)
+        scaled = frame.with_columns(*(_scaled(frame, name) for name in ("kwh", "peak_kw", "kvarh") if name in frame.columns))
+        return cls._from_scaled_rows(scaled)
+
+    @classmethod
+    def _from_scaled_rows(cls, frame: pl.DataFrame) -> Self:
+        """Build from cube rows whose quantities are integers in 1e-4 units already."""
+        missing = [name for name in _REQUIRED if name not in frame.columns]
+        if missing:
+            raise SchemaMismatchError(f"customer_load_cube: missing columns {', '.join(missing)}")
+        if frame.is_empty():
+            raise SchemaMismatchError("customer_load_cube: no rows, so there is nothing to price")
+        slot_minutes = frame.get_column("slot_minutes").unique().to_list()
+        if len(slot_minutes) != 1:
+            raise SchemaMismatchError(f"customer_load_cube: slot_minutes must be one value, found {sorted(slot_minutes)}")
+        slots = MINUTES_PER_DAY // int(slot_minutes[0])
+        keys = frame.get_column(CUSTOMER_KEY).cast(pl.String).unique().sort()
+        month_column = frame.get_column("month").cast(pl.Date)
+        first, last = month_column.min(), month_column.max()
+        if not isinstance(first, date) or not isinstance(last, date):
+            raise SchemaMismatchError("customer_load_cube: column month holds no dates")
+        months = month_starts(first, last)
+        codes = frame.select(
+            customer=pl.col(CUSTOMER_KEY).cast(pl.String).cast(pl.Enum(keys)).to_physical().cast(pl.Int64),
+            month=(pl.col("month").cast(pl.Date).dt.year().cast(pl.Int64) - first.year) * 12
+            + pl.col("month").cast(pl.Date).dt.month().cast(pl.Int64)
+            - first.month,
+            day_type=pl.col("day_type").cast(pl.String).replace_strict(
+                {name: code for code, name in enumerate(DAY_TYPES)}, default=None, return_dtype=pl.Int64
+            ),
+            slot=pl.col("slot").cast(pl.Int64),
+            kwh=_count(frame, "kwh"),
+            peak_kw=_count(frame, "peak_kw"),
+            kvarh=_count(frame, "kvarh"),
+            interval_count=_count(frame, "interval_count"),
+            expected_interval_count=_count(frame, "expected_interval_count"),
+        )
+        _check_codes(codes, slots, frame)
+        shape = (len(keys), len(months), len(DAY_TYPES), slots)
+        customer, month, day_type, slot = (codes.get_column(c).to_numpy() for c in ("customer", "month", "day_type", "slot"))
+        customer_month = customer * shape[1] + month
+        cell = (customer_month * shape[2] + day_type) * shape[3] + slot
+        seen = np.zeros(int(np.prod(shape)), bool)
+        seen[cell] = True
+        if int(seen.sum()) != len(cell):
+            _raise_duplicate(frame, cell)
+
+        def dense(name: str) -> IntArray:
+            values = np.zeros(int(np.prod(shape)), np.int64)
+            values[cell] = codes.get_column(name).fill_null(0).to_numpy()
+            return values.reshape(shape)
+
+        def monthly(name: str) -> IntArray:
+            values = np.zeros(shape[0] * shape[1], np.int64)
+            np.add.at(values, customer_month, codes.get_column(name).fill_null(0).to_numpy())
+            return values.reshape(shape[:2])
+
+        return cls(
+            customer_keys=keys.to_numpy().astype(object),
+            months=tuple(months),
+            slot_minutes=int(slot_minutes[0]),
+            kwh=dense("kwh"),
+            peak_kw=dense("peak_kw"),
+            present=seen.reshape(shape).any(axis=(2, 3)),
+            interval_count=monthly("interval_count"),
+            expected_interval_count=monthly("expected_interval_count"),
+            kvarh=None if codes.get_column("kvarh").null_count() == len(codes) else monthly("kvarh"),
+        )
+
+    @classmethod
+    def from_parquet(cls, path: Path) -> Self:
+        """Read the exported mart ``customer_load_cube``."""
+        return cls.from_frame(pl.read_parquet(path))
+
+    @classmethod
+    def from_arrays(
+        cls,
+        customer_keys: Sequence[str] | NDArray[np.object_],
+        months: Sequence[date],
+        *,
+        kwh: IntArray,
+        peak_kw: IntArray,
+        slot_minutes: int,
+        present: NDArray[np.bool_] | None = None,
+        kvarh: IntArray | None = None,
+        opening_kwh: IntArray | None = None,
+    ) -> Self:
+        """Build a cube from dense arrays in 1e-4 kWh and 1e-4 kW; every month counts as fully read unless told."""
+        keys = np.asarray(customer_keys, dtype=object)
+        shape = (len(keys), len(months), len(DAY_TYPES), MINUTES_PER_DAY // slot_minutes)
+        if kwh.shape != shape or peak_kw.shape != shape:
+            raise SchemaMismatchError(f"load cube: expected arrays of shape {shape}, found {kwh.shape} and {peak_kw.shape}")
+        if list(months) != month_starts(months[0], months[-1]):
+            raise SchemaMismatchError("load cube: months must be consecutive first days of months")
+        if kwh.dtype != np.int64 or peak_kw.dtype != np.int64:
+            raise SchemaMismatchError("load cube: kwh and peak_kw must be int64 in 1e-4 kWh and 1e-4 kW")
+        if kwh.size and kwh.min() < 0:
+            raise SchemaMismatchError("load cube: energy taken from the grid cannot be negative")
+        is_present = np.ones(shape[:2], bool) if present is None else present
+        expected = np.array([days_in_month(month) * shape[3] for month in months], np.int64)
+        return cls(
+            customer_keys=keys,
+            months=tuple(months),
+            slot_minutes=slot_minutes,
+            kwh=kwh,
+            peak_kw=peak_kw,
+            present=is_present,
+            interval_count=is_present * expected,
+            expected_interval_count=np.broadcast_to(expected, shape[:2]).copy(),
+            kvarh=kvarh,
+            opening_kwh=opening_kwh,
+        )
+
+    @classmethod
+    def from_series(
+        cls,
+        customer_keys: Sequence[str] | NDArray[np.object_],
+        local_starts: NDArray[np.datetime64],
+        interval_kwh: IntArray,
+        *,
+        interval_minutes: int,
+        days: DayCalendar,
+        slot_minutes: int = 60,
+        is_read: NDArray[np.bool_] | None = None,
+        opening_kwh: IntArray | None = None,
+    ) -> Self:
+        """Bin interval readings that all customers share the clock of.
+
+        Args:
+            customer_keys: Who, in the order of the rows of ``interval_kwh``.
+            local_starts: Local start of every interval; a repeated hour of a clock change appears twice.
+            interval_kwh: Energy in 1e-4 kWh, shape (customers, intervals).
+            interval_minutes: Length of an interval; must divide an hour or be a multiple of it.
+            days: Day types.
+            slot_minutes: Length of a slot, at least ``interval_minutes``.
+            is_read: Where a reading exists, same shape; everywhere by default. Unread intervals count as zero energy.
+            opening_kwh: See the class.
+        """
+        _check_interval(interval_minutes, slot_minutes)
+        if interval_kwh.dtype != np.int64:
+            raise SchemaMismatchError("interval_kwh must be int64 in 1e-4 kWh")
+        if interval_kwh.size and interval_kwh.min() < 0:
+            raise SchemaMismatchError("interval_kwh: energy taken from the grid cannot be negative")
+        minutes = local_starts.astype("datetime64[m]")
+        month_numbers = minutes.astype("datetime64[M]").astype(np.int64)
+        months = month_starts(
+            minutes.min().astype("datetime64[D]").astype(object), minutes.max().astype("datetime64[D]").astype(object)
+        )
+        slots = MINUTES_PER_DAY // slot_minutes
+        slot = (minutes - minutes.astype("datetime64[D]")).astype(np.int64) // slot_minutes
+        cell = days.day_type_codes(minutes).astype(np.int64) * slots + slot
+        shape = (len(interval_kwh), len(months), len(DAY_TYPES), slots)
+        kwh = np.zeros(shape, np.int64)
+        peak_kw = np.zeros(shape, np.int64)
+        interval_count = np.zeros(shape[:2], np.int64)
+        expected = np.zeros(shape[:2], np.int64)
+        readings = interval_kwh if is_read is None else np.where(is_read, interval_kwh, 0)
+        for index in range(len(months)):
+            columns = np.flatnonzero(month_numbers == month_numbers.min() + index)
+            expected[:, index] = columns.size
+            if not columns.size:
+                continue
+            order = columns[np.argsort(cell[columns], kind="stable")]
+            cells, starts = np.unique(cell[order], return_index=True)
+            values = readings[:, order]
+            flat_kwh = kwh[:, index].reshape(len(kwh), -1)
+            flat_kwh[:, cells] = np.add.reduceat(values, starts, axis=1)
+            flat_peak = peak_kw[:, index].reshape(len(kwh), -1)
+            flat_peak[:, cells] = power_of(np.maximum.reduceat(values, starts, axis=1), interval_minutes)
+            kwh[:, index] = flat_kwh.reshape(len(kwh), len(DAY_TYPES), slots)
+            peak_kw[:, index] = flat_peak.reshape(len(kwh), len(DAY_TYPES), slots)
+            interval_count[:, index] = columns.size if is_read is None else is_read[:, columns].sum(axis=1)
+        return cls(
+            customer_keys=np.asarray(customer_keys, dtype=object),
+            months=tuple(months),
+            slot_minutes=slot_minutes,
+            kwh=kwh,
+            peak_kw=peak_kw,
+            present=interval_count > 0,
+            interval_count=interval_count,
+            expected_interval_count=expected,
+            opening_kwh=opening_kwh,
+        )
+
+    @classmethod
+    def from_intervals(
+        cls,
+        readings: pd.DataFrame | pl.DataFrame,
+        *,
+        interval_minutes: int,
+        time_zone: str,
+        days: DayCalendar,
+        slot_minutes: int | None = None,
+    ) -> Self:
+        """Bin interval readings of any number of customers.
+
+        Args:
+            readings: ``customer_key``, ``read_at`` (start of the interval; UTC where it carries no zone), ``kwh`` and,
+                if metered, ``kvarh``. Order does not matter; a second reading of one instant is refused.
+            interval_minutes: Length of an interval.
+            time_zone: IANA name of the zone in which days, months and clocks of the tariff run.
+            days: Day types.
+            slot_minutes: Length of a slot; an interval by default.
+        """
+        slot = interval_minutes if slot_minutes is None else slot_minutes
+        _check_interval(interval_minutes, slot)
+        frame = local_readings(readings, time_zone)
+        local_days = frame.select(pl.col("local_at").dt.date().unique().sort()).to_series()
+        codes = days.day_type_codes(local_days.to_numpy())
+        day_types = pl.DataFrame(
+            {"local_date": local_days, "day_type": [DAY_TYPES[code] for code in codes]},
+            schema={"local_date": pl.Date, "day_type": pl.String},
+        )
+        power = (pl.col("kwh").max() * 120 + interval_minutes) // (2 * interval_minutes)
+        rows = (
+            frame.with_columns(
+                local_date=pl.col("local_at").dt.date(),
+                slot=(pl.col("local_at").dt.hour().cast(pl.Int64) * 60 + pl.col("local_at").dt.minute()) // slot,
+            )
+            .join(day_types, on="local_date")
+            .group_by(CUSTOMER_KEY, pl.col("local_date").dt.month_start().alias("month"), "day_type", "slot")
+            .agg(
+                kwh=pl.col("kwh").sum(),
+                peak_kw=power,
+                kvarh=pl.when(pl.col("kvarh").count() > 0).then(pl.col("kvarh").sum()),
+                interval_count=pl.len(),
+            )
+            .with_columns(slot_minutes=pl.lit(slot))
+        )
+        cube = cls._from_scaled_rows(rows)
+        expected = [_intervals_in_month(month, time_zone, interval_minutes) for month in cube.months]
+        return replace(
+            cube, expected_interval_count=np.broadcast_to(np.array(expected, np.int64), cube.present.shape).copy()
+        )
+
+    def __len__(self) -> int:
+        return len(self.customer_keys)
+
+    @property
+    def coverage_pct(self) -> NDArray[np.float64]:
+        """Share of expected intervals that were read, in %, shape (customers, months); NaN where none were expected."""
+        expected = self.expected_interval_count.astype(float)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(expected > 0, 100.0 * self.interval_count / expected, np.nan)
+
+    def take(self, customers: Sequence[str] | NDArray[np.object_] | NDArray[np.int64] | NDArray[np.bool_]) -> "LoadCube":
+        """Return the cube of some customers, given by key, position or mask, in the order given."""
+        chosen = np.asarray(customers)
+        if chosen.dtype.kind in "OU":
+            positions = pd.Index(self.customer_keys).get_indexer(pd.Index(chosen.astype(object)))
+            if (positions < 0).any():
+                raise SchemaMismatchError(f"load cube: no load for customer {chosen[positions < 0][0]}")
+            chosen = positions
+        return replace(
+            self,
+            customer_keys=self.customer_keys[chosen],
+            kwh=self.kwh[chosen],
+            peak_kw=self.peak_kw[chosen],
+            present=self.present[chosen],
+            interval_count=self.interval_count[chosen],
+            expected_interval_count=self.expected_interval_count[chosen],
+            kvarh=None if self.kvarh is None else self.kvarh[chosen],
+            opening_kwh=None if self.opening_kwh is None else self.opening_kwh[chosen],
+            _cache={},
+        )
+
+    def select(self, first: date, last: date) -> "LoadCube":
+        """Return the months from ``first``'s to ``last``'s; ``opening_kwh`` follows if this cube holds the year's start."""
+        wanted = month_starts(first, last)
+        if wanted[0] < self.months[0] or wanted[-1] > self.months[-1]:
+            raise SchemaMismatchError(
+                f"load cube: {wanted[0]:%Y-%m} to {wanted[-1]:%Y-%m} was asked for, "
+                f"loads exist for {self.months[0]:%Y-%m} to {self.months[-1]:%Y-%m}"
+            )
+        start = self.months.index(wanted[0])
+        part = slice(start, start + len(wanted))
+        return replace(
+            self,
+            months=tuple(wanted),
+            kwh=self.kwh[:, part],
+            peak_kw=self.peak_kw[:, part],
+            present=self.present[:, part],
+            interval_count=self.interval_count[:, part],
+            expected_interval_count=self.expected_interval_count[:, part],
+            kvarh=None if self.kvarh is None else self.kvarh[:, part],
+            opening_kwh=self._opening_at(start),
+            _cache={},
+        )
+
+    def last_months(self, count: int) -> "LoadCube":
+        """Return the last ``count`` months."""
+        if not 0 < count <= len(self.months):
+            raise SchemaMismatchError(f"load cube: {count} months were asked for, loads exist for {len(self.months)}")
+        return self.select(self.months[-count], self.months[-1])
+
+    def with_opening_from_window(self) -> "LoadCube":
+        """Return the cube with the unknown start of the first year estimated from the same months a year later.
+
+        Twelve months from October on, for example, take January to September of the second year as a stand-in for the
+        same months of the first. Nothing changes where ``opening_kwh`` is known. Months that the cube does not hold
+        are estimated by the mean of those it holds.
+        """
+        if self.opening_kwh is not None or self.months[0].month == 1:
+            return self
+        needed = self.months[0].month - 1
+        totals = self.month_kwh()
+        later = [index for index, month in enumerate(self.months) if month.year == self.months[0].year + 1]
+        stand_in = totals[:, [index for index in later if self.months[index].month <= needed]]
+        mean = totals.sum(axis=1) // np.maximum(self.present.sum(axis=1), 1)
+        return replace(self, opening_kwh=stand_in.sum(axis=1) + (needed - stand_in.shape[1]) * mean, _cache={})
+
+    def month_kwh(self) -> IntArray:
+        """Return energy per customer and month in 1e-4 kWh."""
+        return self._cached("month_kwh", lambda: self.kwh.sum(axis=(2, 3)))
+
+    def month_peak_kw(self) -> IntArray:
+        """Return the largest interval power per customer and month in 1e-4 kW."""
+        return self._cached("month_peak_kw", lambda: self.peak_kw.max(axis=(2, 3), initial=0))
+
+    def period_kwh(self, codes: NDArray[np.int8], period_count: int) -> IntArray:
+        """Return energy per period in 1e-4 kWh.
+
+        Args:
+            codes: Period of every month, day type and slot, shape (months, day types, slots).
+            period_count: Number of periods.
+
+        Returns:
+            Shape (customers, months, periods).
+        """
+
+        def sums() -> IntArray:
+            if int(self.month_kwh().max(initial=0)) >= _FLOAT64_EXACT:
+                raise TariffError("load cube: a month of more than 900 TWh; kwh has a wrong unit")
+            energy = np.empty((len(self), len(self.months), period_count), np.int64)
+            for index in range(len(self.months)):
+                # Sums of integers below 2**53 are exact in float64, whose matrix product is many times faster.
+                membership = (codes[index].reshape(-1, 1) == np.arange(period_count)).astype(np.float64)
+                energy[:, index] = self.kwh[:, index].reshape(len(self), -1).astype(np.float64) @ membership
+            return energy
+
+        return self._cached(("period_kwh", codes.tobytes(), period_count), sums)
+
+    def period_peak_kw(self, is_in_period: NDArray[np.bool_]) -> IntArray:
+        """Return the largest power in the slots where ``is_in_period`` (months, day types, slots) holds, in 1e-4 kW."""
+
+        def peaks() -> IntArray:
+            largest = np.zeros((len(self), len(self.months)), np.int64)
+            for index in range(len(self.months)):
+                largest[:, index] = self.peak_kw[:, index][:, is_in_period[index]].max(axis=1, initial=0)
+            return largest
+
+        return self._cached(("period_peak_kw", is_in_period.tobytes()), peaks)
+
+    def _opening_at(self, start: int) -> IntArray | None:
+        month = self.months[start]
+        if month.month == 1:
+            return np.zeros(len(self), np.int64)
+        january = start - (month.month - 1)
+        totals = self.month_kwh()
+        if january >= 0:
+            return totals[:, january:start].sum(axis=1)
+        if self.opening_kwh is not None:
+            return self.opening_kwh + totals[:, :start].sum(axis=1)
+        return None
+
+    def _cached(self, key: object, compute: Callable[[], IntArray]) -> IntArray:
+        if key not in self._cache:
+            self._cache[key] = compute()
+        return self._cache[key]
+
+
+def power_of(energy: IntArray, interval_minutes: int) -> IntArray:
+    """Return the mean power in 1e-4 kW of interval energies in 1e-4 kWh, rounded half up where it does not divide."""
+    return (energy * 120 + interval_minutes) // (2 * interval_minutes)
+
+
+def _check_interval(interval_minutes: int, slot_minutes: int) -> None:
+    if interval_minutes <= 0 or MINUTES_PER_DAY % interval_minutes:
+        raise SchemaMismatchError(f"interval_minutes: {interval_minutes} does not divide a day")
+    if slot_minutes % interval_minutes or MINUTES_PER_DAY % slot_minutes:
+        raise SchemaMismatchError(
+            f"slot_minutes: {slot_minutes} must divide a day and be a multiple of the readings' {interval_minutes} minutes"
+        )
+
+
+def _intervals_in_month(month: date, time_zone: str, interval_minutes: int) -> int:
+    start, end = (datetime(day.year, day.month, 1, tzinfo=ZoneInfo(time_zone)) for day in (month, next_month(month)))
+    return int((end.astimezone(UTC) - start.astimezone(UTC)).total_seconds()) // (60 * interval_minutes)
+
+
+def local_readings(readings: pd.DataFrame | pl.DataFrame, time_zone: str) -> pl.DataFrame:
+    """Return readings with integer energies in 1e-4 units, ``read_at`` in UTC and ``local_at`` without a zone.
+
+    Raises:
+        SchemaMismatchError: A column is missing, an instant is read twice, or an energy is missing or negative.
+    """
+    frame = to_polars(readings)
+    missing = [name for name in (CUSTOMER_KEY, "read_at", "kwh") if name not in frame.columns]
+    if missing:
+        raise SchemaMismatchError(f"readings: missing columns {', '.join(missing)}")
+    if frame.is_empty():
+        raise SchemaMismatchError("readings: no rows, so there is nothing to price")
+    kvarh = _scaled(frame, "kvarh") if "kvarh" in frame.columns else pl.lit(None, pl.Int64).alias("kvarh")
+    frame = frame.select(
+        pl.col(CUSTOMER_KEY).cast(pl.String), utc_column(frame, "read_at"), _scaled(frame, "kwh"), kvarh
+    ).with_columns(local_at=pl.col("read_at").dt.convert_time_zone(time_zone).dt.replace_time_zone(None))
+    bad = frame.filter(pl.col("kwh").is_null() | (pl.col("kwh") < 0) | pl.col("read_at").is_null())
+    if len(bad):
+        first = bad.row(0, named=True)
+        raise SchemaMismatchError(
+            f"readings: kwh of customer {first[CUSTOMER_KEY]} at {first['read_at']} is missing or negative ({len(bad)} rows)"
+        )
+    repeated = frame.filter(pl.struct(CUSTOMER_KEY, "read_at").is_duplicated())
+    if len(repeated):
+        first = repeated.row(0, named=True)
+        raise SchemaMismatchError(f"readings: customer {first[CUSTOMER_KEY]} has two readings at {first['read_at']}")
+    return frame
+
+
+def utc_column(frame: pl.DataFrame, name: str) -> pl.Expr:
+    """Return an instant in UTC with microseconds; a column without a zone is UTC already."""
+    kind = frame.schema[name]
+    if not isinstance(kind, pl.Datetime):
+        raise SchemaMismatchError(f"column {name} holds {kind}, expected instants")
+    column = pl.col(name).cast(pl.Datetime("us", kind.time_zone))
+    return column.dt.convert_time_zone("UTC") if kind.time_zone else column.dt.replace_time_zone("UTC")
+
+
+def to_polars(rows: pd.DataFrame | pl.DataFrame | pa.Table) -> pl.DataFrame:
+    """Return the same table as a Polars frame."""
+    if isinstance(rows, pl.DataFrame):
+        return rows
+    if isinstance(rows, pa.Table):
+        return pl.DataFrame(rows)
+    return pl.from_pandas(rows)
+
+
+def _scaled(frame: pl.DataFrame, name: str) -> pl.Expr:
+    """Column ``name`` as an integer in 1e-4 of its unit."""
+    if frame.schema[name].is_decimal():
+        return pl.col(name).cast(pl.Decimal(38, QUANTITY_DECIMALS)).to_physical().cast(pl.Int64)
+    return (pl.col(name).cast(pl.Float64) * _SCALE).round().cast(pl.Int64)
+
+
+def _count(frame: pl.DataFrame, name: str) -> pl.Expr:
+    if name not in frame.columns:
+        return pl.lit(None, pl.Int64).alias(name)
+    return pl.col(name).cast(pl.Int64)
+
+
+def _check_codes(codes: pl.DataFrame, slots: int, frame: pl.DataFrame) -> None:
+    """Refuse rows that name no cell of the cube or hold no energy."""
+    problems = (
+        (CUSTOMER_KEY, pl.col("customer").is_null(), "is missing"),
+        ("month", pl.col("month").is_null(), "is missing"),
+        ("day_type", pl.col("day_type").is_null(), f"is not one of {', '.join(DAY_TYPES)}"),
+        ("slot", pl.col("slot").is_null() | ~pl.col("slot").is_between(0, slots - 1), f"is not between 0 and {slots - 1}"),
+        ("kwh", pl.col("kwh").is_null() | (pl.col("kwh") < 0), "is missing or negative"),
+        ("peak_kw", pl.col("peak_kw").is_null() | (pl.col("peak_kw") < 0), "is missing or negative"),
+    )
+    for name, is_bad, message in problems:
+        bad = codes.select(is_bad.arg_true()).to_series()
+        if len(bad):
+            value = frame.get_column(name)[int(bad[0])]
+            raise SchemaMismatchError(f"customer_load_cube: {name} {value!r} {message} (row {int(bad[0])}, {len(bad)} rows)")
+
+
+def _raise_duplicate(frame: pl.DataFrame, cell: IntArray) -> None:
+    _, first, counts = np.unique(cell, return_index=True, return_counts=True)
+    row = frame.row(int(first[counts > 1][0]), named=True)
+    raise SchemaMismatchError(
+        f"customer_load_cube: more than one row for customer {row[CUSTOMER_KEY]}, month {row['month']}, "
+        f"{row['day_type']}, slot {row['slot']}"
+    )
