@@ -1,0 +1,337 @@
+"""The two frames of a review: what was predicted for a month, and the released model's reference.
+
+Frames come from Parquet by lazy scans and are bounded by a seeded sample, so that their cost does not grow with the
+log. Everything odd about the files (torn, of another schema, duplicated) is counted here and judged elsewhere.
+"""
+
+import importlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, USE_CASES, Column, ColumnKind
+from ml.errors import KilowiseError
+from monitoring.policy import SampleRule, SeasonRule
+
+if TYPE_CHECKING:
+    import polars as pl
+
+CONTEXT_COLUMNS: dict[str, str] = {
+    "request_id": "text",
+    "decided_at": "time",
+    "use_case": "text",
+    "release": "text",
+    "model_version": "text",
+    CUSTOMER_KEY: "text",
+    "source": "text",
+    AS_OF_MONTH: "month",
+    "district": "text",
+}
+"""Columns of a prediction row beside features and predictions, and how each is read."""
+
+
+class ReferenceUnreadableError(KilowiseError):
+    """The reference sample of the released bundle is missing or broken."""
+
+
+@dataclass(frozen=True)
+class CurrentRows:
+    """Prediction rows of one month, and what was found while they were read.
+
+    Attributes:
+        frame: At most the sample's size of rows: one per customer, the latest decision, and every row without customer.
+        rows_available: Rows of the month and release before sampling, duplicates included.
+        rows_of_other_releases: Rows of the month that another release predicted.
+        rows_duplicated: Rows dropped because request and customer are those of another row.
+        rows_superseded: Rows dropped because the same customer has a later decision.
+        files_read: Number of files that were read.
+        files_unreadable: Names of files that could not be read.
+        columns_absent: Columns of the schema that no file has.
+        columns_unknown: Columns of the files that the schema lacks.
+        columns_retyped: Column and the type found, where numbers were expected.
+    """
+
+    frame: pd.DataFrame
+    rows_available: int
+    rows_of_other_releases: int
+    rows_duplicated: int
+    rows_superseded: int
+    files_read: int
+    files_unreadable: tuple[str, ...]
+    columns_absent: tuple[str, ...]
+    columns_unknown: tuple[str, ...]
+    columns_retyped: dict[str, str]
+
+
+@dataclass(frozen=True)
+class ReferenceRows:
+    """The released model's reference sample.
+
+    Attributes:
+        frame: Its rows, at most the sample's size.
+        columns_absent: Columns of today's schema that it lacks because it was written under an older one.
+    """
+
+    frame: pd.DataFrame
+    columns_absent: tuple[str, ...]
+
+
+def schema_columns(use_case: str) -> tuple[tuple[Column, ...], tuple[Column, ...]]:
+    """Return the features and the predictions of a use case, as ``ml`` declares them."""
+    if use_case not in USE_CASES:
+        raise KilowiseError(f"unknown use case {use_case!r}; known are {', '.join(USE_CASES)}")
+    schema = importlib.import_module(f"ml.{use_case}.schema")
+    return schema.FEATURES, schema.PREDICTIONS
+
+
+def load_current(
+    use_case: str, month: date, *, predictions_dir: Path, log_dir: Path, release: str, sample: SampleRule
+) -> CurrentRows:
+    """Read what one release predicted for a month, from batch predictions and the online log.
+
+    Args:
+        use_case: Use case of the release.
+        month: First day of the as-of month. A logged row without as-of month, such as one from inline features, counts
+            in the month in which it was decided.
+        predictions_dir: Folder of the use case's batch predictions.
+        log_dir: Folder of the use case's online log; it may be missing.
+        release: Name of the release.
+        sample: Size and seed of the sample.
+    """
+    import polars as pl
+
+    columns = _kinds(use_case)
+    batch_paths = sorted((predictions_dir / f"as_of_month={month.isoformat()}").glob("*.parquet"))
+    log_paths = [
+        path
+        for folder in sorted(log_dir.glob("date=*"))
+        if folder.name.removeprefix("date=") >= month.isoformat()
+        for path in sorted(folder.glob("*.parquet"))
+    ]
+    try:
+        return _read_current(month, columns, batch_paths, log_paths, release, sample, broken=[])
+    except (pl.exceptions.ComputeError, OSError):
+        # A footer can be whole while a page is not; finding the file costs a full read, so only after a failure.
+        broken = [path for path in (*batch_paths, *log_paths) if not _is_whole(path)]
+        if not broken:
+            raise
+        return _read_current(month, columns, batch_paths, log_paths, release, sample, broken)
+
+
+def _read_current(
+    month: date,
+    columns: dict[str, ColumnKind],
+    batch_paths: Sequence[Path],
+    log_paths: Sequence[Path],
+    release: str,
+    sample: SampleRule,
+    broken: Sequence[Path],
+) -> CurrentRows:
+    import polars as pl
+
+    scan = _Scan(columns, broken)
+    batch = [frame.with_columns(pl.col(AS_OF_MONTH).fill_null(month)) for frame in scan.add(batch_paths)]
+    online = scan.add(log_paths)
+    if not (batch or online):
+        return _no_rows(scan)
+    in_month = pl.coalesce(pl.col(AS_OF_MONTH), pl.col("decided_at").cast(pl.Date).dt.truncate("1mo")) == month
+    # A row's place in the sample follows from its customer, so that all rows of one customer are drawn together.
+    unit = pl.coalesce(pl.col(CUSTOMER_KEY), pl.col("request_id"), pl.lit(""))
+    rows = pl.concat([*batch, *online], how="vertical").filter(in_month)
+    rows = rows.with_columns(_place=unit.hash(seed=sample.seed))
+    is_own = pl.col("release").eq_missing(pl.lit(release))
+    counts = (
+        rows.select(
+            own=is_own.sum(), total=pl.len(), units=pl.col("_place").filter(is_own).approx_n_unique().fill_null(0)
+        )
+        .collect(engine="streaming")
+        .row(0, named=True)
+    )
+    own = rows.filter(is_own)
+    if counts["units"] > sample.rows:
+        # A tenth more than needed, so that the sample is full in spite of an approximate count.
+        own = own.filter(pl.col("_place") <= int(min(1.0, 1.1 * sample.rows / counts["units"]) * (2**64 - 1)))
+    drawn = own.sort("_place", "decided_at", "request_id", nulls_last=True).collect(engine="streaming")
+    has_identity = pl.col(CUSTOMER_KEY).is_not_null() | pl.col("request_id").is_not_null()
+    once = drawn.filter(~has_identity | pl.struct("request_id", CUSTOMER_KEY).is_last_distinct())
+    latest = once.filter(pl.col(CUSTOMER_KEY).is_null() | pl.col(CUSTOMER_KEY).is_last_distinct())
+    return CurrentRows(
+        frame=_to_pandas(latest.head(sample.rows).drop("_place")),
+        rows_available=counts["own"],
+        rows_of_other_releases=counts["total"] - counts["own"],
+        rows_duplicated=len(drawn) - len(once),
+        rows_superseded=len(once) - len(latest),
+        files_read=scan.files_read,
+        files_unreadable=tuple(scan.unreadable),
+        columns_absent=tuple(name for name in columns if name not in scan.seen),
+        columns_unknown=tuple(sorted(scan.seen - set(columns) - set(CONTEXT_COLUMNS))),
+        columns_retyped=scan.retyped,
+    )
+
+
+def _is_whole(path: Path) -> bool:
+    import polars as pl
+
+    try:
+        pl.read_parquet(path)
+    except (pl.exceptions.ComputeError, OSError):
+        return False
+    return True
+
+
+def load_reference(use_case: str, bundle_dir: Path, sample: SampleRule) -> ReferenceRows:
+    """Read the reference sample of a bundle.
+
+    Raises:
+        ReferenceUnreadableError: If it is missing or broken; without it nothing can be judged.
+    """
+    import polars as pl
+
+    path = bundle_dir / "reference.parquet"
+    if not path.exists():
+        raise ReferenceUnreadableError(f"{path}: the released bundle has no reference sample; train and release again")
+    columns = _kinds(use_case)
+    scan = _Scan(columns)
+    try:
+        rows = pl.concat(scan.add([path])).collect()
+    except (pl.exceptions.ComputeError, ValueError, OSError) as error:
+        raise ReferenceUnreadableError(f"{path}: not readable as Parquet; restore the bundle: {error}") from error
+    if len(rows) > sample.rows:
+        rows = rows.sample(sample.rows, seed=sample.seed)
+    return ReferenceRows(
+        frame=_to_pandas(rows),
+        columns_absent=tuple(name for name in columns if name not in scan.seen),
+    )
+
+
+def same_season(reference: pd.DataFrame, month: date, season: SeasonRule) -> "pd.Series[bool]":
+    """Tell which reference rows are of the same season as a month.
+
+    Args:
+        reference: Reference rows with their as-of month.
+        month: First day of the month under review.
+        season: How many neighbouring calendar months count as same.
+
+    Returns:
+        True for rows whose calendar month is at most ``months_around`` away, around the turn of the year too.
+    """
+    calendar_month = pd.to_datetime(reference[AS_OF_MONTH]).dt.month
+    distance = (calendar_month - month.month).abs()
+    return pd.concat([distance, 12 - distance], axis=1).min(axis=1).le(season.months_around) & calendar_month.notna()
+
+
+def data_definition(columns: Iterable[Column]) -> Any:
+    """Return Evidently's description of the columns, by ``ml``'s schema and not by guessing."""
+    from evidently import DataDefinition
+
+    listed = list(columns)
+    return DataDefinition(
+        numerical_columns=[column.name for column in listed if column.kind == "numeric"],
+        categorical_columns=[column.name for column in listed if column.kind != "numeric"],
+    )
+
+
+class _Scan:
+    """Lazy frames of one form from files of any form, and a record of what did not fit."""
+
+    def __init__(self, columns: dict[str, ColumnKind], broken: Sequence[Path] = ()) -> None:
+        self.columns = columns
+        self.broken = set(broken)
+        self.files_read = 0
+        self.unreadable: list[str] = []
+        self.seen: set[str] = set()
+        self.retyped: dict[str, str] = {}
+
+    def add(self, paths: Sequence[Path]) -> "list[pl.LazyFrame]":
+        """Return one lazy frame per group of files with the same schema."""
+        import polars as pl
+
+        groups: dict[tuple[tuple[str, str], ...], tuple[dict[str, pl.DataType], list[Path]]] = {}
+        for path in paths:
+            try:
+                schema = None if path in self.broken else pl.read_parquet_schema(path)
+            except (pl.exceptions.ComputeError, OSError):
+                schema = None
+            if schema is None:
+                self.unreadable.append(path.name)
+                continue
+            key = tuple((name, str(kind)) for name, kind in schema.items())
+            groups.setdefault(key, (dict(schema), []))[1].append(path)
+            self.files_read += 1
+        return [
+            pl.scan_parquet(members, hive_partitioning=False).select(self._expressions(schema))
+            for schema, members in groups.values()
+        ]
+
+    def _expressions(self, schema: "dict[str, pl.DataType]") -> "list[pl.Expr]":
+        import polars as pl
+
+        self.seen.update(schema)
+        expressions = [_context(name, form, schema.get(name)) for name, form in CONTEXT_COLUMNS.items()]
+        for name, kind in self.columns.items():
+            found = schema.get(name)
+            if found is None:
+                empty = pl.lit(None, dtype=pl.Float64 if kind == "numeric" else pl.String)
+                expressions.append(empty.alias(name))
+            elif kind == "numeric":
+                if not (found.is_numeric() or found in (pl.Boolean, pl.Null)):
+                    self.retyped[name] = str(found)
+                expressions.append(pl.col(name).cast(pl.Float64, strict=False))
+            else:
+                if found.is_nested():
+                    self.retyped[name] = str(found)
+                    expressions.append(pl.lit(None, dtype=pl.String).alias(name))
+                    continue
+                expressions.append(pl.col(name).cast(pl.String))
+        return expressions
+
+
+def _context(name: str, form: str, found: "pl.DataType | None") -> "pl.Expr":
+    import polars as pl
+
+    column = pl.col(name)
+    if form == "month":
+        if found is None:
+            return pl.lit(None, dtype=pl.Date).alias(name)
+        return column.str.to_date(strict=False) if found == pl.String else column.cast(pl.Date, strict=False)
+    if form == "time":
+        if found is None:
+            return pl.lit(None, dtype=pl.Datetime("us")).alias(name)
+        if found == pl.String:
+            return column.str.to_datetime(time_unit="us", time_zone="UTC", strict=False).dt.replace_time_zone(None)
+        if isinstance(found, pl.Datetime) and found.time_zone is not None:
+            column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        return column.cast(pl.Datetime("us"), strict=False)
+    if found is None:
+        return pl.lit(None, dtype=pl.String).alias(name)
+    text = column.cast(pl.String)
+    return pl.when(text != "").then(text).alias(name)
+
+
+def _kinds(use_case: str) -> dict[str, ColumnKind]:
+    features, predictions = schema_columns(use_case)
+    return {column.name: column.kind for column in (*features, *predictions)}
+
+
+def _no_rows(scan: _Scan) -> CurrentRows:
+    return CurrentRows(
+        frame=pd.DataFrame(columns=[*CONTEXT_COLUMNS, *scan.columns]),
+        rows_available=0,
+        rows_of_other_releases=0,
+        rows_duplicated=0,
+        rows_superseded=0,
+        files_read=0,
+        files_unreadable=tuple(scan.unreadable),
+        columns_absent=(),
+        columns_unknown=(),
+        columns_retyped={},
+    )
+
+
+def _to_pandas(frame: "pl.DataFrame") -> pd.DataFrame:
+    # polars gives categories as objects with None, which is what is wanted; a column of nothing but None included.
+    return frame.to_pandas()

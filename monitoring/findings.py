@@ -1,0 +1,382 @@
+"""Turns scores into findings: what was seen, what it means for decisions, in sentences of two languages.
+
+The order of the findings is the order in which a model owner should read them. A finding says which limit of the
+policy it met; nothing is called stable here that could not be judged.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from ml.columns import Column, by_name
+from monitoring.datasets import CurrentRows, ReferenceRows, schema_columns
+from monitoring.policy import DriftPolicy, Limit
+from monitoring.verdicts import ColumnScore, PerformanceResult, Reason, Severity
+
+_READING_ORDER: dict[Severity, int] = {"act": 0, "watch": 1, "unknown": 2, "info": 3}
+_NAMED_COLUMNS = 3
+
+
+def find_reasons(
+    current: CurrentRows,
+    reference: ReferenceRows,
+    scores: Sequence[ColumnScore],
+    performance: PerformanceResult | None,
+    policy: DriftPolicy,
+) -> tuple[Reason, ...]:
+    """Collect all findings of a month, the most urgent first.
+
+    Args:
+        current: Rows of the month.
+        reference: Reference sample.
+        scores: Scores of all columns; empty if there were too few rows to compare.
+        performance: Comparison with outcomes, if some have become known.
+        policy: Limits.
+    """
+    found = [*_files(current), *_rows(current, reference, policy)]
+    if scores:
+        found += [
+            *_prediction(scores, policy),
+            *_performance(performance, policy),
+            *_inputs(current, scores, policy),
+            *_columns(scores, policy),
+            *_drifted_share(scores, policy),
+            *_not_judged(scores, policy),
+        ]
+    ordered = sorted(found, key=lambda reason: _READING_ORDER[reason.severity])
+    if scores and all(reason.severity == "info" for reason in ordered):
+        ordered.insert(0, _all_quiet(scores, policy))
+    return tuple(ordered)
+
+
+def severity_of(value: float, limit: Limit) -> Severity:
+    """Return what a value leads to under a limit."""
+    if value >= limit.act:
+        return "act"
+    return "watch" if value >= limit.watch else "info"
+
+
+def _files(current: CurrentRows) -> Iterator[Reason]:
+    if current.files_unreadable:
+        listed = ", ".join(current.files_unreadable[:_NAMED_COLUMNS])
+        count = len(current.files_unreadable)
+        yield Reason(
+            code="files_unreadable",
+            severity="info" if current.files_read else "unknown",
+            sentence_en=f"{count} prediction file(s) could not be read and were left out: {listed}.",
+            sentence_zh=f"有 {count} 个预测文件无法读取，已跳过：{listed}。",
+        )
+    if current.rows_duplicated:
+        yield Reason(
+            code="rows_duplicated",
+            severity="info",
+            sentence_en=f"{current.rows_duplicated:,} duplicated row(s) of the log were left out.",
+            sentence_zh=f"已剔除 {current.rows_duplicated:,} 条重复记录。",
+        )
+    if current.rows_superseded:
+        yield Reason(
+            code="rows_superseded",
+            severity="info",
+            sentence_en=f"{current.rows_superseded:,} earlier decision(s) about the same customers were left out: "
+            "each customer counts once, with the latest.",
+            sentence_zh=f"同一客户只计最近一次决策，已略去较早的 {current.rows_superseded:,} 条。",
+        )
+    if current.columns_unknown:
+        listed = ", ".join(current.columns_unknown[:_NAMED_COLUMNS])
+        yield Reason(
+            code="columns_unknown",
+            severity="info",
+            sentence_en=f"The log holds {len(current.columns_unknown)} column(s) that the schema does not know "
+            f"({listed}); they were not compared.",
+            sentence_zh=f"记录中有 {len(current.columns_unknown)} 个字段不在模型字段表中（{listed}），未参与比较。",
+        )
+
+
+def _rows(current: CurrentRows, reference: ReferenceRows, policy: DriftPolicy) -> Iterator[Reason]:
+    needed = policy.minimum.rows
+    found = len(current.frame)
+    if found < needed:
+        elsewhere_en = elsewhere_zh = ""
+        if current.rows_of_other_releases:
+            elsewhere_en = f" Another {current.rows_of_other_releases:,} row(s) were predicted by other releases."
+            elsewhere_zh = f"另有 {current.rows_of_other_releases:,} 条由其他发布版本预测。"
+        yield Reason(
+            code="too_few_rows",
+            severity="unknown",
+            sentence_en=f"The month has {found:,} customer(s) predicted by this release; {needed:,} are needed "
+            f"to judge it.{elsewhere_en}",
+            sentence_zh=f"本月由该版本预测的客户仅 {found:,} 个，至少需要 {needed:,} 个才能判断。{elsewhere_zh}",
+        )
+    if len(reference.frame) < needed:
+        yield Reason(
+            code="too_small_reference",
+            severity="unknown",
+            sentence_en=f"The reference of the release has {len(reference.frame):,} row(s); {needed:,} are needed.",
+            sentence_zh=f"该版本的参考样本仅 {len(reference.frame):,} 行，至少需要 {needed:,} 行。",
+        )
+
+
+def _prediction(scores: Sequence[ColumnScore], policy: DriftPolicy) -> Iterator[Reason]:
+    key = next(score for score in scores if score.column == policy.prediction.column)
+    if key.score is None:
+        yield Reason(
+            code="prediction_not_judged",
+            severity="unknown",
+            sentence_en=f"The predictions could not be compared: {key.column}: {key.why_en}.",
+            sentence_zh=f"无法比较预测结果：{key.column}：{key.why_zh}。",
+            column=key.column,
+        )
+        return
+    if key.level == "quiet":
+        return
+    severity = severity_of(key.score, policy.prediction)
+    limit = policy.prediction.act if severity == "act" else policy.prediction.watch
+    moved_en, moved_zh = _largest_move(key)
+    yield Reason(
+        code="prediction_drift",
+        severity=severity,
+        sentence_en=f"The predictions have moved: {key.column} scores {key.score:.2f} (limit {limit:g}); {moved_en}.",
+        sentence_zh=f"预测结果发生偏移：{key.column} 得分 {key.score:.2f}（阈值 {limit:g}）；{moved_zh}。",
+        column=key.column,
+    )
+
+
+def _performance(performance: PerformanceResult | None, policy: DriftPolicy) -> Iterator[Reason]:
+    rule = policy.performance
+    if performance is None or rule is None:
+        return
+    known = f"{performance.rows:,} outcomes of {performance.months[0]:%Y-%m} to {performance.months[-1]:%Y-%m}"
+    known_zh = f"{performance.months[0]:%Y-%m} 至 {performance.months[-1]:%Y-%m} 的 {performance.rows:,} 个结果"
+    promised = performance.auc_at_release
+    if promised is not None:
+        drop = promised - performance.auc
+        # A drop within the interval of the figure itself is not evidence.
+        severity = severity_of(drop, rule.auc_drop) if performance.auc_upper < promised else "info"
+        yield Reason(
+            code="performance",
+            severity=severity,
+            sentence_en=f"On {known} the AUC is {performance.auc:.3f} "
+            f"({performance.auc_lower:.3f} to {performance.auc_upper:.3f}); {promised:.3f} at release.",
+            sentence_zh=f"按{known_zh}，AUC 为 {performance.auc:.3f}"
+            f"（{performance.auc_lower:.3f} 至 {performance.auc_upper:.3f}），发布时为 {promised:.3f}。",
+        )
+    yield Reason(
+        code="calibration",
+        severity=severity_of(performance.calibration_error, rule.calibration_error),
+        sentence_en=f"Predicted {100 * performance.mean_predicted:.1f} %, observed "
+        f"{100 * performance.mean_observed:.1f} % on {known}; calibration error {performance.calibration_error:.3f} "
+        f"(limit {rule.calibration_error.watch:g}).",
+        sentence_zh=f"按{known_zh}，预测违约率 {100 * performance.mean_predicted:.1f} %，实际 "
+        f"{100 * performance.mean_observed:.1f} %，校准误差 {performance.calibration_error:.3f}"
+        f"（阈值 {rule.calibration_error.watch:g}）。",
+    )
+
+
+def _inputs(current: CurrentRows, scores: Sequence[ColumnScore], policy: DriftPolicy) -> Iterator[Reason]:
+    """Findings about broken columns, which are more urgent than moved ones."""
+    for score in scores:
+        name = score.column
+        if name in current.columns_absent:
+            yield Reason(
+                code="column_vanished",
+                severity="act",
+                sentence_en=f"{name} has vanished: no prediction row of the month has this column.",
+                sentence_zh=f"{name} 字段消失：本月预测记录中均无该字段。",
+                column=name,
+            )
+            continue
+        if name in current.columns_retyped:
+            yield Reason(
+                code="column_retyped",
+                severity="act",
+                sentence_en=f"{name} has changed its type: {current.columns_retyped[name]} where a "
+                f"{'number' if score.kind == 'numeric' else 'category'} is expected.",
+                sentence_zh=f"{name} 类型改变：应为{'数值' if score.kind == 'numeric' else '类别'}，"
+                f"实为 {current.columns_retyped[name]}。",
+                column=name,
+            )
+        rise = score.missing_current_pct - score.missing_reference_pct
+        if (severity := severity_of(rise, policy.missing_rise_pct)) != "info":
+            yield Reason(
+                code="missing_rise",
+                severity=severity,
+                sentence_en=f"{name} is missing in {score.missing_current_pct:.0f} % of the rows; "
+                f"{score.missing_reference_pct:.0f} % in the reference.",
+                sentence_zh=f"{name} 缺失率 {score.missing_current_pct:.0f} %，参考样本为 "
+                f"{score.missing_reference_pct:.0f} %。",
+                column=name,
+            )
+        if (severity := severity_of(score.infinite_current_pct, policy.infinite_pct)) != "info":
+            yield Reason(
+                code="infinite_values",
+                severity=severity,
+                sentence_en=f"{name} is infinite in {score.infinite_current_pct:.2g} % of the rows, "
+                "which points to a division by zero.",
+                sentence_zh=f"{name} 有 {score.infinite_current_pct:.2g} % 为无穷大，可能存在除零错误。",
+                column=name,
+            )
+        if (severity := severity_of(score.unseen_current_pct, policy.unseen_pct)) != "info":
+            yield Reason(
+                code="unseen_categories",
+                severity=severity,
+                sentence_en=f"{name} has categories that the reference lacks, in {score.unseen_current_pct:.1f} % "
+                "of the rows.",
+                sentence_zh=f"{name} 出现参考样本中没有的类别，占 {score.unseen_current_pct:.1f} %。",
+                column=name,
+            )
+        if _became_constant(current, score):
+            yield Reason(
+                code="column_constant",
+                severity="watch",
+                sentence_en=f"{name} has the same value in every row; it varied in the reference.",
+                sentence_zh=f"{name} 所有记录取值相同，而参考样本中并非如此。",
+                column=name,
+            )
+
+
+def _became_constant(current: CurrentRows, score: ColumnScore) -> bool:
+    if score.status != "judged" or current.frame[score.column].nunique() > 1:
+        return False
+    return max(score.bin_shares_reference) < 0.99
+
+
+def _columns(scores: Sequence[ColumnScore], policy: DriftPolicy) -> Iterator[Reason]:
+    """Findings about columns whose move matters: named as important, or with an effect on the prediction."""
+    features, predictions = schema_columns(policy.use_case)
+    columns = by_name((*features, *predictions))
+    key = columns[policy.prediction.column]
+    matters = [
+        (score, _consequence(score, policy))
+        for score in scores
+        if score.level in ("drifted", "strong") and score.role == "feature"
+    ]
+    named = [(score, severity) for score, severity in matters if severity != "info"]
+    for score, severity in named[:_NAMED_COLUMNS]:
+        column = columns[score.column]
+        moved_en, moved_zh = _largest_move(score)
+        effect_en, effect_zh = _effect_words(score, key)
+        yield Reason(
+            code="column_drift",
+            severity=severity,
+            sentence_en=f"{score.column} ({_lower_first(column.description)}) scores {score.score:.2f} "
+            f"(limit {score.limit_watch:g}); {moved_en}{effect_en}.",
+            sentence_zh=f"{score.column}（{column.description_zh}）得分 {score.score:.2f}"
+            f"（阈值 {score.limit_watch:g}）；{moved_zh}{effect_zh}。",
+            column=score.column,
+        )
+    for score, severity in named[_NAMED_COLUMNS:]:
+        yield Reason(
+            code="column_drift",
+            severity=severity,
+            sentence_en=f"{score.column} has drifted too, with a score of {score.score:.2f}.",
+            sentence_zh=f"{score.column} 也有偏移，得分 {score.score:.2f}。",
+            column=score.column,
+        )
+
+
+def _consequence(score: ColumnScore, policy: DriftPolicy) -> Severity:
+    effect = score.effect or 0.0
+    if score.level == "strong" and effect >= policy.effect.act:
+        return "act"
+    if score.is_important or effect >= policy.effect.watch:
+        return "watch"
+    return "info"
+
+
+def _drifted_share(scores: Sequence[ColumnScore], policy: DriftPolicy) -> Iterator[Reason]:
+    judged = [score for score in scores if score.level is not None]
+    drifted = [score for score in judged if score.level != "quiet"]
+    if not drifted:
+        return
+    share = 100 * len(drifted) / len(judged)
+    severity = severity_of(share, policy.drifted_share_pct)
+    limit = policy.drifted_share_pct.act if severity == "act" else policy.drifted_share_pct.watch
+    yield Reason(
+        code="drifted_share",
+        severity=severity,
+        sentence_en=f"{len(drifted)} of {len(judged)} judged columns have drifted ({share:.0f} %; limit {limit:g} %).",
+        sentence_zh=f"{len(judged)} 个已判断字段中有 {len(drifted)} 个偏移（{share:.0f} %，阈值 {limit:g} %）。",
+    )
+
+
+def _not_judged(scores: Sequence[ColumnScore], policy: DriftPolicy) -> Iterator[Reason]:
+    unjudged = [score for score in scores if score.status == "not_judged"]
+    if not unjudged:
+        return
+    judged_share = 100 * (1 - len(unjudged) / len(scores))
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for score in unjudged:
+        by_reason.setdefault((score.why_en, score.why_zh), []).append(score.column)
+    for (why_en, why_zh), members in by_reason.items():
+        listed = ", ".join(members[:_NAMED_COLUMNS]) + (" …" if len(members) > _NAMED_COLUMNS else "")
+        yield Reason(
+            code="columns_not_judged",
+            severity="info",
+            sentence_en=f"{len(members)} column(s) were not judged: {why_en} ({listed}).",
+            sentence_zh=f"{len(members)} 个字段未作判断：{why_zh}（{listed}）。",
+        )
+    if judged_share < policy.minimum.judged_share_pct:
+        yield Reason(
+            code="too_few_columns",
+            severity="unknown",
+            sentence_en=f"Only {judged_share:.0f} % of the columns could be judged; "
+            f"{policy.minimum.judged_share_pct:g} % are needed to call a month stable.",
+            sentence_zh=f"仅 {judged_share:.0f} % 的字段可以判断，"
+            f"至少需要 {policy.minimum.judged_share_pct:g} % 才能判为稳定。",
+        )
+
+
+def _all_quiet(scores: Sequence[ColumnScore], policy: DriftPolicy) -> Reason:
+    judged = [score for score in scores if score.score is not None]
+    top = max(judged, key=lambda score: (score.score or 0.0) / score.limit_watch)
+    key = next(score for score in scores if score.column == policy.prediction.column)
+    drifted = sum(score.level != "quiet" for score in judged)
+    if drifted:
+        return Reason(
+            code="within_limits",
+            severity="info",
+            sentence_en=f"Predictions and important columns are within their limits ({key.column} scores "
+            f"{key.score:.2f}, limit {policy.prediction.watch:g}); {drifted} of {len(judged)} columns "
+            "moved without consequence.",
+            sentence_zh=f"预测结果与重要字段均在阈值以内（{key.column} 得分 {key.score:.2f}，"
+            f"阈值 {policy.prediction.watch:g}）；{len(judged)} 个字段中有 {drifted} 个偏移，但无明显影响。",
+        )
+    return Reason(
+        code="within_limits",
+        severity="info",
+        sentence_en=f"All {len(judged)} judged columns are within their limits; the largest score is {top.score:.2f} "
+        f"({top.column}, limit {top.limit_watch:g}).",
+        sentence_zh=f"{len(judged)} 个已判断字段均在阈值以内；最大得分 {top.score:.2f}"
+        f"（{top.column}，阈值 {top.limit_watch:g}）。",
+    )
+
+
+def _largest_move(score: ColumnScore) -> tuple[str, str]:
+    changes = [now - then for now, then in zip(score.bin_shares_current, score.bin_shares_reference, strict=True)]
+    place = max(range(len(changes)), key=lambda number: abs(changes[number]))
+    label = score.bin_labels[place]
+    then, now = 100 * score.bin_shares_reference[place], 100 * score.bin_shares_current[place]
+    return (
+        f"the share of “{label}” went from {then:.1f} % to {now:.1f} %",
+        f"“{label}”的占比由 {then:.1f} % 变为 {now:.1f} %",
+    )
+
+
+def _effect_words(score: ColumnScore, key: Column) -> tuple[str, str]:
+    if score.effect is None:
+        return "", ""
+    if score.effect_shift is None:
+        return (
+            f"; by itself this puts {100 * score.effect:.1f} % of the customers into another {key.name}",
+            f"；仅此一项会使 {100 * score.effect:.1f} % 的客户改变 {key.name}",
+        )
+    if key.maximum == 1:
+        shift = f"{100 * score.effect_shift:+.2f}"
+        return (
+            f"; by itself this moves the mean {key.name} by {shift} percentage points",
+            f"；仅此一项会使 {key.name} 均值变动 {shift} 个百分点",
+        )
+    shift = f"{score.effect_shift:+,.4g}"
+    return f"; by itself this moves the mean {key.name} by {shift}", f"；仅此一项会使 {key.name} 均值变动 {shift}"
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,149 @@
+"""Compares credit predictions with what happened, for the months whose outcomes have become known."""
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ml.columns import AS_OF_MONTH, CUSTOMER_KEY
+from ml.errors import SchemaMismatchError
+from ml.evaluation import bootstrap
+from monitoring.policy import PerformanceRule
+from monitoring.verdicts import PerformanceResult
+
+OUTCOME_COLUMNS = (CUSTOMER_KEY, AS_OF_MONTH, "is_mature", "is_default")
+_CALIBRATION_BINS = 10
+
+
+def matured_predictions(
+    month: date, outcomes: pd.DataFrame, predictions_dir: Path, *, release: str, column: str, months: int
+) -> pd.DataFrame:
+    """Join batch predictions of one release with outcomes that are known by now.
+
+    Args:
+        month: Month under review; later months are not looked at.
+        outcomes: Outcomes by customer and as-of month.
+        predictions_dir: Folder of the use case's batch predictions.
+        release: Name of the release.
+        column: Predicted probability.
+        months: How many of the latest matured months are used.
+
+    Returns:
+        One row per customer and month with ``probability`` and ``is_default``; without rows if nothing has matured.
+
+    Raises:
+        SchemaMismatchError: If the outcomes lack a column.
+    """
+    import polars as pl
+
+    if absent := [name for name in OUTCOME_COLUMNS if name not in outcomes.columns]:
+        raise SchemaMismatchError(f"outcomes lack {', '.join(absent)}; pass marts.customer_credit_outcomes")
+    as_of = pd.to_datetime(outcomes[AS_OF_MONTH]).dt.date
+    known = outcomes.assign(**{AS_OF_MONTH: as_of})[
+        outcomes["is_mature"].fillna(False).astype(bool) & outcomes["is_default"].notna() & (as_of <= month)
+    ]
+    parts: list[pd.DataFrame] = []
+    for as_of_month in sorted(known[AS_OF_MONTH].unique(), reverse=True):
+        if len(parts) == months:
+            break
+        path = predictions_dir / f"as_of_month={as_of_month.isoformat()}" / "predictions.parquet"
+        if not path.exists():
+            continue
+        try:
+            predicted = (
+                pl.scan_parquet(path, hive_partitioning=False)
+                .filter(pl.col("release") == release)
+                .select(CUSTOMER_KEY, probability=pl.col(column).cast(pl.Float64))
+                .unique(CUSTOMER_KEY, keep="last")
+                .collect()
+                .to_pandas()
+            )
+        except (pl.exceptions.PolarsError, OSError):
+            # A month that cannot be read is named by its own review; here it only has no evidence to add.
+            continue
+        joined = predicted.merge(known[known[AS_OF_MONTH] == as_of_month], on=CUSTOMER_KEY)
+        joined = joined[np.isfinite(joined["probability"])]
+        if len(joined):
+            parts.append(joined[[CUSTOMER_KEY, AS_OF_MONTH, "probability", "is_default"]])
+    if not parts:
+        return pd.DataFrame(columns=[CUSTOMER_KEY, AS_OF_MONTH, "probability", "is_default"])
+    return pd.concat(parts[::-1], ignore_index=True)
+
+
+def measure(matured: pd.DataFrame, rule: PerformanceRule, auc_at_release: float | None) -> PerformanceResult | None:
+    """Measure discrimination and calibration.
+
+    Args:
+        matured: Result of ``matured_predictions``.
+        rule: Smallest evidence that is measured.
+        auc_at_release: The release's own figure.
+
+    Returns:
+        The figures; None if there are too few outcomes or defaults, or no customer who paid.
+    """
+    happened = matured["is_default"].to_numpy(dtype=bool)
+    events = int(happened.sum())
+    if len(matured) < rule.minimum_rows or events < rule.minimum_events or events == len(matured):
+        return None
+    probability = matured["probability"].to_numpy(dtype=float)
+    # Customers are drawn whole: their months are not independent evidence.
+    auc, lower, upper = bootstrap(
+        {"auc": lambda weights: area_under_curve(probability, happened, weights)}, matured[CUSTOMER_KEY].to_numpy()
+    )["auc"]
+    if auc is None or lower is None or upper is None:
+        return None
+    return PerformanceResult(
+        months=tuple(sorted(matured[AS_OF_MONTH].unique())),
+        rows=len(matured),
+        events=events,
+        auc=auc,
+        auc_lower=lower,
+        auc_upper=upper,
+        brier=float(np.mean((probability - happened) ** 2)),
+        calibration_error=calibration_error(probability, happened),
+        mean_predicted=float(probability.mean()),
+        mean_observed=float(happened.mean()),
+        auc_at_release=auc_at_release,
+    )
+
+
+def area_under_curve(
+    probability: NDArray[np.float64], happened: NDArray[np.bool_], weights: NDArray[np.float64] | None = None
+) -> float:
+    """Return the share of pairs, one with and one without event, that the probability ranks rightly; ties count half.
+
+    Args:
+        probability: Predicted probability of each row.
+        happened: Whether the event happened.
+        weights: How often each row counts; once if None.
+    """
+    counted = np.ones(len(probability)) if weights is None else weights
+    _, level = np.unique(probability, return_inverse=True)
+    events = np.bincount(level, weights=counted * happened)
+    others = np.bincount(level, weights=counted * ~happened, minlength=len(events))
+    pairs = events.sum() * others.sum()
+    if pairs == 0:
+        return float("nan")
+    below = np.cumsum(others) - others
+    return float((events * (below + others / 2)).sum() / pairs)
+
+
+def calibration_error(probability: NDArray[np.float64], happened: NDArray[np.bool_]) -> float:
+    """Return the expected calibration error over bins of equal size, weighted by rows."""
+    order = np.argsort(probability, kind="stable")
+    parts: Sequence[NDArray[np.intp]] = np.array_split(order, _CALIBRATION_BINS)
+    gaps = [len(part) * abs(probability[part].mean() - happened[part].mean()) for part in parts if len(part)]
+    return float(sum(gaps) / len(probability))
+
+
+def release_auc(evaluation: dict[str, Any]) -> float | None:
+    """Return the AUC on the hold-out of a release from its evaluation; None if it has none."""
+    for metric in (evaluation.get("key_metric"), *evaluation.get("metrics", ())):
+        if metric and "auc" in metric["name"].lower() and metric.get("slice_column") is None:
+            value = metric.get("value")
+            return None if value is None else float(value)
+    return None

@@ -1,0 +1,180 @@
+"""The dated rules by which a month is judged: one YAML file per use case, every number with its reason.
+
+Change a rule by adding a version with a later ``valid_from``, never by editing an old one: verdicts name the version
+that judged them.
+"""
+
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ml.columns import USE_CASES, Column, names
+from ml.errors import KilowiseError
+
+POLICY_DIRECTORY = Path(__file__).parent / "policies"
+
+
+class PolicyError(KilowiseError):
+    """A drift policy is missing, not yet valid, or says something that cannot be applied."""
+
+
+class _Rule(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reason: str = Field(min_length=20, description="Why the numbers are what they are.")
+
+
+class Limit(_Rule):
+    """Two levels of one quantity, larger is worse."""
+
+    watch: float = Field(gt=0, description="From here on the outcome is at least watch.")
+    act: float = Field(gt=0, description="From here on the outcome is act.")
+
+    @model_validator(mode="after")
+    def _levels_are_ordered(self) -> "Limit":
+        if self.act < self.watch:
+            raise ValueError(f"act ({self.act}) must not be below watch ({self.watch})")
+        return self
+
+
+class NumericMethod(Limit):
+    """How numeric columns are compared."""
+
+    method: Literal["psi"]
+    bins: int = Field(ge=4, le=50, description="Quantile bins of the reference.")
+
+
+class CategoricalMethod(Limit):
+    """How categorical and boolean columns are compared."""
+
+    method: Literal["psi"]
+    rare_share_pct: float = Field(ge=0, le=10, description="Categories below this share of the reference share a bin.")
+
+
+class SampleRule(_Rule):
+    """How many rows are compared at most."""
+
+    rows: int = Field(ge=1_000, le=200_000)
+    seed: int = Field(ge=0)
+
+
+class MinimumRule(_Rule):
+    """Below which size nothing is said."""
+
+    rows: int = Field(ge=30, description="Rows of the month, and of the reference, below which nothing is judged.")
+    column_rows: int = Field(ge=30, description="Values of one column on either side below which it is not judged.")
+    judged_share_pct: float = Field(ge=0, le=100, description="Share of the columns that must be judged for stable.")
+
+
+class SeasonRule(_Rule):
+    """How columns that follow the season are compared."""
+
+    months_around: int = Field(ge=0, le=2, description="Calendar months before and after that count as same season.")
+
+
+class PredictionRule(Limit):
+    """The prediction that stands for the model's decisions."""
+
+    column: str
+
+
+class PerformanceRule(_Rule):
+    """How predictions are compared with outcomes, once these are known."""
+
+    minimum_rows: int = Field(ge=30)
+    minimum_events: int = Field(ge=5)
+    months: int = Field(ge=1, le=24, description="Latest matured months that are looked at.")
+    auc_drop: Limit
+    calibration_error: Limit
+
+
+class ReportRule(_Rule):
+    """How large the Evidently report may become."""
+
+    columns: int = Field(ge=5, le=60)
+
+
+class DriftPolicy(BaseModel):
+    """All rules for one use case from one day on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    use_case: str
+    valid_from: date
+    owner: str
+    sample: SampleRule
+    minimum: MinimumRule
+    season: SeasonRule
+    numeric: NumericMethod
+    categorical: CategoricalMethod
+    effect: Limit = Field(description="Effect of one column on the prediction, see monitoring.drift.Effect.")
+    prediction: PredictionRule
+    drifted_share_pct: Limit
+    missing_rise_pct: Limit = Field(description="Rise of the missing share in percentage points.")
+    infinite_pct: Limit
+    unseen_pct: Limit
+    performance: PerformanceRule | None = None
+    report: ReportRule
+    important_columns: dict[str, str] = Field(description="Column and why its drift matters by itself.")
+    ignored_columns: dict[str, str] = Field(description="Column and why it is not compared.")
+
+    @property
+    def version(self) -> str:
+        """Name of this version on verdicts and pages."""
+        return self.valid_from.isoformat()
+
+    def method_for(self, column: Column) -> NumericMethod | CategoricalMethod:
+        """Return the rule by which the column is compared."""
+        return self.numeric if column.kind == "numeric" else self.categorical
+
+
+def load_policy(use_case: str, on_date: date, directory: Path = POLICY_DIRECTORY) -> DriftPolicy:
+    """Load the policy version of a use case that is valid on a day.
+
+    Args:
+        use_case: One of ``ml.columns.USE_CASES``.
+        on_date: Day of the review.
+        directory: Folder of the policy files.
+
+    Raises:
+        PolicyError: If there is no such file or version, or if it breaks a rule; the message names file and field.
+    """
+    if use_case not in USE_CASES:
+        raise PolicyError(f"unknown use case {use_case!r}; known are {', '.join(USE_CASES)}")
+    path = directory / f"{use_case}.yaml"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PolicyError(f"{path.name}: no drift policy for {use_case}; add the file to {directory.name}/") from None
+    except yaml.YAMLError as error:
+        raise PolicyError(f"{path.name}: not readable as YAML: {error}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("versions"), list):
+        raise PolicyError(f"{path.name}: expected a list under 'versions', each with its valid_from")
+    versions = []
+    for number, entry in enumerate(content["versions"]):
+        try:
+            policy = DriftPolicy.model_validate(entry)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"])
+            raise PolicyError(f"{path.name}: versions[{number}].{field}: {first['msg']}") from error
+        _check_columns(policy, path.name)
+        versions.append(policy)
+    valid = [policy for policy in versions if policy.valid_from <= on_date]
+    if not valid:
+        raise PolicyError(f"{path.name}: no version is valid on {on_date}; add one with an earlier valid_from")
+    return max(valid, key=lambda policy: policy.valid_from)
+
+
+def _check_columns(policy: DriftPolicy, file_name: str) -> None:
+    """Refuse a policy that names columns which its use case does not have."""
+    from monitoring.datasets import schema_columns
+
+    features, predictions = schema_columns(policy.use_case)
+    known = {*names(features), *names(predictions)}
+    named = {policy.prediction.column, *policy.important_columns, *policy.ignored_columns}
+    if unknown := sorted(named - known):
+        raise PolicyError(f"{file_name}: {', '.join(unknown)}: no such column in ml/{policy.use_case}/schema.py")

@@ -1,0 +1,194 @@
+"""The Evidently report of one month: configuration, run, page, and scores found by type and column.
+
+Evidently draws and stores; the method that decides is ours and is registered with Evidently under ``method_name``.
+The reason is that Evidently's own PSI takes equal-width bins over reference and current values together: one extreme
+value of a month changes every bin, and skewed columns such as energy or money fall into the first bin almost whole.
+Both numbers are shown; a test holds the two side by side.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ml.columns import Column, ColumnKind, by_name
+from monitoring.datasets import CurrentRows, data_definition, schema_columns
+from monitoring.drift import RARE, chance_level, psi, reference_bins, usable_values
+from monitoring.policy import DriftPolicy
+from monitoring.verdicts import ColumnScore
+
+VALUE_DRIFT = "evidently:metric_v2:ValueDrift"
+DRIFTED_COLUMNS = "evidently:metric_v2:DriftedColumnsCount"
+EVIDENTLY_METHOD = "psi"
+
+
+@dataclass(frozen=True)
+class ReportRun:
+    """Result of one Evidently run.
+
+    Attributes:
+        snapshot: Evidently's snapshot, for the page and the workspace.
+        scores: Score of each drawn column by the deciding method, as Evidently computed it.
+        evidently_psi: Score of each drawn column by Evidently's own PSI.
+    """
+
+    snapshot: Any
+    scores: dict[str, float]
+    evidently_psi: dict[str, float]
+
+
+def method_name(policy: DriftPolicy) -> str:
+    """Return the name under which the policy's method is known to Evidently; it says what is fixed."""
+    return f"psi_{policy.numeric.bins}_reference_bins"
+
+
+def columns_to_draw(scores: Sequence[ColumnScore], policy: DriftPolicy) -> list[str]:
+    """Choose the columns of the page: the key prediction, then by rank, as many as the policy allows."""
+    judged = [score.column for score in scores if score.status == "judged"]
+    first = [name for name in judged if name == policy.prediction.column]
+    return [*first, *(name for name in judged if name not in first)][: policy.report.columns]
+
+
+def run_report(
+    current: CurrentRows,
+    reference: pd.DataFrame,
+    scores: Sequence[ColumnScore],
+    policy: DriftPolicy,
+    *,
+    month: date,
+    release: str,
+) -> ReportRun:
+    """Run Evidently over the columns that could be judged.
+
+    Args:
+        current: Rows of the month.
+        reference: Comparable reference, see ``monitoring.scoring.comparable_reference``.
+        scores: Scores of all columns.
+        policy: Methods and limits.
+        month: Month under review; the run is stamped with its first day.
+        release: Release under review.
+
+    Returns:
+        The run. Evidently is not called for columns without values, on which it raises.
+    """
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    from evidently import Dataset, Report
+    from evidently.metrics import DatasetMissingValueCount, DriftedColumnsCount, MissingValueCount, RowCount, ValueDrift
+
+    _register_method(policy)
+    features, predictions = schema_columns(policy.use_case)
+    columns = by_name((*features, *predictions))
+    judged = [columns[score.column] for score in scores if score.status == "judged"]
+    drawn = columns_to_draw(scores, policy)
+    method = method_name(policy)
+    metrics = [
+        RowCount(),
+        DriftedColumnsCount(
+            columns=[column.name for column in judged],
+            drift_share=policy.drifted_share_pct.watch / 100,
+            num_method=method,
+            cat_method=method,
+            num_threshold=policy.numeric.watch,
+            cat_threshold=policy.categorical.watch,
+        ),
+        DatasetMissingValueCount(),
+        *(ValueDrift(column=name, method=method, threshold=policy.method_for(columns[name]).watch) for name in drawn),
+        *(MissingValueCount(column=name) for name in drawn),
+    ]
+    frames = [_for_evidently(frame, judged, reference, policy) for frame in (current.frame, reference)]
+    definition = data_definition(judged)
+    datasets = [Dataset.from_pandas(frame, data_definition=definition) for frame in frames]
+    snapshot = Report(metrics, include_tests=True).run(
+        *datasets,
+        timestamp=datetime(month.year, month.month, 1, tzinfo=UTC).replace(tzinfo=None),
+        metadata={"use_case": policy.use_case, "month": f"{month:%Y-%m}", "release": release, "policy": policy.version},
+        tags=[f"{month:%Y-%m}", release],
+        name=f"{month:%Y-%m} {release}",
+    )
+    return ReportRun(
+        snapshot=snapshot,
+        scores=drift_scores(snapshot, method),
+        evidently_psi={name: _evidently_psi(frames[1][name], frames[0][name], columns[name]) for name in drawn},
+    )
+
+
+def drift_scores(snapshot: Any, method: str) -> dict[str, float]:
+    """Return the drift score of each column, found by metric type, method and column."""
+    return {
+        metric["config"]["column"]: float(metric["value"])
+        for metric in snapshot.dict()["metrics"]
+        if metric["config"]["type"] == VALUE_DRIFT and metric["config"]["method"] == method
+    }
+
+
+def drifted_columns_count(snapshot: Any) -> int:
+    """Return how many columns Evidently counts as drifted."""
+    counts = [m["value"]["count"] for m in snapshot.dict()["metrics"] if m["config"]["type"] == DRIFTED_COLUMNS]
+    return int(counts[0])
+
+
+def save_page(snapshot: Any, path: Path) -> None:
+    """Write Evidently's self-contained page so that no reader sees a part of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    snapshot.save_html(str(temporary))
+    temporary.replace(path)
+
+
+def _register_method(policy: DriftPolicy) -> None:
+    """Make the policy's PSI available to Evidently; it receives columns without missing and infinite values."""
+    from evidently.legacy.calculations.stattests import StatTest, register_stattest
+    from evidently.legacy.core import ColumnType
+
+    bins, rare_share_pct = policy.numeric.bins, policy.categorical.rare_share_pct
+
+    def compare(
+        reference: "pd.Series[Any]", current: "pd.Series[Any]", column_type: ColumnType, threshold: float
+    ) -> tuple[float, bool]:
+        kind: ColumnKind = "numeric" if column_type == ColumnType.Numerical else "categorical"
+        score = psi(reference, current, kind, bins=bins, rare_share_pct=rare_share_pct)
+        fixed = reference_bins(reference, kind, bins=bins, rare_share_pct=rare_share_pct)
+        return score, score >= max(threshold, chance_level(fixed.count, len(reference), len(current)))
+
+    register_stattest(
+        StatTest(
+            name=method_name(policy),
+            display_name=f"PSI over {bins} bins fixed by the reference",
+            allowed_feature_types=[ColumnType.Numerical, ColumnType.Categorical],
+            default_threshold=policy.numeric.watch,
+        ),
+        compare,
+    )
+
+
+def _evidently_psi(reference: "pd.Series[Any]", current: "pd.Series[Any]", column: Column) -> float:
+    from evidently.legacy.calculations.stattests import psi_stat_test
+    from evidently.legacy.core import ColumnType
+
+    column_type = ColumnType.Numerical if column.kind == "numeric" else ColumnType.Categorical
+    return float(psi_stat_test(reference.dropna(), current.dropna(), column_type, None).drift_score)
+
+
+def _for_evidently(
+    frame: pd.DataFrame, columns: Sequence[Column], reference: pd.DataFrame, policy: DriftPolicy
+) -> pd.DataFrame:
+    """Return the columns in a form that Evidently draws well: no infinities, no long tail of categories."""
+    prepared: dict[str, Any] = {}
+    for column in columns:
+        values = frame[column.name]
+        if column.kind == "numeric":
+            prepared[column.name] = values.replace([np.inf, -np.inf], np.nan)
+        else:
+            bins = reference_bins(
+                usable_values(reference[column.name], column.kind),
+                column.kind,
+                bins=policy.numeric.bins,
+                rare_share_pct=policy.categorical.rare_share_pct,
+            )
+            prepared[column.name] = values.where(~values.isin(bins.rare), RARE)
+    return pd.DataFrame(prepared)

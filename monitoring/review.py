@@ -1,0 +1,163 @@
+"""Reviews one released model for one month: the single entry for orchestration.
+
+Bad content (an empty month, torn files, columns that vanished) leads to a verdict; only misuse raises.
+"""
+
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml.errors import KilowiseError
+from monitoring.policy import DriftPolicy, load_policy
+from monitoring.verdicts import (
+    ColumnScore,
+    Verdict,
+    outcome_of,
+    record_verdict,
+    verdict_directory,
+    write_atomically,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class ReviewError(KilowiseError):
+    """A review was asked for something that cannot be reviewed."""
+
+
+def review_month(
+    use_case: str,
+    month: date,
+    *,
+    predictions_dir: Path,
+    log_dir: Path,
+    bundle_dir: Path,
+    release: str,
+    reports_dir: Path,
+    policy: DriftPolicy | None = None,
+    outcomes: "pd.DataFrame | None" = None,
+    webhook_url: str | None = None,
+) -> Verdict:
+    """Compare what a release predicted for a month with its reference, and record the verdict.
+
+    Writes the Evidently page, the verdict, its row in the table, the run in the workspace, and an alert if the state of
+    the model changed. Reviewing again replaces all of them.
+
+    Args:
+        use_case: Use case of the model.
+        month: First day of the as-of month.
+        predictions_dir: Folder of the use case's batch predictions, with ``as_of_month=…`` folders.
+        log_dir: Folder of the use case's online log, with ``date=…`` folders; it may be missing.
+        bundle_dir: Folder of the released bundle.
+        release: Name of the release.
+        reports_dir: Folder of all reports.
+        policy: Rules; None takes the version that is valid today.
+        outcomes: What happened to customers, for use cases with a performance rule.
+        webhook_url: Where alerts are posted.
+
+    Returns:
+        The verdict.
+
+    Raises:
+        ReviewError: If the month is not the first day of a month.
+        PolicyError: If there is no valid policy.
+        ReferenceUnreadableError: If the bundle has no readable reference.
+    """
+    from monitoring.alerts import alert_on_change
+    from monitoring.datasets import load_current, load_reference
+    from monitoring.findings import find_reasons
+    from monitoring.scoring import score_columns
+
+    if month.day != 1:
+        raise ReviewError(f"month is {month}; pass the first day of a month, such as {month.replace(day=1)}")
+    reviewed_at = datetime.now(UTC)
+    policy = policy or load_policy(use_case, reviewed_at.date())
+    current = load_current(
+        use_case, month, predictions_dir=predictions_dir, log_dir=log_dir, release=release, sample=policy.sample
+    )
+    reference = load_reference(use_case, bundle_dir, policy.sample)
+    scores: tuple[ColumnScore, ...] = ()
+    if min(len(current.frame), len(reference.frame)) >= policy.minimum.rows:
+        scores = score_columns(current, reference, month, policy)
+    directory = verdict_directory(reports_dir, use_case, month, release)
+    report_path = None
+    if any(score.status == "judged" for score in scores):
+        page = directory / "report.html"
+        scores = _report(current, reference, scores, policy, month=month, release=release, page=page)
+        report_path = str(page.relative_to(reports_dir))
+    performance = None
+    if outcomes is not None and policy.performance is not None:
+        performance = _performance(month, outcomes, predictions_dir, bundle_dir, release, policy)
+    reasons = find_reasons(current, reference, scores, performance, policy)
+    key_score = next((score.score for score in scores if score.column == policy.prediction.column), None)
+    versions = current.frame["model_version"].dropna()
+    verdict = Verdict(
+        use_case=use_case,
+        month=month,
+        release=release,
+        model_version=str(versions.iloc[0]) if len(versions) else _bundle_version(bundle_dir),
+        outcome=outcome_of(reasons),
+        reasons=reasons,
+        columns=scores,
+        rows_current=len(current.frame),
+        rows_available=current.rows_available,
+        rows_reference=len(reference.frame),
+        columns_judged=sum(score.status == "judged" for score in scores),
+        columns_drifted=sum(score.level in ("drifted", "strong") for score in scores),
+        prediction_column=policy.prediction.column,
+        prediction_score=key_score,
+        performance=performance,
+        policy_version=policy.version,
+        owner=policy.owner,
+        reviewed_at=reviewed_at,
+        report_path=report_path,
+    )
+    write_atomically(directory / "verdict.json", verdict.model_dump_json(indent=1).encode())
+    record_verdict(verdict, reports_dir)
+    alert_on_change(verdict, reports_dir, webhook_url)
+    return verdict
+
+
+def _report(
+    current: Any,
+    reference: Any,
+    scores: tuple[ColumnScore, ...],
+    policy: DriftPolicy,
+    *,
+    month: date,
+    release: str,
+    page: Path,
+) -> tuple[ColumnScore, ...]:
+    """Write page and workspace run; return the scores with Evidently's own number beside ours."""
+    from monitoring.reports import run_report, save_page
+    from monitoring.scoring import comparable_reference
+    from monitoring.workspace import store_run
+
+    comparable = comparable_reference(reference, month, policy)
+    run = run_report(current, comparable, scores, policy, month=month, release=release)
+    save_page(run.snapshot, page)
+    store_run(run.snapshot, policy, page.parents[3])
+    return tuple(score.model_copy(update={"evidently_psi": run.evidently_psi.get(score.column)}) for score in scores)
+
+
+def _performance(
+    month: date, outcomes: "pd.DataFrame", predictions_dir: Path, bundle_dir: Path, release: str, policy: DriftPolicy
+) -> Any:
+    from monitoring.performance import matured_predictions, measure, release_auc
+
+    rule = policy.performance
+    if rule is None:
+        return None
+    matured = matured_predictions(
+        month, outcomes, predictions_dir, release=release, column=policy.prediction.column, months=rule.months
+    )
+    evaluation = bundle_dir / "evaluation.json"
+    promised = release_auc(json.loads(evaluation.read_bytes())) if evaluation.exists() else None
+    return measure(matured, rule, promised)
+
+
+def _bundle_version(bundle_dir: Path) -> str:
+    manifest = bundle_dir / "bundle.json"
+    return str(json.loads(manifest.read_bytes())["version"]) if manifest.exists() else ""

@@ -1,0 +1,323 @@
+"""What a month's review concludes, in a form that people, checks and tables can use.
+
+The table ``verdicts.parquet`` holds one row per use case, month and release; a rerun replaces its row. The full verdict
+is ``verdict.json`` beside the report.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ml.columns import ColumnKind
+from ml.errors import KilowiseError
+
+Outcome = Literal["stable", "watch", "act", "not_enough_data"]
+Severity = Literal["info", "watch", "act", "unknown"]
+
+OUTCOMES: tuple[Outcome, ...] = ("stable", "not_enough_data", "watch", "act")
+"""From harmless to urgent."""
+SEVERITY_BY_OUTCOME: dict[Outcome, int] = {outcome: level for level, outcome in enumerate(OUTCOMES)}
+OUTCOME_WORDS: dict[Outcome, tuple[str, str]] = {
+    "stable": ("Stable", "稳定"),
+    "watch": ("Watch", "关注"),
+    "act": ("Act", "需处理"),
+    "not_enough_data": ("Not enough data", "数据不足"),
+}
+USE_CASE_TITLES = {
+    "segmentation": ("Customer segmentation", "客户分群"),
+    "tariff_matching": ("Tariff matching", "电价匹配"),
+    "credit_risk": ("Credit risk", "信用风险"),
+}
+TABLE_NAME = "verdicts.parquet"
+
+
+class VerdictError(KilowiseError):
+    """A stored verdict cannot be read."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Reason(_Record):
+    """One finding of a review.
+
+    Attributes:
+        code: Stable identifier of the kind of finding, such as ``prediction_drift``.
+        severity: What the finding alone would lead to; ``unknown`` means that something could not be judged.
+        sentence_en: The finding for a model owner.
+        sentence_zh: The same in Chinese.
+        column: Column that it is about, if it is about one.
+    """
+
+    code: str
+    severity: Severity
+    sentence_en: str
+    sentence_zh: str
+    column: str | None = None
+
+
+class ColumnScore(_Record):
+    """How one column of the month compares with the reference.
+
+    Attributes:
+        column: Name of the column.
+        role: Whether the model reads or writes it.
+        kind: Kind of the column.
+        status: Whether a score could be computed.
+        why_en: Why it was not judged; empty if it was.
+        why_zh: The same in Chinese.
+        score: PSI over the fixed bins of the reference.
+        chance_level: Score that chance alone exceeds once in a thousand comparisons of this size.
+        evidently_psi: PSI by Evidently's own bins, shown beside; it does not decide.
+        limit_watch: Score from which the column counts as drifted.
+        limit_act: Score from which it counts as strongly drifted.
+        level: ``quiet``, ``drifted`` or ``strong``; None if not judged.
+        effect: Size of what the move would do to the key prediction, see ``monitoring.drift.Effect``.
+        effect_shift: Signed shift of the key prediction's mean; None if that is categorical.
+        is_important: Whether the policy names the column as important.
+        is_seasonal: Whether it was compared with the same season only.
+        rows_reference: Usable reference rows.
+        rows_current: Usable rows of the month.
+        missing_reference_pct: Share of missing values in the reference.
+        missing_current_pct: Share of missing values in the month.
+        infinite_current_pct: Share of infinite values in the month.
+        unseen_current_pct: Share of values whose category the reference lacks.
+        bin_labels: Names of the bins.
+        bin_shares_reference: Share of the reference in each bin.
+        bin_shares_current: Share of the month in each bin.
+    """
+
+    column: str
+    role: Literal["feature", "prediction"]
+    kind: ColumnKind
+    status: Literal["judged", "not_judged"]
+    why_en: str = ""
+    why_zh: str = ""
+    score: float | None = None
+    chance_level: float | None = None
+    evidently_psi: float | None = None
+    limit_watch: float
+    limit_act: float
+    level: Literal["quiet", "drifted", "strong"] | None = None
+    effect: float | None = None
+    effect_shift: float | None = None
+    is_important: bool = False
+    is_seasonal: bool = False
+    rows_reference: int = 0
+    rows_current: int = 0
+    missing_reference_pct: float = 0.0
+    missing_current_pct: float = 0.0
+    infinite_current_pct: float = 0.0
+    unseen_current_pct: float = 0.0
+    bin_labels: tuple[str, ...] = ()
+    bin_shares_reference: tuple[float, ...] = ()
+    bin_shares_current: tuple[float, ...] = ()
+
+
+class PerformanceResult(_Record):
+    """How predictions compare with outcomes that have become known.
+
+    Attributes:
+        months: As-of months whose outcomes are used.
+        rows: Customer-months with prediction and outcome.
+        events: How many of them defaulted.
+        auc: Area under the ROC curve.
+        auc_lower: Lower end of its 95 % interval.
+        auc_upper: Upper end of its 95 % interval.
+        brier: Mean squared difference of probability and outcome.
+        calibration_error: Expected calibration error over ten bins of equal size.
+        mean_predicted: Mean predicted probability.
+        mean_observed: Observed default rate.
+        auc_at_release: The release's own figure on its hold-out; None if it has none.
+    """
+
+    months: tuple[date, ...]
+    rows: int
+    events: int
+    auc: float
+    auc_lower: float
+    auc_upper: float
+    brier: float
+    calibration_error: float
+    mean_predicted: float
+    mean_observed: float
+    auc_at_release: float | None = None
+
+
+class Verdict(_Record):
+    """Outcome of the review of one released model for one month, with everything that led to it."""
+
+    use_case: str
+    month: date
+    release: str
+    model_version: str
+    outcome: Outcome
+    reasons: tuple[Reason, ...]
+    columns: tuple[ColumnScore, ...] = Field(description="All columns, those of most consequence first.")
+    rows_current: int
+    rows_available: int = Field(description="Rows of the month before sampling.")
+    rows_reference: int
+    columns_judged: int
+    columns_drifted: int
+    prediction_column: str
+    prediction_score: float | None
+    performance: PerformanceResult | None = None
+    policy_version: str
+    owner: str
+    reviewed_at: datetime
+    report_path: str | None = Field(description="Evidently report, relative to the reports folder.")
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether somebody should look."""
+        return self.outcome != "stable"
+
+    @property
+    def drifted_share_pct(self) -> float | None:
+        """Share of the judged columns that drifted; None if none was judged."""
+        return 100 * self.columns_drifted / self.columns_judged if self.columns_judged else None
+
+    def sentence(self, language: Literal["en", "zh"] = "en") -> str:
+        """Return the verdict in one line, with its first reason."""
+        first = self.reasons[0]
+        if language == "zh":
+            title, words = USE_CASE_TITLES[self.use_case][1], OUTCOME_WORDS[self.outcome][1]
+            return f"{title} {self.month:%Y-%m}：{words}。{first.sentence_zh}"
+        title, words = USE_CASE_TITLES[self.use_case][0], OUTCOME_WORDS[self.outcome][0]
+        return f"{title}, {self.month:%Y-%m}: {words}. {first.sentence_en}"
+
+
+def outcome_of(reasons: tuple[Reason, ...]) -> Outcome:
+    """Return the outcome that the findings lead to: evidence first, then ignorance, and stable only without both."""
+    severities = {reason.severity for reason in reasons}
+    if "act" in severities:
+        return "act"
+    if "watch" in severities:
+        return "watch"
+    if "unknown" in severities:
+        return "not_enough_data"
+    return "stable"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that no reader ever sees a part of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+@contextmanager
+def exclusive(directory: Path, name: str) -> Iterator[None]:
+    """Keep other processes out while a shared file below the directory is read, changed and replaced."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / f".{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def record_verdict(verdict: Verdict, reports_dir: Path) -> None:
+    """Write the verdict's row, replacing the row of the same use case, month and release."""
+    import polars as pl
+
+    row = pl.DataFrame([_row(verdict)], schema=_table_schema())
+    with exclusive(reports_dir, "verdicts"):
+        others = read_verdicts(reports_dir).filter(
+            ~(
+                (pl.col("use_case") == verdict.use_case)
+                & (pl.col("month") == verdict.month)
+                & (pl.col("release") == verdict.release)
+            )
+        )
+        table = pl.concat([others, row]).sort("use_case", "month", "reviewed_at")
+        temporary = reports_dir / f".{TABLE_NAME}.{os.getpid()}.tmp"
+        table.write_parquet(temporary)
+        temporary.replace(reports_dir / TABLE_NAME)
+
+
+def read_verdicts(reports_dir: Path) -> Any:
+    """Return the table of verdicts as a polars frame, oldest month first; without rows if none was written yet."""
+    import polars as pl
+
+    path = reports_dir / TABLE_NAME
+    if not path.exists():
+        return pl.DataFrame(schema=_table_schema())
+    return pl.read_parquet(path)
+
+
+def verdict_directory(reports_dir: Path, use_case: str, month: date, release: str) -> Path:
+    """Return the folder of one review."""
+    return reports_dir / use_case / f"{month:%Y-%m}" / release
+
+
+def read_verdict(reports_dir: Path, use_case: str, month: date, release: str) -> Verdict:
+    """Return one full verdict.
+
+    Raises:
+        VerdictError: If it is missing or not readable.
+    """
+    path = verdict_directory(reports_dir, use_case, month, release) / "verdict.json"
+    try:
+        return Verdict.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise VerdictError(f"{path}: no such verdict; review {use_case} for {month:%Y-%m} again") from None
+    except ValidationError as error:
+        raise VerdictError(f"{path}: not readable; review {use_case} for {month:%Y-%m} again: {error}") from error
+
+
+def _row(verdict: Verdict) -> dict[str, Any]:
+    judged = [score for score in verdict.columns if score.score is not None]
+    performance = verdict.performance
+    return {
+        "use_case": verdict.use_case,
+        "month": verdict.month,
+        "release": verdict.release,
+        "model_version": verdict.model_version,
+        "outcome": verdict.outcome,
+        "reasons_en": [reason.sentence_en for reason in verdict.reasons],
+        "reasons_zh": [reason.sentence_zh for reason in verdict.reasons],
+        "top_columns": json.dumps({score.column: score.score for score in judged[:3]}),
+        "rows_current": verdict.rows_current,
+        "rows_reference": verdict.rows_reference,
+        "columns_judged": verdict.columns_judged,
+        "columns_drifted": verdict.columns_drifted,
+        "prediction_score": verdict.prediction_score,
+        "auc": performance.auc if performance else None,
+        "calibration_error": performance.calibration_error if performance else None,
+        "policy_version": verdict.policy_version,
+        "report_path": verdict.report_path,
+        "reviewed_at": verdict.reviewed_at,
+    }
+
+
+def _table_schema() -> dict[str, Any]:
+    import polars as pl
+
+    return {
+        "use_case": pl.String,
+        "month": pl.Date,
+        "release": pl.String,
+        "model_version": pl.String,
+        "outcome": pl.String,
+        "reasons_en": pl.List(pl.String),
+        "reasons_zh": pl.List(pl.String),
+        "top_columns": pl.String,
+        "rows_current": pl.Int64,
+        "rows_reference": pl.Int64,
+        "columns_judged": pl.Int64,
+        "columns_drifted": pl.Int64,
+        "prediction_score": pl.Float64,
+        "auc": pl.Float64,
+        "calibration_error": pl.Float64,
+        "policy_version": pl.String,
+        "report_path": pl.String,
+        "reviewed_at": pl.Datetime("us", "UTC"),
+    }
