@@ -1,0 +1,99 @@
+"""The API page: the OpenAPI document as one HTML page that needs no network; FastAPI's loads scripts from afar."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+TEMPLATES_DIR = Path(__file__).resolve().parent / "templates"
+
+
+def render_docs_page(document: Mapping[str, Any]) -> str:
+    """Return the page for an OpenAPI document."""
+    environment = Environment(loader=FileSystemLoader(TEMPLATES_DIR), autoescape=True, undefined=StrictUndefined)
+    schemas: Mapping[str, Any] = document["components"]["schemas"]
+    operations = [
+        _operation(path, method, operation, schemas)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+    return environment.get_template("docs.html.j2").render(info=document["info"], operations=operations)
+
+
+def _operation(path: str, method: str, operation: Mapping[str, Any], schemas: Mapping[str, Any]) -> dict[str, Any]:
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+    request = _resolve(body, schemas) if body else None
+    answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    answers = [_resolve(choice, schemas) for choice in answer.get("oneOf", [answer])]
+    return {
+        "path": path,
+        "method": method.upper(),
+        "summary": operation["summary"],
+        "examples": [json.dumps(example, ensure_ascii=False) for example in (request or {}).get("examples", [])],
+        "tables": _tables([request] if request else [], schemas),
+        "answers": _tables(answers, schemas),
+        "errors": [
+            {"status": status, "description": response["description"]}
+            for status, response in sorted(operation["responses"].items())
+            if status != "200"
+        ],
+    }
+
+
+def _tables(roots: list[Mapping[str, Any]], schemas: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return one table of fields per model that the roots reach, the roots first."""
+    waiting, tables, seen = list(roots), [], set()
+    while waiting:
+        model = waiting.pop(0)
+        if model["title"] in seen or "properties" not in model:
+            continue
+        seen.add(model["title"])
+        rows = [_row(name, field, model) for name, field in model["properties"].items()]
+        tables.append({"title": model["title"], "rows": rows})
+        waiting += [schemas[name] for field in model["properties"].values() for name in _references(field)]
+    return tables
+
+
+def _row(name: str, field: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
+    choices = field.get("anyOf", [field])
+    bounds = []
+    for choice in choices:
+        low, high = choice.get("minimum"), choice.get("maximum")
+        if low is not None or high is not None:
+            bounds.append(f"{'' if low is None else f'{low:g}'} … {'' if high is None else f'{high:g}'}".strip())
+        if choice.get("enum"):
+            bounds.append(" | ".join(map(str, choice["enum"])))
+    return {
+        "name": name,
+        "type": " or ".join(_type(choice) for choice in choices),
+        "is_required": name in model.get("required", []),
+        "bounds": "; ".join(bounds),
+        "description": field.get("description", ""),
+        "example": json.dumps(field["examples"][0], ensure_ascii=False) if field.get("examples") else "",
+    }
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    if "$ref" in schema:
+        return str(schema["$ref"].rsplit("/", 1)[-1])
+    if schema.get("type") == "array":
+        return f"list of {_type(schema['items'])}"
+    return str(schema.get("format") or schema.get("type", "object"))
+
+
+def _references(schema: Any) -> list[str]:
+    if isinstance(schema, Mapping):
+        own = [schema["$ref"].rsplit("/", 1)[-1]] if "$ref" in schema else []
+        return own + [name for value in schema.values() for name in _references(value)]
+    if isinstance(schema, list):
+        return [name for value in schema for name in _references(value)]
+    return []
+
+
+def _resolve(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "$ref" not in schema:
+        return schema
+    resolved: Mapping[str, Any] = schemas[schema["$ref"].rsplit("/", 1)[-1]]
+    return resolved

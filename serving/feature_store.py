@@ -1,0 +1,242 @@
+"""Feature snapshots: the features of every customer as one release knows them, in one read-only SQLite file.
+
+A snapshot is written once with its release and never changes, so readers open it without locks. Besides the
+feature row it can hold, per customer, the rows of further marts (the load cube for tariff matching) as
+compressed Arrow. Nothing here knows a use case.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pandas as pd
+import pyarrow as pa
+
+from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, Column
+from ml.errors import KilowiseError
+
+DISTRICT = "district"
+FORMAT_VERSION = "1"
+
+# SQLite accepts at most 999 variables per statement in builds that are still in use.
+_KEYS_PER_QUERY = 900
+
+
+class FeatureSnapshotError(KilowiseError):
+    """A feature snapshot is missing, damaged, or lacks a column that its model needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureRow:
+    """What a snapshot knows about one customer.
+
+    Attributes:
+        as_of_month: Month at whose as-of time the features were known.
+        district: Where the customer is supplied; context for reports, never a feature.
+        features: Value by column name, missing values as None.
+    """
+
+    as_of_month: date | None
+    district: str | None
+    features: dict[str, Any]
+
+
+def write_feature_snapshot(
+    path: Path,
+    features: pd.DataFrame,
+    columns: Sequence[Column],
+    *,
+    customer_tables: Mapping[str, pd.DataFrame | pa.Table] | None = None,
+) -> int:
+    """Write a snapshot and return the number of customers in it.
+
+    Args:
+        path: File to create; an existing file is refused.
+        features: One row per customer and as-of month with ``customer_key``, ``as_of_month``, ``district`` (optional)
+            and the given columns. Of several months of one customer the latest is kept.
+        columns: The features, in the order of the model's schema.
+        customer_tables: Further tables by name; each has ``customer_key`` and any number of rows per customer.
+
+    Raises:
+        FeatureSnapshotError: A column is missing or a customer appears twice for one month.
+    """
+    wanted = [CUSTOMER_KEY, AS_OF_MONTH, *(column.name for column in columns)]
+    missing = [name for name in wanted if name not in features.columns]
+    if missing:
+        raise FeatureSnapshotError(
+            f"the feature table lacks the column(s) {', '.join(missing)}; rebuild the marts before releasing"
+        )
+    if path.exists():
+        raise FeatureSnapshotError(f"{path} exists already; a snapshot is never changed")
+    latest = features.sort_values([CUSTOMER_KEY, AS_OF_MONTH])
+    if latest.duplicated([CUSTOMER_KEY, AS_OF_MONTH]).any():
+        raise FeatureSnapshotError(
+            "the feature table has more than one row for a customer and as-of month; its key is "
+            f"({CUSTOMER_KEY}, {AS_OF_MONTH})"
+        )
+    latest = latest.drop_duplicates(CUSTOMER_KEY, keep="last")
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path)
+    try:
+        # The file becomes visible only by the rename of its folder, so a journal would protect nobody.
+        connection.execute("PRAGMA journal_mode = OFF")
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
+        connection.execute(
+            "CREATE TABLE features (customer_key TEXT PRIMARY KEY, as_of_month TEXT, district TEXT, "
+            "row BLOB NOT NULL) WITHOUT ROWID"
+        )
+        connection.execute(
+            "CREATE TABLE customer_tables (name TEXT NOT NULL, customer_key TEXT NOT NULL, rows BLOB NOT NULL, "
+            "PRIMARY KEY (name, customer_key)) WITHOUT ROWID"
+        )
+        connection.executemany("INSERT INTO features VALUES (?, ?, ?, ?)", _feature_records(latest, columns))
+        for name, table in sorted((customer_tables or {}).items()):
+            connection.executemany("INSERT INTO customer_tables VALUES (?, ?, ?)", _table_records(name, table))
+        connection.executemany(
+            "INSERT INTO meta VALUES (?, ?)",
+            [
+                ("format", FORMAT_VERSION),
+                ("columns", orjson.dumps([column.name for column in columns]).decode()),
+                ("customers", str(len(latest))),
+            ],
+        )
+        connection.commit()
+    finally:
+        connection.close()
+    return len(latest)
+
+
+class FeatureStore:
+    """Read access to one snapshot from any number of threads.
+
+    Attributes:
+        path: The snapshot.
+        columns: Names of the features it holds, in order.
+        customers_count: Customers in it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.is_file():
+            raise FeatureSnapshotError(f"the feature snapshot {path} does not exist")
+        self._local = threading.local()
+        try:
+            meta = dict(self._connection().execute("SELECT name, value FROM meta").fetchall())
+            found_format = meta["format"]
+            self.columns: tuple[str, ...] = tuple(orjson.loads(meta["columns"]))
+            self.customers_count = int(meta["customers"])
+        except (sqlite3.DatabaseError, KeyError, ValueError) as error:
+            raise FeatureSnapshotError(f"{path} is not a complete feature snapshot: {error}") from error
+        if found_format != FORMAT_VERSION:
+            raise FeatureSnapshotError(
+                f"{path} has snapshot format {found_format}, this version reads {FORMAT_VERSION}; publish it again"
+            )
+
+    def get(self, customer_key: str) -> FeatureRow | None:
+        """Return what is known about one customer, or None when the snapshot does not hold it."""
+        record = (
+            self._connection()
+            .execute("SELECT as_of_month, district, row FROM features WHERE customer_key = ?", (customer_key,))
+            .fetchone()
+        )
+        return None if record is None else _feature_row(*record)
+
+    def get_many(self, customer_keys: Sequence[str]) -> dict[str, FeatureRow]:
+        """Return what is known about the given customers; unknown ones are absent from the answer."""
+        rows: dict[str, FeatureRow] = {}
+        for keys in _chunks(customer_keys):
+            marks = ",".join("?" * len(keys))
+            query = f"SELECT customer_key, as_of_month, district, row FROM features WHERE customer_key IN ({marks})"
+            for key, *record in self._connection().execute(query, keys):
+                rows[key] = _feature_row(*record)
+        return rows
+
+    def table(self, name: str, customer_keys: Sequence[str]) -> pa.Table | None:
+        """Return the rows of a customer table for the given customers, or None when there are none."""
+        tables: list[pa.Table] = []
+        for keys in _chunks(customer_keys):
+            marks = ",".join("?" * len(keys))
+            query = f"SELECT rows FROM customer_tables WHERE name = ? AND customer_key IN ({marks})"
+            tables += [
+                pa.ipc.open_stream(blob).read_all() for (blob,) in self._connection().execute(query, [name, *keys])
+            ]
+        return pa.concat_tables(tables) if tables else None
+
+    def sample_keys(self, count: int) -> list[str]:
+        """Return up to ``count`` customer keys, always the same ones."""
+        rows = self._connection().execute("SELECT customer_key FROM features ORDER BY customer_key LIMIT ?", (count,))
+        return [key for (key,) in rows]
+
+    def _connection(self) -> sqlite3.Connection:
+        """Return this thread's connection; it closes when the thread or the store is gone."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            # immutable: no locks, no journal look-up; legal because a published snapshot never changes.
+            connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+            self._local.connection = connection
+        return connection
+
+
+def _feature_row(as_of_month: str | None, district: str | None, row: bytes) -> FeatureRow:
+    return FeatureRow(
+        as_of_month=date.fromisoformat(as_of_month) if as_of_month else None,
+        district=district,
+        features=orjson.loads(row),
+    )
+
+
+def _feature_records(
+    frame: pd.DataFrame, columns: Sequence[Column]
+) -> Iterator[tuple[str, str | None, str | None, bytes]]:
+    names = [column.name for column in columns]
+    values = [plain_values(frame[column.name], column) for column in columns]
+    months = pd.to_datetime(frame[AS_OF_MONTH]).dt.strftime("%Y-%m-%d")
+    districts = frame[DISTRICT] if DISTRICT in frame.columns else pd.Series([None] * len(frame), dtype=object)
+    for key, month, district, *row in zip(frame[CUSTOMER_KEY], months, districts, *values, strict=True):
+        yield (
+            str(key),
+            None if pd.isna(month) else str(month),
+            None if pd.isna(district) else str(district),
+            orjson.dumps(dict(zip(names, row, strict=True))),
+        )
+
+
+def plain_values(series: pd.Series, column: Column) -> list[Any]:
+    """Return the values as JSON knows them: missing and non-finite numbers become None."""
+    if column.kind == "numeric":
+        numbers = pd.to_numeric(series).to_numpy(dtype=float, na_value=np.nan)
+        return [value if np.isfinite(value) else None for value in numbers.tolist()]
+    if column.kind == "boolean":
+        return [None if pd.isna(value) else bool(value) for value in series]
+    return [None if pd.isna(value) else str(value) for value in series]
+
+
+def _table_records(name: str, table: pd.DataFrame | pa.Table) -> Iterator[tuple[str, str, bytes]]:
+    arrow = pa.Table.from_pandas(table, preserve_index=False) if isinstance(table, pd.DataFrame) else table
+    if CUSTOMER_KEY not in arrow.column_names:
+        raise FeatureSnapshotError(f"the table {name} lacks the column {CUSTOMER_KEY}")
+    arrow = arrow.sort_by(CUSTOMER_KEY).combine_chunks().replace_schema_metadata(None)
+    keys = arrow.column(CUSTOMER_KEY).to_numpy(zero_copy_only=False)
+    if len(keys) == 0:
+        return
+    starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+    ends = np.append(starts[1:], len(keys))
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, arrow.schema, options=options) as writer:
+            writer.write_table(arrow.slice(start, end - start))
+        yield name, str(keys[start]), sink.getvalue().to_pybytes()
+
+
+def _chunks(keys: Sequence[str]) -> Iterator[list[str]]:
+    for start in range(0, len(keys), _KEYS_PER_QUERY):
+        yield list(keys[start : start + _KEYS_PER_QUERY])

@@ -1,0 +1,20 @@
+"""Customer keys: the one place where ``serving`` touches a supplier's customer id.
+
+Ids come in with requests, are hashed here and are never logged or stored.
+"""
+
+import hashlib
+import hmac
+
+CUSTOMER_KEY_LENGTH = 32
+
+
+def customer_key(customer_id: str, pseudonym_key: bytes) -> str:
+    """Return the key under which the platform knows a customer.
+
+    Args:
+        customer_id: The supplier's id, exactly as in its files.
+        pseudonym_key: The key that the landing was written with.
+    """
+    digest = hmac.new(pseudonym_key, customer_id.encode(), hashlib.sha256).hexdigest()
+    return digest[:CUSTOMER_KEY_LENGTH]

@@ -1,0 +1,459 @@
+"""The model store and the releases: what may be served, what is served, and how that changes.
+
+A *bundle* (``ml.bundle``) becomes a BentoML model ``<use_case>:<version>`` under ``<home>/models``. A *release* is an
+immutable folder ``<home>/releases/<use_case>/<name>`` that names a bundle and holds the feature snapshot that goes
+with it. The text file ``CURRENT`` beside the releases names the one that is served. Invariants:
+
+- a release folder appears by one rename, complete and flushed to disk, after the release was loaded and tried;
+- ``CURRENT`` is replaced atomically and always names a complete release;
+- one process at a time changes anything; readers need no lock.
+
+``orchestration`` calls this module and nothing else of ``serving``. BentoML is imported inside functions, because
+Dagster loads this module whenever it loads its code location.
+"""
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ml.bundle import Bundle, BundleManifest, read_bundle
+from ml.columns import AS_OF_MONTH, USE_CASES
+from ml.errors import BundleError, KilowiseError
+from ml.evaluation import Metric
+from ml.gate import GateDecision
+from serving.feature_store import FeatureStore, write_feature_snapshot
+from serving.use_cases import feature_columns, load_released_model
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from serving.released_model import ReleasedModel
+
+RELEASE_FILE = "release.json"
+SNAPSHOT_FILE = "features.sqlite"
+EVALUATION_FILE = "evaluation.json"
+MODEL_CARD_FILE = "model_card.html"
+POINTER_FILE = "CURRENT"
+HISTORY_FILE = "history.jsonl"
+
+_RELEASE_NAME = re.compile(r"^(\d{4,})-[A-Za-z0-9._-]+$")
+
+# Enough customers to meet every class and some missing values, few enough to take no time.
+_TRIAL_CUSTOMERS = 50
+
+
+class ReleaseError(KilowiseError):
+    """A release cannot be published, read or returned to; what was served before is still served."""
+
+
+class ReleaseManifest(BaseModel):
+    """What a release consists of and who let it out; stored as ``release.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="Running number and bundle version; sorts by time")
+    use_case: str
+    bundle_version: str
+    bentoml_tag: str
+    released_at: datetime
+    approved_by: str = Field(description="Person or policy that let it out")
+    gate: dict[str, Any] = Field(description="The gate's decision with its criteria")
+    marts_version: str = Field(description="Marts that the feature snapshot was taken from")
+    feature_as_of_month: date | None = Field(description="Latest as-of month in the snapshot")
+    customers_count: int
+    metrics: list[dict[str, Any]] = Field(default_factory=list, description="Metrics of the bundle's evaluation")
+    files: dict[str, str] = Field(description="SHA-256 by file name")
+
+
+class ModelStore:
+    """Bundles and releases under one state folder.
+
+    Args:
+        home: The state folder (``KILOWISE_HOME``).
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.releases_dir = home / "releases"
+        self.bentoml_home = home / "models"
+
+    def store_bundle(self, directory: Path) -> str:
+        """Store a bundle as a BentoML model and return its tag.
+
+        Storing the same bundle again changes nothing. A stored copy that a crash or a person damaged is replaced.
+
+        Args:
+            directory: A bundle as ``ml.bundle.write_bundle`` leaves it.
+
+        Raises:
+            BundleError: The bundle is incomplete, altered or incompatible.
+        """
+        manifest = read_bundle(directory).manifest
+        tag = f"{manifest.use_case}:{manifest.version}"
+        with self._exclusive():
+            target = self._model_dir(manifest.use_case, manifest.version)
+            if target.exists():
+                try:
+                    read_bundle(target / "bundle")
+                    return tag
+                except BundleError:
+                    shutil.rmtree(target)
+            self._create_bentoml_model(directory, manifest, target)
+        return tag
+
+    def bundle_dir(self, use_case: str, version: str) -> Path:
+        """Return the folder of a stored bundle.
+
+        Raises:
+            ReleaseError: The store holds no such bundle.
+        """
+        directory = self._model_dir(use_case, version) / "bundle"
+        if not directory.is_dir():
+            raise ReleaseError(f"the model store {self.bentoml_home} holds no {use_case}:{version}; store it first")
+        return directory
+
+    def publish_release(
+        self,
+        use_case: str,
+        bundle_version: str,
+        features: "pd.DataFrame",
+        *,
+        gate: GateDecision,
+        approved_by: str,
+        marts_version: str,
+        customer_tables: "Mapping[str, pd.DataFrame | pa.Table] | None" = None,
+        retained_snapshots: int = 5,
+    ) -> ReleaseManifest:
+        """Publish a stored bundle with the features of today's customers, and serve it from now on.
+
+        Publishing what is served already (same bundle, same marts) returns the current release unchanged.
+
+        Args:
+            use_case: One of ``ml.columns.USE_CASES``.
+            bundle_version: Version of a bundle that ``store_bundle`` has stored.
+            features: The use case's feature mart; the latest month of each customer is taken.
+            gate: The gate's decision; a refusal is refused here too.
+            approved_by: Person or policy that let the release out.
+            marts_version: Version of the marts that the features come from.
+            customer_tables: Further marts by name that the model reads per customer, such as the load cube.
+            retained_snapshots: Feature snapshots to keep, the new one included; older releases keep their
+                ``release.json`` but can no longer be returned to.
+
+        Raises:
+            ReleaseError: The gate refused, the bundle is missing or does not work with these features.
+        """
+        _check_use_case(use_case)
+        if gate.use_case != use_case or not gate.approved:
+            raise ReleaseError(
+                f"{use_case}:{bundle_version} is not released; the gate's decision on {gate.use_case}: {gate.reason}"
+            )
+        with self._exclusive():
+            current = self._current_if_sound(use_case)
+            if current and (current.bundle_version, current.marts_version) == (bundle_version, marts_version):
+                return current
+            bundle = self._read_stored_bundle(use_case, bundle_version)
+            folder = self.releases_dir / use_case
+            folder.mkdir(parents=True, exist_ok=True)
+            for leftover in folder.glob(".incoming-*"):
+                shutil.rmtree(leftover)
+            name = f"{self._next_number(folder):04d}-{bundle_version}"
+            incoming = folder / f".incoming-{name}"
+            try:
+                customers_count = write_feature_snapshot(
+                    incoming / SNAPSHOT_FILE, features, feature_columns(use_case), customer_tables=customer_tables
+                )
+                manifest = ReleaseManifest(
+                    name=name,
+                    use_case=use_case,
+                    bundle_version=bundle_version,
+                    bentoml_tag=f"{use_case}:{bundle_version}",
+                    released_at=datetime.now(UTC),
+                    approved_by=approved_by,
+                    gate=gate.model_dump(mode="json"),
+                    marts_version=marts_version,
+                    feature_as_of_month=_latest_month(features),
+                    customers_count=customers_count,
+                    metrics=[metric.model_dump(mode="json") for metric in _overall_metrics(bundle)],
+                    files={SNAPSHOT_FILE: _sha256(incoming / SNAPSHOT_FILE)},
+                )
+                shutil.copyfile(bundle.directory / EVALUATION_FILE, incoming / EVALUATION_FILE)
+                (incoming / MODEL_CARD_FILE).write_text(bundle.render_card(gate=gate), encoding="utf-8")
+                (incoming / RELEASE_FILE).write_bytes(
+                    orjson.dumps(manifest.model_dump(mode="json"), option=orjson.OPT_INDENT_2)
+                )
+                self._try_out(manifest, incoming)
+                _flush_tree(incoming)
+                incoming.rename(folder / name)
+            finally:
+                shutil.rmtree(incoming, ignore_errors=True)
+            _flush_directory(folder)
+            self._point_to(manifest, action="publish", by=approved_by, reason=gate.reason)
+            self._prune_snapshots(use_case, keep=retained_snapshots)
+        return manifest
+
+    def rollback(self, use_case: str, release_name: str, *, by: str, reason: str) -> ReleaseManifest:
+        """Serve an earlier release again.
+
+        Args:
+            use_case: One of ``ml.columns.USE_CASES``.
+            release_name: Name as ``list_releases`` shows it.
+            by: Person or job that asks for it.
+            reason: Why; kept in the history.
+
+        Raises:
+            ReleaseError: There is no such release, or it can no longer be served.
+        """
+        _check_use_case(use_case)
+        with self._exclusive():
+            manifest = self.read_release(use_case, release_name)
+            self._try_out(manifest, self.release_dir(use_case, release_name))
+            self._point_to(manifest, action="rollback", by=by, reason=reason)
+        return manifest
+
+    def current_name(self, use_case: str) -> str | None:
+        """Return the name of the release that is served, or None before the first."""
+        try:
+            name = (self.releases_dir / use_case / POINTER_FILE).read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return None
+        return name or None
+
+    def current_release(self, use_case: str) -> ReleaseManifest | None:
+        """Return the release that is served, or None before the first.
+
+        Raises:
+            ReleaseError: The pointer names a release that is missing or damaged.
+        """
+        _check_use_case(use_case)
+        name = self.current_name(use_case)
+        return None if name is None else self.read_release(use_case, name)
+
+    def list_releases(self, use_case: str) -> list[ReleaseManifest]:
+        """Return all releases, newest first."""
+        _check_use_case(use_case)
+        folder = self.releases_dir / use_case
+        if not folder.is_dir():
+            return []
+        names = [entry.name for entry in folder.iterdir() if entry.is_dir() and _RELEASE_NAME.match(entry.name)]
+        names.sort(key=_release_number, reverse=True)
+        return [self.read_release(use_case, name) for name in names]
+
+    def read_release(self, use_case: str, release_name: str) -> ReleaseManifest:
+        """Return the manifest of one release.
+
+        Raises:
+            ReleaseError: There is no such release, or its manifest is damaged.
+        """
+        path = self.release_dir(use_case, release_name) / RELEASE_FILE
+        try:
+            return ReleaseManifest.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            known = ", ".join(sorted(entry.parent.name for entry in path.parent.parent.glob(f"*/{RELEASE_FILE}")))
+            raise ReleaseError(f"{use_case} has no release {release_name!r}; there are: {known or 'none'}") from None
+        except ValidationError as error:
+            raise ReleaseError(f"{path} is damaged; roll back to another release") from error
+
+    def release_dir(self, use_case: str, release_name: str) -> Path:
+        """Return the folder of a release, whether it exists or not."""
+        if not _RELEASE_NAME.match(release_name):
+            raise ReleaseError(f"{release_name!r} is not a release name; names look like 0003-202608-1a2b3c4d5e")
+        return self.releases_dir / use_case / release_name
+
+    def open_snapshot(self, manifest: ReleaseManifest, directory: Path | None = None) -> FeatureStore:
+        """Open the feature snapshot of a release after checking that nothing altered it.
+
+        Args:
+            manifest: The release.
+            directory: Where it lies; the default is its place among the releases.
+
+        Raises:
+            ReleaseError: The snapshot is gone or differs from what was published.
+        """
+        path = (directory or self.release_dir(manifest.use_case, manifest.name)) / SNAPSHOT_FILE
+        if not path.is_file():
+            raise ReleaseError(
+                f"the feature snapshot of {manifest.use_case} {manifest.name} was pruned or lost; "
+                "publish its bundle again instead"
+            )
+        if _sha256(path) != manifest.files[SNAPSHOT_FILE]:
+            raise ReleaseError(f"{path} is not the file that was published; roll back to another release")
+        return FeatureStore(path)
+
+    def load(self, manifest: ReleaseManifest, directory: Path | None = None) -> "ReleasedModel":
+        """Load a release with its model and snapshot, after verifying both.
+
+        Args:
+            manifest: The release.
+            directory: Where it lies; the default is its place among the releases.
+
+        Raises:
+            ReleaseError: The release is damaged, or written by incompatible libraries.
+            SchemaMismatchError: Its features are not those of this version.
+        """
+        from serving.released_model import ReleaseIdentity
+
+        snapshot = self.open_snapshot(manifest, directory)
+        bundle = self._read_stored_bundle(manifest.use_case, manifest.bundle_version)
+        identity = ReleaseIdentity(
+            use_case=manifest.use_case,
+            release=manifest.name,
+            model_version=manifest.bundle_version,
+            released_at=manifest.released_at,
+        )
+        return load_released_model(identity, bundle, snapshot)
+
+    def _read_stored_bundle(self, use_case: str, version: str) -> Bundle:
+        try:
+            return read_bundle(self.bundle_dir(use_case, version))
+        except BundleError as error:
+            raise ReleaseError(f"{use_case}:{version} cannot be served: {error}") from error
+
+    def _try_out(self, manifest: ReleaseManifest, directory: Path) -> None:
+        """Load a release as the server would and let it predict, so that a bad one never reaches the pointer."""
+        try:
+            self.load(manifest, directory).try_out(_TRIAL_CUSTOMERS)
+        except ReleaseError:
+            raise
+        # What estimators raise when features do not fit them; anything else is a fault of ours and stays one.
+        except (KilowiseError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise ReleaseError(
+                f"{manifest.use_case}:{manifest.bundle_version} does not work with the features of marts "
+                f"{manifest.marts_version}: {type(error).__name__}: {error}"
+            ) from error
+
+    def _current_if_sound(self, use_case: str) -> ReleaseManifest | None:
+        """Return the current release, or None when there is none or publishing anew is the cure for it."""
+        try:
+            current = self.current_release(use_case)
+            if current is not None:
+                self.open_snapshot(current)
+        except KilowiseError:
+            return None
+        return current
+
+    def _next_number(self, folder: Path) -> int:
+        numbers = [_release_number(entry.name) for entry in folder.iterdir() if _RELEASE_NAME.match(entry.name)]
+        return max(numbers, default=0) + 1
+
+    def _point_to(self, manifest: ReleaseManifest, *, action: str, by: str, reason: str) -> None:
+        folder = self.releases_dir / manifest.use_case
+        previous = self.current_name(manifest.use_case)
+        temporary = folder / f".{POINTER_FILE}.tmp"
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(manifest.name + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(folder / POINTER_FILE)
+        _flush_directory(folder)
+        entry = {
+            "at": datetime.now(UTC).isoformat(),
+            "action": action,
+            "from": previous,
+            "to": manifest.name,
+            "by": by,
+            "reason": reason,
+        }
+        with (folder / HISTORY_FILE).open("ab") as file:
+            file.write(orjson.dumps(entry) + b"\n")
+
+    def _prune_snapshots(self, use_case: str, *, keep: int) -> None:
+        current = self.current_name(use_case)
+        for manifest in self.list_releases(use_case)[max(keep, 1) :]:
+            if manifest.name != current:
+                (self.release_dir(use_case, manifest.name) / SNAPSHOT_FILE).unlink(missing_ok=True)
+
+    def _model_dir(self, use_case: str, version: str) -> Path:
+        # BentoML's own layout of a model store; reading it directly spares the server BentoML's process-wide
+        # BENTOML_HOME and lets one test process work with several stores.
+        return self.bentoml_home / "models" / use_case / version
+
+    def _create_bentoml_model(self, directory: Path, manifest: BundleManifest, target: Path) -> None:
+        # BentoML copies into the final folder, so a kill halfway would leave a model without model.yaml on which
+        # every `bentoml models list` fails; hence a staging store beside it and one rename.
+        os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
+        import bentoml.models
+        from bentoml._internal.models import ModelStore as BentoModelStore
+
+        staging = self.bentoml_home / "staging"
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
+        with bentoml.models.create(
+            f"{manifest.use_case}:{manifest.version}",
+            labels={"use_case": manifest.use_case, "data_fingerprint": manifest.data_fingerprint[:60]},
+            metadata={"code_version": manifest.code_version, "seed": manifest.seed},
+            _model_store=BentoModelStore(staging),
+        ) as model:
+            shutil.copytree(directory, model.path_of("bundle"))
+        staged = staging / manifest.use_case / manifest.version
+        _flush_tree(staged)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staged.rename(target)
+        latest = target.parent / ".latest.tmp"
+        latest.write_text(manifest.version, encoding="utf-8")
+        latest.replace(target.parent / "latest")
+        _flush_directory(target.parent)
+        shutil.rmtree(staging)
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """Keep every other publisher out; the kernel frees the lock when a process dies."""
+        self.releases_dir.mkdir(parents=True, exist_ok=True)
+        with (self.releases_dir / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _check_use_case(use_case: str) -> None:
+    if use_case not in USE_CASES:
+        raise ReleaseError(f"there is no use case {use_case!r}; there are: {', '.join(USE_CASES)}")
+
+
+def _release_number(name: str) -> int:
+    return int(name.split("-", 1)[0])
+
+
+def _latest_month(features: "pd.DataFrame") -> date | None:
+    import pandas as pd
+
+    latest = pd.to_datetime(features[AS_OF_MONTH]).max()
+    return None if pd.isna(latest) else latest.date()
+
+
+def _overall_metrics(bundle: Bundle) -> list[Metric]:
+    key = bundle.evaluation.key_metric
+    others = [m for m in bundle.evaluation.metrics if m.slice_column is None and m.name != key.name]
+    return [key, *others]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush_tree(directory: Path) -> None:
+    for entry in directory.rglob("*"):
+        if entry.is_file():
+            with entry.open("rb") as file:
+                os.fsync(file.fileno())
+        else:
+            _flush_directory(entry)
+    _flush_directory(directory)
+
+
+def _flush_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,103 @@
+"""The releases that are served now, and the thread that takes up new ones without a restart.
+
+A new release is loaded completely beside the old one; then one reference changes. Requests that began with the old
+one end with it. A release that cannot be loaded is reported and counted, and the old one stays.
+"""
+
+import logging
+import threading
+import time
+from datetime import UTC, datetime
+
+from ml.columns import USE_CASES
+from ml.errors import KilowiseError
+from serving import metrics
+from serving.model_store import ModelStore, ReleaseManifest
+from serving.released_model import ReleasedModel
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 30.0
+"""A release that failed to load is tried again after this time: a disk may come back, a bundle does not heal."""
+
+
+class ReleaseBoard:
+    """Holds at most one released model per use case and follows the store's pointers.
+
+    Args:
+        store: Where releases come from.
+        poll_seconds: How often the pointers are read.
+    """
+
+    def __init__(self, store: ModelStore, *, poll_seconds: float) -> None:
+        self._store = store
+        self._poll_seconds = poll_seconds
+        self._served: dict[str, tuple[ReleaseManifest, ReleasedModel]] = {}
+        self._failed: dict[str, tuple[str, float]] = {}
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Load what is released now, then follow the pointers in the background."""
+        self.refresh()
+        self._thread = threading.Thread(target=self._run, name="release-board", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop following the pointers; what is loaded stays."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def get(self, use_case: str) -> ReleasedModel | None:
+        """Return the model that answers for a use case now; keep the reference for the whole request."""
+        served = self._served.get(use_case)
+        return None if served is None else served[1]
+
+    def manifests(self) -> dict[str, ReleaseManifest]:
+        """Return the served releases by use case."""
+        return {use_case: manifest for use_case, (manifest, _) in self._served.items()}
+
+    def refresh(self) -> None:
+        """Take up every release that a pointer names and that is not served yet."""
+        for use_case in USE_CASES:
+            try:
+                name = self._store.current_name(use_case)
+            except OSError as error:
+                logger.warning("the pointer of %s cannot be read (%s); the old release stays", use_case, error)
+                continue
+            served = self._served.get(use_case)
+            if name is None or (served is not None and served[0].name == name):
+                continue
+            failed_name, failed_at = self._failed.get(use_case, ("", 0.0))
+            if failed_name == name and time.monotonic() - failed_at < RETRY_SECONDS:
+                continue
+            self._take_up(use_case, name)
+
+    def _take_up(self, use_case: str, name: str) -> None:
+        try:
+            manifest = self._store.read_release(use_case, name)
+            model = self._store.load(manifest)
+            # The first call of a model pays for lazy set-up; here, not in a customer's request.
+            model.try_out(1)
+        except (KilowiseError, ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+            self._failed[use_case] = (name, time.monotonic())
+            metrics.RELEASE_LOADS.labels(use_case, "failed").inc()
+            logger.error("release %s of %s cannot be served: %s; the old release stays", name, use_case, error)
+            return
+        previous = self._served.get(use_case)
+        self._served = {**self._served, use_case: (manifest, model)}
+        self._failed.pop(use_case, None)
+        metrics.RELEASE_LOADS.labels(use_case, "loaded").inc()
+        metrics.RELEASE_INFO.labels(use_case, name, manifest.bundle_version).set(1)
+        if previous is not None:
+            metrics.RELEASE_INFO.labels(use_case, previous[0].name, previous[0].bundle_version).set(0)
+        if manifest.feature_as_of_month is not None:
+            as_of = datetime.combine(manifest.feature_as_of_month, datetime.min.time(), tzinfo=UTC)
+            metrics.FEATURES_AS_OF.labels(use_case).set(as_of.timestamp())
+        logger.info("release %s of %s is served", name, use_case)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._poll_seconds):
+            self.refresh()

@@ -1,0 +1,84 @@
+"""Everything a running API holds: settings, releases, prediction log; made once per process."""
+
+import gc
+import hashlib
+import hmac
+
+import anyio
+
+from ml.columns import USE_CASES
+from serving.model_store import ModelStore
+from serving.prediction_log import PredictionLog
+from serving.release_board import ReleaseBoard
+from serving.settings import ServingSettings
+
+START_SENTENCE = "run `make run` once to train and release models (they are taken up within a second)"
+
+
+class Runtime:
+    """The parts of a running API and their life cycle.
+
+    Attributes:
+        settings: What the operator chose.
+        board: Releases that are served.
+        log: Prediction log, or None when it is switched off.
+        requests_in_flight_count: Requests in work or waiting in this process.
+    """
+
+    def __init__(self, settings: ServingSettings) -> None:
+        self.settings = settings
+        self.board = ReleaseBoard(ModelStore(settings.home), poll_seconds=settings.release_poll_seconds)
+        self.log = (
+            PredictionLog(
+                settings.prediction_log_dir,
+                capacity_rows=settings.prediction_log_rows,
+                flush_seconds=settings.prediction_log_flush_seconds,
+            )
+            if settings.log_predictions
+            else None
+        )
+        self.requests_in_flight_count = 0
+        self.pseudonym_key = settings.pseudonym_key.get_secret_value().encode()
+        self._worker_limiter: anyio.CapacityLimiter | None = None
+        self._api_key_digests = [bytes.fromhex(digest) for digest in settings.api_keys]
+
+    def start(self) -> None:
+        """Load the releases and start the background threads."""
+        self.board.start()
+        if self.log is not None:
+            self.log.start()
+        # Models and modules live as long as the process: what the collector never walks costs no pauses.
+        gc.collect()
+        gc.freeze()
+
+    def stop(self) -> None:
+        """Stop the threads and write what is still in memory."""
+        self.board.stop()
+        if self.log is not None:
+            self.log.stop()
+
+    def readiness_problem(self) -> str | None:
+        """Return why no request could be answered, or None when the API is ready."""
+        if self.board.manifests():
+            return None
+        return f"No model is released yet: {START_SENTENCE}."
+
+    def missing_use_cases(self) -> list[str]:
+        """Return the use cases that have no release."""
+        return [use_case for use_case in USE_CASES if self.board.get(use_case) is None]
+
+    def accepts_key(self, api_key: str | None) -> bool:
+        """Return whether a caller with this key may call; without configured keys everybody may."""
+        if not self._api_key_digests:
+            return True
+        digest = hashlib.sha256((api_key or "").encode()).digest()
+        # Every digest is compared, so that the time says nothing about which one nearly matched.
+        matches = [hmac.compare_digest(digest, known) for known in self._api_key_digests]
+        return any(matches)
+
+    @property
+    def worker_limiter(self) -> anyio.CapacityLimiter:
+        """One thread for batches and slow models: a second one would only share the interpreter with it."""
+        if self._worker_limiter is None:
+            self._worker_limiter = anyio.CapacityLimiter(1)
+        return self._worker_limiter

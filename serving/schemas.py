@@ -1,0 +1,406 @@
+"""Requests and answers of the API, derived from the columns of ``ml/<use_case>/schema.py``.
+
+A feature has the same name, bounds and description here as in the mart. Unknown fields are refused, numbers must be
+numbers (no text that looks like one, no NaN). Add a column to the use case's schema and it appears here.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
+
+from ml.columns import Column
+from ml.credit_risk import schema as credit_risk_schema
+from ml.segmentation import schema as segmentation_schema
+from ml.tariff_matching import schema as tariff_matching_schema
+
+LARGEST_NUMBER = 1e12
+"""No feature of one customer is larger; it keeps sums and products finite."""
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("must not contain control characters")
+    return value
+
+
+CustomerId = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=128,
+        description="The supplier's own customer id, exactly as in its files / 供电企业客户编号",
+        examples=["C000001"],
+    ),
+    AfterValidator(_printable),
+]
+
+
+class StrictModel(BaseModel):
+    """A request body: nothing unknown, nothing coerced."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Answer(BaseModel):
+    """Part of an answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def _request_field(column: Column, example: Any) -> tuple[Any, Any]:
+    annotation: Any
+    bounds: dict[str, Any] = {}
+    if column.kind == "numeric":
+        annotation = float
+        bounds = {
+            "ge": -LARGEST_NUMBER if column.minimum is None else column.minimum,
+            "le": LARGEST_NUMBER if column.maximum is None else column.maximum,
+        }
+    elif column.kind == "boolean":
+        annotation = bool
+    elif column.allowed:
+        annotation = Literal[column.allowed]
+    else:
+        annotation = str
+        bounds = {"min_length": 1, "max_length": 128}
+    unit = f" [{column.unit}]" if column.unit else ""
+    field = Field(
+        default=None if column.nullable else ...,
+        description=f"{column.description}{unit} / {column.description_zh}",
+        examples=None if example is None else [example],
+        **bounds,
+    )
+    return (annotation | None if column.nullable else annotation), field
+
+
+def feature_model(name: str, columns: Iterable[Column], examples: Mapping[str, Any]) -> type[StrictModel]:
+    """Return the request model of a feature matrix.
+
+    Nullable columns may be left out or sent as null, which both mean "not known".
+
+    Args:
+        name: Name of the model in the API page.
+        columns: The features.
+        examples: Example value by column name.
+    """
+    fields: dict[str, Any] = {column.name: _request_field(column, examples.get(column.name)) for column in columns}
+    return create_model(name, __base__=StrictModel, __doc__="Features of one customer, sent inline.", **fields)
+
+
+def _prediction_model(name: str, columns: Iterable[Column]) -> type[Answer]:
+    types: dict[str, Any] = {"numeric": float, "boolean": bool, "categorical": str}
+    fields: dict[str, Any] = {}
+    for column in columns:
+        annotation = Literal[column.allowed] if column.allowed else types[column.kind]
+        unit = f" [{column.unit}]" if column.unit else ""
+        description = f"{column.description}{unit} / {column.description_zh}"
+        fields[column.name] = (annotation | None if column.nullable else annotation, Field(description=description))
+    return create_model(name, __base__=Answer, __doc__="What the model says of one customer.", **fields)
+
+
+_WORKDAY_SHAPE = (
+    0.55, 0.5, 0.48, 0.47, 0.5, 0.62, 0.9, 1.15, 1.05, 0.95, 0.92, 1.0,
+    1.1, 1.0, 0.95, 0.95, 1.05, 1.3, 1.6, 1.75, 1.65, 1.45, 1.1, 0.76,
+)  # fmt: skip
+SEGMENTATION_EXAMPLE: dict[str, Any] = {
+    "customer_class": "residential",
+    "observed_days_count": 365,
+    **{f"weekday_shape_{hour:02d}": value for hour, value in enumerate(_WORKDAY_SHAPE)},
+    **{f"weekend_shape_{hour:02d}": value for hour, value in enumerate(_WORKDAY_SHAPE)},
+    "annual_kwh": 2900,
+    "mean_daily_kwh": 7.95,
+    "peak_kw": 3.4,
+    "load_factor": 0.097,
+    "base_share": 0.48,
+    "peak_hour": 19,
+    "weekend_ratio": 1.08,
+    "night_share": 0.21,
+    "summer_ratio": 1.35,
+    "winter_ratio": 1.1,
+    "daily_kwh_cv": 0.34,
+    "zero_days_count": 0,
+    "kwh_change_yoy_pct": 4.2,
+    "billed_amount_12m_amount": 1590,
+    "late_bills_12m_count": 1,
+    "contacts_12m_count": 1,
+    "programmes_count": 0,
+    "tenure_months": 88,
+}
+TARIFF_MATCHING_EXAMPLE: dict[str, Any] = {
+    "customer_class": "residential",
+    "voltage_level": "lt1kV",
+    "supply_route": "catalogue",
+    "contract_capacity_kva": 8,
+    "observed_months_count": 12,
+    "coverage_pct": 99.2,
+    "annual_kwh": 2900,
+    "peak_kw": 3.4,
+    "summer_ratio": 1.35,
+    "winter_ratio": 1.1,
+    "kwh_change_yoy_pct": 4.2,
+    "night_share": 0.21,
+}
+CREDIT_RISK_EXAMPLE: dict[str, Any] = {
+    "recovery_rate_due_3m_pct": 66.7,
+    "recovery_rate_due_12m_pct": 83.3,
+    "recovery_rate_30d_12m_pct": 96.0,
+    "unpaid_balance_ratio": 0.4,
+    "on_time_share_12m_pct": 83.3,
+    "late_bills_3m_count": 1,
+    "late_bills_12m_count": 2,
+    "mean_days_late_12m_days": 3.5,
+    "max_days_late_12m_days": 24,
+    "days_late_trend_days": 4.5,
+    "partial_payments_12m_count": 0,
+    "monthly_kwh_cv_12m": 0.28,
+    "kwh_change_yoy_pct": 4.2,
+    "load_factor_3m": 0.11,
+    "zero_load_days_3m_count": 0,
+    "capacity_utilisation_pct": 42,
+    "overdue_30d_bills_12m_count": 0,
+    "confirmed_breaches_24m_count": 0,
+    "tenure_months": 88,
+    "contacts_6m_count": 1,
+    "billing_contacts_6m_count": 0,
+    "mean_satisfaction_12m": 4,
+    "customer_class": "residential",
+    "mean_bill_12m_amount": 132.5,
+    "bills_12m_count": 12,
+    "contract_capacity_kva": 8,
+}
+
+
+class CustomerRequest(StrictModel):
+    """One customer or many: exactly one of the four fields.
+
+    Attributes:
+        largest_batch: Most customers that the schema accepts; the server may accept fewer.
+    """
+
+    largest_batch: ClassVar[int] = 100_000
+
+    customer_id: CustomerId | None = Field(default=None, description="One customer by id; features from the snapshot")
+    customer_ids: list[CustomerId] | None = Field(
+        default=None, min_length=1, max_length=largest_batch, description="Many customers by id"
+    )
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                "send exactly one of customer_id, customer_ids, features, items"
+                + (f"; this request has {' and '.join(given)}" if given else "")
+            )
+        return self
+
+
+class RequestItem(StrictModel):
+    """One customer of a batch: an id, or features, or both (then the features count and the id names the answer)."""
+
+    customer_id: CustomerId | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.customer_id is None and getattr(self, "features", None) is None:
+            raise ValueError("an item needs customer_id, features or both")
+        return self
+
+
+def request_model(name: str, features: type[StrictModel], examples: Mapping[str, Any]) -> type[CustomerRequest]:
+    """Return the request body of a route whose model reads the given features."""
+    optional_features: Any = (features | None, Field(default=None, description="Features of one customer, without id"))
+    item = create_model(
+        f"{name}Item",
+        __base__=RequestItem,
+        __doc__=RequestItem.__doc__,
+        features=optional_features,
+    )
+    model = create_model(
+        f"{name}Request",
+        __base__=CustomerRequest,
+        __doc__="One customer or many: exactly one of the four fields.",
+        features=optional_features,
+        items=(
+            list[item] | None,
+            Field(
+                default=None,
+                min_length=1,
+                max_length=CustomerRequest.largest_batch,
+                description="Many customers, each by id or by features",
+            ),
+        ),
+    )
+    model.model_config["json_schema_extra"] = {
+        "examples": [{"customer_id": "C000001"}, {"features": dict(examples)}, {"customer_ids": ["C000001", "C000002"]}]
+    }
+    model.model_rebuild(force=True)
+    return model
+
+
+class Reason(Answer):
+    """Why the probability is what it is; the strongest reason comes first."""
+
+    code: str = Field(description="Column that raises the probability")
+    dimension: str = Field(description="Group of the column, such as timeliness")
+    text: str = Field(description="The reason in words")
+    text_zh: str = Field(description="The same in Chinese / 中文说明")
+    value: float | str | None = Field(description="The customer's value of the column")
+    unit: str = Field(description="Unit of the value; empty for counts and ratios")
+
+
+class SegmentAdvice(Answer):
+    """What marks a segment and what to do for its members."""
+
+    description: str
+    description_zh: str
+    actions: list[str]
+    actions_zh: list[str]
+
+
+class TariffAlternative(Answer):
+    """One tariff that is open to the customer, with past and expected bills."""
+
+    tariff_id: str
+    version: str
+    name: str
+    name_zh: str
+    options: dict[str, Any] = Field(description="Options chosen with it, such as the billing basis")
+    is_current: bool
+    is_recommended: bool
+    past_amount: float | None = Field(description="Exact bill of the past twelve months")
+    expected_amount: float | None = Field(description="Expected bill of the next twelve months")
+    expected_saving_amount: float | None
+    saving_lower_amount: float | None = Field(description="Lower end of the 80 % interval")
+    saving_upper_amount: float | None = Field(description="Upper end of the 80 % interval")
+    saving_probability: float | None
+    components: dict[str, float] = Field(description="Past bill by component")
+    price_is_verified: bool = Field(description="Whether every price is verified against an official text")
+    unverified: list[str] | str | None = Field(description="What is not verified")
+    why_not: str | None = Field(description="What would make it a bad choice, or why it is not recommended")
+    why_not_zh: str | None
+
+
+class Problem(Answer):
+    """The one shape of every error."""
+
+    type: str = Field(description="Kind of error, for programs", examples=["unknown_customer"])
+    title: str = Field(description="Kind of error, in words")
+    detail: str = Field(description="What is wrong here and what to change")
+    field: str | None = Field(description="Path of the offending field")
+    allowed: list[str] | None = Field(description="Values that would have been accepted")
+    request_id: str = Field(description="Quote it when you ask for help")
+
+
+class ItemProblem(Answer):
+    """Why one customer of a batch has no result."""
+
+    type: str
+    title: str
+    detail: str
+
+
+class Envelope(Answer):
+    """What every answer says about itself."""
+
+    request_id: str
+    use_case: str
+    release: str = Field(description="Release that decided", examples=["0003-202608-1a2b3c4d5e"])
+    model_version: str = Field(description="Bundle in that release", examples=["202608-1a2b3c4d5e"])
+    released_at: datetime
+    decided_at: datetime
+    currency: str = Field(description="ISO 4217 code of all amounts", examples=["CNY"])
+
+
+def _answer_models(name: str, prediction: type[Answer], extra: Mapping[str, Any]) -> tuple[type[Answer], type[Answer]]:
+    result_fields: dict[str, Any] = {
+        "customer_id": (str | None, Field(description="As sent; null for inline features without id")),
+        "features_as_of_month": (
+            date | None,
+            Field(default=None, description="Month at whose end the features were known; null for inline features"),
+        ),
+        "prediction": (prediction | None, Field(default=None, description="Absent when this customer has an error")),
+        **extra,
+        "error": (ItemProblem | None, Field(default=None, description="Only in batches, instead of a prediction")),
+    }
+    result = create_model(f"{name}Result", __base__=Answer, __doc__="One customer.", **result_fields)
+    single = create_model(f"{name}Answer", __base__=Envelope, __doc__="Answer for one customer.", result=(result, ...))
+    batch = create_model(
+        f"{name}BatchAnswer",
+        __base__=Envelope,
+        __doc__="Answer for many customers, in the order of the request.",
+        results=(list[result], ...),
+    )
+    return single, batch
+
+
+SegmentationFeatures = feature_model("SegmentationFeatures", segmentation_schema.FEATURES, SEGMENTATION_EXAMPLE)
+TariffMatchingFeatures = feature_model(
+    "TariffMatchingFeatures", tariff_matching_schema.FEATURES, TARIFF_MATCHING_EXAMPLE
+)
+CreditRiskFeatures = feature_model("CreditRiskFeatures", credit_risk_schema.FEATURES, CREDIT_RISK_EXAMPLE)
+
+SegmentationRequest = request_model("Segmentation", SegmentationFeatures, SEGMENTATION_EXAMPLE)
+TariffMatchingRequest = request_model("TariffMatching", TariffMatchingFeatures, TARIFF_MATCHING_EXAMPLE)
+CreditRiskRequest = request_model("CreditRisk", CreditRiskFeatures, CREDIT_RISK_EXAMPLE)
+
+SegmentationAnswer, SegmentationBatchAnswer = _answer_models(
+    "Segmentation",
+    _prediction_model("SegmentationPrediction", segmentation_schema.PREDICTIONS),
+    {
+        "segment": (
+            SegmentAdvice | None,
+            Field(default=None, description="What marks the segment and what to do for it"),
+        )
+    },
+)
+TariffMatchingAnswer, TariffMatchingBatchAnswer = _answer_models(
+    "TariffMatching",
+    _prediction_model("TariffMatchingPrediction", tariff_matching_schema.PREDICTIONS),
+    {
+        "reason": (str | None, Field(default=None, description="Why this is the advice")),
+        "reason_zh": (str | None, Field(default=None, description="The same in Chinese / 中文说明")),
+        "alternatives": (
+            list[TariffAlternative] | None,
+            Field(default=None, description="Every tariff that is open to the customer, the best first"),
+        ),
+        "not_priced": (
+            list[list[str]] | None,
+            Field(default=None, description="Tariffs that could not be priced, each with the reason"),
+        ),
+    },
+)
+CreditRiskAnswer, CreditRiskBatchAnswer = _answer_models(
+    "CreditRisk",
+    _prediction_model("CreditRiskPrediction", credit_risk_schema.PREDICTIONS),
+    {
+        "reasons": (
+            list[Reason] | None,
+            Field(default=None, description="Strongest first; empty when nothing raises the risk"),
+        )
+    },
+)
+
+
+class ServedRelease(Answer):
+    """A release as it is served now."""
+
+    use_case: str
+    release: str
+    model_version: str
+    released_at: datetime
+    approved_by: str
+    marts_version: str
+    features_as_of_month: date | None
+    customers_count: int
+    metrics: list[dict[str, Any]]
+
+
+class ServedReleases(Answer):
+    """What is served now."""
+
+    request_id: str
+    releases: list[ServedRelease]
+    missing: list[str] = Field(description="Use cases without a release")

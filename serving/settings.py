@@ -1,0 +1,98 @@
+"""Settings of the API: the only place in ``serving`` that reads the environment.
+
+Names that the platform also has (home, environment, pseudonym_key, currency) mean the same thing here, so one
+``.env`` file configures both. Add a field here when an operator must be able to choose.
+"""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ml.errors import KilowiseError
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+DEVELOPMENT_PSEUDONYM_KEY = "kilowise-development-key-not-for-production"
+"""Must equal the platform's development key, or ids would hash to keys that no snapshot holds; a test compares."""
+
+
+class ServingConfigurationError(KilowiseError):
+    """The settings would start an API that is unsafe or cannot work."""
+
+
+class ServingSettings(BaseSettings):
+    """What an operator of the API may choose; every default works on one machine.
+
+    Attributes are read from ``KILOWISE_<NAME>`` or from a ``.env`` file.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="KILOWISE_", env_file=".env", extra="ignore", frozen=True)
+
+    home: Path = Field(default=PROJECT_ROOT / "data", description="Folder that holds all state")
+    environment: Literal["development", "production"] = "development"
+    pseudonym_key: SecretStr = Field(
+        default=SecretStr(DEVELOPMENT_PSEUDONYM_KEY), description="Key of the HMAC that makes customer keys"
+    )
+    currency: str = Field(default="CNY", pattern=r"^[A-Z]{3}$", description="ISO 4217 code of all amounts")
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on")
+    port: int = Field(default=3100, ge=1, le=65535, description="Dagster uses 3000, the reports 3200")
+    workers: int = Field(default=1, ge=1, le=64, description="Server processes")
+    api_keys: tuple[str, ...] = Field(
+        default=(), description="SHA-256 (hex) of each accepted API key, as a JSON list; empty only in development"
+    )
+
+    max_body_bytes: int = Field(default=4_000_000, ge=1_000, description="Larger requests are answered 413")
+    max_batch_items: int = Field(default=1_000, ge=1, le=100_000, description="Customers in one request")
+    max_concurrent_requests: int = Field(
+        default=64, ge=1, description="Requests in work or waiting per process; more are answered 429"
+    )
+    body_timeout_seconds: float = Field(default=10.0, gt=0, description="Slower bodies are answered 408")
+    release_poll_seconds: float = Field(default=0.5, gt=0, le=60, description="How often CURRENT is looked at")
+
+    log_predictions: bool = Field(default=True, description="Write one row per prediction to the prediction log")
+    prediction_log_rows: int = Field(default=50_000, ge=1, description="Rows held in memory before rows are dropped")
+    prediction_log_flush_seconds: float = Field(default=10.0, gt=0, description="Longest time a row stays in memory")
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @field_validator("api_keys")
+    @classmethod
+    def _sha256_digests(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for digest in value:
+            if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+                raise ValueError(
+                    "each entry of KILOWISE_API_KEYS is the SHA-256 of a key in lower-case hex (64 characters); "
+                    "`python -m serving new-key` makes a key and its entry"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _safe_outside_development(self) -> Self:
+        if self.environment == "development":
+            return self
+        if self.pseudonym_key.get_secret_value() == DEVELOPMENT_PSEUDONYM_KEY:
+            raise ServingConfigurationError(
+                "the development pseudonym key is refused outside development: set KILOWISE_PSEUDONYM_KEY"
+            )
+        if not self.api_keys:
+            raise ServingConfigurationError(
+                "the API does not start without API keys outside development: run `python -m serving new-key` "
+                "and put the printed entry into KILOWISE_API_KEYS"
+            )
+        return self
+
+    @property
+    def bentoml_home(self) -> Path:
+        """BENTOML_HOME: the model store."""
+        return self.home / "models"
+
+    @property
+    def prediction_log_dir(self) -> Path:
+        """Online answers as Parquet files."""
+        return self.home / "predictions" / "log"

@@ -1,0 +1,53 @@
+"""Serves tariff matching: the best tariff for a customer, what it saves, and the alternatives."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import pandas as pd
+
+from ml.columns import AS_OF_MONTH
+from ml.tariff_matching.model import TariffMatchingModel
+from serving.released_model import ReleasedModel, ScoringInput, ScoringResult
+
+LOAD_CUBE_TABLE = "customer_load_cube"
+"""Name under which a release's snapshot holds the load of each customer."""
+
+
+class ReleasedTariffMatching(ReleasedModel):
+    """The tariff model of one release; prices the load that was released with it.
+
+    Inline features carry no load, so their answer is the model's advice for customers without readings, unless the
+    request also names a customer whose load the snapshot holds.
+    """
+
+    runs_in_event_loop: ClassVar[bool] = False
+
+    def _load(self, files: dict[str, bytes]) -> None:
+        self._model = TariffMatchingModel.from_files(files)
+
+    def _score(self, inputs: Sequence[ScoringInput]) -> list[ScoringResult]:
+        keys = [item.customer_key for item in inputs if item.customer_key is not None]
+        if len(set(keys)) < len(keys):
+            # The model prices one row per customer; a batch may ask for the same customer with other features.
+            return [self._score([item])[0] for item in inputs]
+        frame = self._feature_frame(inputs)
+        frame[AS_OF_MONTH] = pd.to_datetime(pd.Series([item.as_of_month for item in inputs], dtype=object))
+        cube = self.features.table(LOAD_CUBE_TABLE, keys)
+        results = []
+        for advice in self._model.advise(frame, cube):
+            details = advice.to_dict()
+            results.append(
+                ScoringResult(
+                    prediction=dict(advice.prediction),
+                    details={
+                        "reason": details["reason"],
+                        "reason_zh": details["reason_zh"],
+                        "alternatives": details["alternatives"],
+                        "not_priced": details["not_priced"],
+                    },
+                )
+            )
+        return results
+
+
+SERVING_CLASS = ReleasedTariffMatching

@@ -1,0 +1,32 @@
+"""The three use cases by name: their columns and the class that serves them.
+
+Modules are imported when asked for, so that Dagster can load the model store without XGBoost or scikit-learn.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from ml.columns import Column
+
+if TYPE_CHECKING:
+    from ml.bundle import Bundle
+    from serving.feature_store import FeatureStore
+    from serving.released_model import ReleasedModel, ReleaseIdentity
+
+
+def feature_columns(use_case: str) -> tuple[Column, ...]:
+    """Return the features of a use case in the order of its mart."""
+    columns: tuple[Column, ...] = importlib.import_module(f"ml.{use_case}.schema").FEATURES
+    return columns
+
+
+def prediction_columns(use_case: str) -> tuple[Column, ...]:
+    """Return the outputs of a use case in the order of its bundle."""
+    columns: tuple[Column, ...] = importlib.import_module(f"ml.{use_case}.schema").PREDICTIONS
+    return columns
+
+
+def load_released_model(identity: "ReleaseIdentity", bundle: "Bundle", features: "FeatureStore") -> "ReleasedModel":
+    """Load the model of a verified bundle, ready to answer for one release."""
+    serving_class: type[ReleasedModel] = importlib.import_module(f"serving.{identity.use_case}").SERVING_CLASS
+    return serving_class(identity, bundle, features)
