@@ -5,6 +5,7 @@ baseline, slice or comparison that is missing refuses, exactly like one that is 
 or a file: the date of the decision is an argument, so a decision can be replayed.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Literal, Self
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml.evaluation import ChampionComparison, Criterion, Evaluation, Metric
 
-JudgedBy = Literal["value", "lower", "upper"]
+JudgedBy = Literal["value", "lower", "upper", "interval"]
 Aspect = Literal["sufficiency", "accuracy", "baselines", "champion", "calibration", "stability", "fairness", "other"]
 
 
@@ -54,8 +55,8 @@ class MetricLimit(_Frozen):
         aspect: What the limit protects.
         minimum: Smallest accepted figure.
         maximum: Largest accepted figure.
-        judged_by: Which end of the figure's interval must keep the limit. For a maximum, ``lower`` refuses only
-            what is shown to be too large, ``upper`` refuses whatever might be.
+        judged_by: What must keep the limit: the value, one end of its interval, or any part of the ``interval``
+            (then only a figure whose whole interval lies outside is refused).
         slice_column: When given, every slice with enough rows must keep the limit.
         minimum_rows: Slices with fewer rows are not judged. At least one slice must be.
     """
@@ -300,7 +301,9 @@ def _limit_criterion(evaluation: Evaluation, limit: MetricLimit) -> Criterion:
         )
         if text
     )
-    required += "" if limit.judged_by == "value" else f" ({limit.judged_by} end of the interval)"
+    required += {"value": "", "interval": " (any part of the interval)"}.get(
+        limit.judged_by, f" ({limit.judged_by} end of the interval)"
+    )
     if limit.slice_column is None:
         metric = evaluation.metric(limit.metric)
         judged = [] if metric is None else [metric]
@@ -310,9 +313,10 @@ def _limit_criterion(evaluation: Evaluation, limit: MetricLimit) -> Criterion:
         where = f" by {limit.slice_column} (at least {limit.minimum_rows:,} rows)" if limit.slice_column else ""
         reason = f"The figure {limit.metric}{where} is missing."
         return Criterion(name=limit.name, passed=None, required=required, aspect=limit.aspect, reason=reason)
-    missing = [metric for metric in judged if getattr(metric, limit.judged_by) is None]
-    broken = [metric for metric in judged if metric not in missing and not _keeps(metric, limit)]
-    worst = max(judged, key=lambda metric: _excess(metric, limit))
+    excesses = [_excess(metric, limit) for metric in judged]
+    missing = [metric for metric, excess in zip(judged, excesses, strict=True) if excess is None]
+    broken = [metric for metric, excess in zip(judged, excesses, strict=True) if excess is not None and excess > 0]
+    worst = max(zip(judged, excesses, strict=True), key=lambda pair: math.inf if pair[1] is None else pair[1])[0]
     if missing:
         reason = f"The figure {limit.metric}{_slice_text(missing[0])} cannot be judged{_note_text(missing[0])}."
     elif broken:
@@ -341,18 +345,17 @@ def _required_criterion(evaluation: Evaluation, name: str) -> Criterion:
     return found
 
 
-def _keeps(metric: Metric, limit: MetricLimit) -> bool:
-    figure = getattr(metric, limit.judged_by)
-    return (limit.minimum is None or figure >= limit.minimum) and (limit.maximum is None or figure <= limit.maximum)
-
-
-def _excess(metric: Metric, limit: MetricLimit) -> float:
-    """Return by how much a figure breaks its limit; a missing figure is the worst of all."""
-    figure = getattr(metric, limit.judged_by)
-    if figure is None:
-        return float("inf")
-    below = limit.minimum - figure if limit.minimum is not None else float("-inf")
-    above = figure - limit.maximum if limit.maximum is not None else float("-inf")
+def _excess(metric: Metric, limit: MetricLimit) -> float | None:
+    """Return by how much a figure breaks its limit (0 or less: it keeps it); ``None`` when it cannot be judged."""
+    from_below, from_above = (
+        (metric.upper, metric.lower)
+        if limit.judged_by == "interval"
+        else (getattr(metric, limit.judged_by), getattr(metric, limit.judged_by))
+    )
+    if metric.value is None or from_below is None or from_above is None:
+        return None
+    below = limit.minimum - from_below if limit.minimum is not None else -math.inf
+    above = from_above - limit.maximum if limit.maximum is not None else -math.inf
     return max(below, above)
 
 

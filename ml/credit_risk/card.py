@@ -1,0 +1,169 @@
+"""Texts of the credit-risk model card."""
+
+from ml.credit_risk.config import CreditRiskConfig
+from ml.credit_risk.labels import Cut, LabelledRows
+from ml.model_card import Bilingual, CardFigure, Importance, ModelCard
+
+METRIC_TITLES = {
+    "roc_auc": Bilingual(en="AUC", zh="排序能力"),
+    "gini": Bilingual(en="Gini", zh="基尼系数"),
+    "average_precision": Bilingual(en="Average precision", zh="平均精确率"),
+    "ks_statistic": Bilingual(en="KS", zh="KS 值"),
+    "brier_score": Bilingual(en="Brier score", zh="布里尔分数"),
+    "expected_calibration_error": Bilingual(en="Calibration error", zh="期望校准误差"),
+    "calibration_slope": Bilingual(en="Calibration slope", zh="校准斜率"),
+    "calibration_ratio": Bilingual(en="Observed / predicted", zh="实际与预测之比"),
+    "default_rate": Bilingual(en="Default rate", zh="实际违约率"),
+    "mean_probability": Bilingual(en="Mean probability", zh="平均预测概率"),
+    "score_psi": Bilingual(en="Score PSI", zh="分数稳定性"),
+    "calibration_gap": Bilingual(en="Calibration gap", zh="校准差距"),
+    "high_risk_share": Bilingual(en="Rated C or D", zh="C、D 级占比"),
+    "false_alarm_gap": Bilingual(en="False-alarm gap", zh="误报差距"),
+}
+SLICE_TITLES = {
+    "customer_class": Bilingual(en="By customer class", zh="按用电类别"),
+    "district": Bilingual(en="By district", zh="按供电区域"),
+    "as_of_month": Bilingual(en="By month of the snapshot", zh="按评估月份"),
+}
+
+
+def credit_model_card(
+    labelled: LabelledRows,
+    made: Cut,
+    config: CreditRiskConfig,
+    calibration_method: str,
+    importances: list[tuple[str, float]],
+) -> ModelCard:
+    """Return the texts of the card of one trained model."""
+    parts = made.parts
+    excluded = ", ".join(f"{count:,} {reason}" for reason, count in labelled.excluded.items()) or "none"
+    calibration = {
+        "isotonic": ("isotonic regression", "保序回归"),
+        "beta": ("beta calibration", "贝塔校准"),
+        "shift": ("a shift of the log odds", "对数几率平移"),
+        "none": ("nothing, because the slice holds one outcome only", "未校准（样本仅含一种结果）"),
+    }[calibration_method]
+    return ModelCard(
+        title=Bilingual(en="Credit risk of electricity customers", zh="电力客户信用风险"),
+        purpose=Bilingual(
+            en="Gives, at each month's end, the probability that a bill of the customer stays unpaid past its due date "
+            "for the agreed number of days within the outcome window, with points, a rating and the reasons in words.",
+            zh="每月末给出客户在观察期内电费逾期达到约定天数的概率，并附信用分、信用等级与中英文原因。",
+        ),
+        key_figure=Bilingual(
+            en="AUC: how often the model ranks a customer who will default above one who will not. 0.5 is chance, "
+            "1 is perfect.",
+            zh="AUC：将会违约的客户排在不会违约的客户之前的概率；0.5 为随机，1 为完美。",
+        ),
+        intended_uses=(
+            Bilingual(en="Order reminders and visits by expected loss.", zh="按预期损失安排催费与走访。"),
+            Bilingual(
+                en="Offer instalments or prepayment early to customers whose risk rises.",
+                zh="对风险上升的客户尽早提供分期或预付费方案。",
+            ),
+            Bilingual(en="Estimate the overdue balance of the coming months.", zh="测算未来数月欠费规模。"),
+        ),
+        excluded_uses=(
+            Bilingual(
+                en="No disconnection, deposit or listing from the score alone: a person decides, by the policy, and "
+                "the customer can contest it.",
+                zh="不得仅凭评分停电、收取保证金或列入名单；须由人按制度决定，客户有权申诉。",
+            ),
+            Bilingual(en="Not for credit outside electricity supply.", zh="不得用于供电业务以外的授信。"),
+        ),
+        method=(
+            Bilingual(
+                en="Features of a snapshot use only what was known at that instant: by date of the event and by "
+                "date of delivery.",
+                zh="特征只使用评估时点已知的数据（按发生时间与到达时间双重限制）。",
+            ),
+            Bilingual(
+                en=f"Gradient-boosted trees (depth {config.booster.max_depth}) with monotone constraints: more late "
+                "bills can never lower the risk, a longer record can never raise it.",
+                zh=f"带单调约束的梯度提升树（深度 {config.booster.max_depth}）：逾期越多，风险只升不降。",
+            ),
+            Bilingual(
+                en=f"Calibrated by {calibration[0]} on {len(parts['calibration']):,} snapshots of customers whom the "
+                "trees did not see.",
+                zh=f"以{calibration[1]}在 {len(parts['calibration']):,} 条独立样本上校准。",
+            ),
+            Bilingual(
+                en=f"Points: {config.base_points:.0f} at odds of {config.base_odds:.0f} to 1, "
+                f"{config.points_to_double_odds:.0f} points double the odds. Reasons are exact tree contributions; "
+                "only what raises the risk is named.",
+                zh=f"信用分：好坏比 {config.base_odds:.0f}:1 时为 {config.base_points:.0f} 分，每 "
+                f"{config.points_to_double_odds:.0f} 分好坏比翻倍；原因取自树模型的精确贡献值。",
+            ),
+        ),
+        data=(
+            Bilingual(
+                en=f"{len(labelled.rows):,} customer-month snapshots with known outcome over {len(labelled.months)} "
+                f"months: {len(parts['train']):,} to train, {len(parts['calibration']):,} to calibrate, "
+                f"{len(parts['holdout']):,} held out.",
+                zh=f"{len(labelled.months)} 个月共 {len(labelled.rows):,} 条已知结果的样本："
+                f"训练 {len(parts['train']):,}，校准 {len(parts['calibration']):,}，留出 {len(parts['holdout']):,}。",
+            ),
+            Bilingual(
+                en=f"Left out: {labelled.immature:,} snapshots whose outcome is not known yet; excluded: {excluded}.",
+                zh=f"未使用：结果未到期 {labelled.immature:,} 条；剔除：{excluded}。",
+            ),
+        ),
+        limits=(
+            Bilingual(
+                en="Learns from the past: a sudden change of the economy or of collection practice shows only when "
+                "outcomes mature. Watch the drift report.",
+                zh="模型来自历史：经济或催收方式突变须待结果到期后才能显现，请关注漂移报告。",
+            ),
+            Bilingual(
+                en="Customers with few bills are rated mostly by what similar customers did; their probability is less "
+                "certain than the number suggests.",
+                zh="账单较少的客户主要依据相似客户判断，不确定性更大。",
+            ),
+            Bilingual(
+                en="Sex, age, marital status and names are never inputs; differences by class and district are shown "
+                "below and limited by the gate.",
+                zh="性别、年龄、婚姻状况与姓名从不作为输入；各类别、各区域的差异见下文并受发布门槛限制。",
+            ),
+        ),
+        figures=(
+            CardFigure(
+                plot="ranking.png",
+                title=Bilingual(en="Ranking", zh="排序能力"),
+                caption=Bilingual(
+                    en="The higher the blue line above the others, the more defaults are caught for the same effort.",
+                    zh="蓝线越高，同样工作量下发现的违约越多。",
+                ),
+                is_wide=True,
+            ),
+            CardFigure(
+                plot="reliability.png",
+                title=Bilingual(en="Calibration", zh="校准"),
+                caption=Bilingual(
+                    en="Dots on the dotted line: of customers given 10 %, ten in a hundred default.",
+                    zh="点落在虚线上：预测 10% 的客户中约有一成违约。",
+                ),
+                is_wide=True,
+            ),
+            CardFigure(
+                plot="ratings.png",
+                title=Bilingual(en="Ratings", zh="信用等级"),
+                caption=Bilingual(
+                    en="How many customers each rating holds, and how many of them defaulted.",
+                    zh="各等级客户数量与实际违约率。",
+                ),
+                is_wide=True,
+            ),
+            CardFigure(
+                plot="effects.png",
+                title=Bilingual(en="Reasons", zh="影响因素"),
+                caption=Bilingual(
+                    en="Exact contributions of the strongest inputs on hold-out snapshots.",
+                    zh="主要指标对留出样本评分的精确贡献。",
+                ),
+                is_wide=True,
+            ),
+        ),
+        importances=tuple(Importance(column=name, share=share) for name, share in importances),
+        metric_titles=METRIC_TITLES,
+        slice_titles=SLICE_TITLES,
+    )

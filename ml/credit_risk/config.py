@@ -1,0 +1,67 @@
+"""Settings of credit-risk training, recorded with every bundle."""
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class BoosterConfig(BaseModel):
+    """Settings of the gradient-boosted trees.
+
+    Shallow trees, few columns per tree and a strong penalty: snapshots of one customer repeat each other, so the
+    independent evidence is much smaller than the number of rows.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_depth: int = Field(default=3, ge=1, le=8)
+    learning_rate: float = Field(default=0.05, gt=0, le=1)
+    min_child_weight: float = Field(default=10.0, ge=0)
+    subsample: float = Field(default=0.7, gt=0, le=1)
+    colsample_bytree: float = Field(default=0.6, gt=0, le=1)
+    reg_lambda: float = Field(default=5.0, ge=0)
+    max_rounds: int = Field(default=500, ge=1, le=5000)
+    early_stopping_rounds: int = Field(default=30, ge=1)
+    folds: int = Field(default=3, ge=2, le=10, description="Folds of customers by which the number of trees is chosen")
+    threads: int = Field(default=2, ge=1, le=64, description="Fixed, because sums depend on how rows are divided")
+
+
+class CreditRiskConfig(BaseModel):
+    """Settings of credit-risk training: cuts, trees, calibration, points, demands on the data."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    booster: BoosterConfig = BoosterConfig()
+
+    holdout_customer_share: float = Field(default=0.3, gt=0, lt=1)
+    calibration_customer_share: float = Field(default=0.2, gt=0, lt=1)
+    holdout_months: int = Field(default=4, ge=1, description="Latest months held out")
+    calibration_months: int = Field(default=3, ge=0, description="Months of calibration, when history is long enough")
+    minimum_train_months: int = Field(default=3, ge=1)
+
+    isotonic_minimum_events: int = Field(
+        default=1000, ge=10, description="Rows of the rarer class from which calibration is isotonic"
+    )
+    beta_minimum_events: int = Field(
+        default=50, ge=5, description="Rows of the rarer class from which calibration is beta; below it only shifts"
+    )
+
+    base_points: float = 600.0
+    base_odds: float = Field(default=50.0, gt=0, description="Good to bad odds at the base points")
+    points_to_double_odds: float = Field(default=20.0, gt=0)
+    minimum_reason_effect: float = Field(default=0.02, ge=0, description="Log-odds below which nothing is a reason")
+
+    minimum_customers: int = Field(default=200, ge=1)
+    minimum_labelled_rows: int = Field(default=500, ge=1)
+    minimum_class_rows: int = Field(default=60, ge=1, description="Snapshots needed of each outcome")
+    minimum_class_customers: int = Field(default=30, ge=1, description="Customers needed with each outcome")
+    minimum_part_class_rows: int = Field(default=10, ge=2, description="Rows of each outcome in every part of the cut")
+
+    bootstrap_replicates: int = Field(default=200, ge=20)
+    reference_rows: int = Field(default=20_000, ge=100)
+
+    @model_validator(mode="after")
+    def _leaves_customers_to_train_on(self) -> Self:
+        if self.holdout_customer_share + self.calibration_customer_share >= 1:
+            raise ValueError("hold-out and calibration shares leave no customers to train on")
+        return self

@@ -1,0 +1,423 @@
+"""How good a credit-risk model is: ranking, calibration, stability, fairness, all with intervals by customer."""
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from ml.columns import AS_OF_MONTH, CUSTOMER_KEY
+from ml.credit_risk.labels import label_array
+from ml.credit_risk.model import CreditRiskModel
+from ml.credit_risk.schema import RATINGS
+from ml.credit_risk.scorecard import HIGH_RISK_RATINGS, RATING_UPPER_PROBABILITIES
+from ml.evaluation import (
+    BaselineComparison,
+    ChampionComparison,
+    EvaluationTable,
+    FloatArray,
+    Metric,
+    Statistic,
+    bootstrap,
+    weighted_mean,
+)
+
+KEY_METRIC = "roc_auc"
+CALIBRATION_BINS = 10
+SLICE_COLUMNS = ("customer_class", "district", AS_OF_MONTH)
+FAIRNESS_COLUMNS = ("customer_class", "district")
+UNKNOWN = "unknown"
+
+BASELINES = {
+    "last_status": (
+        "Rank by the overdue balance of today alone",
+        "仅按当前欠费余额排序",
+    ),
+    "late_bill_count": (
+        "Rank by the number of late bills of 12 months alone",
+        "仅按近十二月逾期笔数排序",
+    ),
+    "logistic_dimensions": (
+        "Logistic regression on all columns of the four dimensions (standardised, gaps filled with the median)",
+        "四个维度全部指标的逻辑回归（标准化、中位数填补）",
+    ),
+}
+
+
+def roc_auc(scores: FloatArray, labels: FloatArray) -> Statistic:
+    """Return the weighted area under the ROC curve as a statistic; ties count half."""
+    order, starts = _tie_groups(scores)
+    positive = labels[order] > 0
+
+    def statistic(weights: FloatArray) -> float:
+        ordered = weights[order]
+        bad = np.add.reduceat(np.where(positive, ordered, 0.0), starts)
+        good = np.add.reduceat(np.where(positive, 0.0, ordered), starts)
+        total = bad.sum() * good.sum()
+        if total <= 0:
+            return math.nan
+        below = np.cumsum(good) - good
+        return float((bad * (below + good / 2)).sum() / total)
+
+    return statistic
+
+
+def average_precision(scores: FloatArray, labels: FloatArray) -> Statistic:
+    """Return the weighted average precision as a statistic."""
+    order, starts = _tie_groups(-scores)
+    positive = labels[order] > 0
+
+    def statistic(weights: FloatArray) -> float:
+        ordered = weights[order]
+        bad = np.add.reduceat(np.where(positive, ordered, 0.0), starts)
+        all_ = np.add.reduceat(ordered, starts)
+        drawn = np.cumsum(all_)
+        if bad.sum() <= 0:
+            return math.nan
+        precision = np.divide(np.cumsum(bad), drawn, out=np.zeros_like(drawn), where=drawn > 0)
+        return float((precision * bad).sum() / bad.sum())
+
+    return statistic
+
+
+def ks_statistic(scores: FloatArray, labels: FloatArray) -> Statistic:
+    """Return the largest distance between the score distributions of both outcomes as a statistic."""
+    order, starts = _tie_groups(scores)
+    positive = labels[order] > 0
+
+    def statistic(weights: FloatArray) -> float:
+        ordered = weights[order]
+        bad = np.add.reduceat(np.where(positive, ordered, 0.0), starts)
+        good = np.add.reduceat(np.where(positive, 0.0, ordered), starts)
+        if bad.sum() <= 0 or good.sum() <= 0:
+            return math.nan
+        return float(np.abs(np.cumsum(bad) / bad.sum() - np.cumsum(good) / good.sum()).max())
+
+    return statistic
+
+
+def expected_calibration_error(
+    probabilities: FloatArray, labels: FloatArray, bins: int = CALIBRATION_BINS
+) -> Statistic:
+    """Return the mean distance of predicted and observed rate over equally filled bins as a statistic."""
+    ranks = np.argsort(np.argsort(probabilities, kind="stable"), kind="stable")
+    position = ranks * bins // max(len(probabilities), 1)
+
+    def statistic(weights: FloatArray) -> float:
+        gap = np.bincount(position, weights=weights * (labels - probabilities), minlength=bins)
+        total = weights.sum()
+        return float(np.abs(gap).sum() / total) if total > 0 else math.nan
+
+    return statistic
+
+
+def calibration_slope(probabilities: FloatArray, labels: FloatArray) -> Statistic:
+    """Return the slope of a logistic regression of the outcome on the predicted log odds; 1 is right."""
+    clipped = np.clip(probabilities, 1e-6, 1 - 1e-6)
+    log_odds = np.log(clipped / (1 - clipped))
+    design = np.column_stack([np.ones(len(log_odds)), log_odds])
+
+    def statistic(weights: FloatArray) -> float:
+        beta = np.array([0.0, 1.0])
+        for _ in range(25):
+            fitted = 1 / (1 + np.exp(-np.clip(design @ beta, -30, 30)))
+            gradient = design.T @ (weights * (labels - fitted))
+            curvature = (design * (weights * fitted * (1 - fitted))[:, None]).T @ design
+            if not np.isfinite(curvature).all() or np.linalg.cond(curvature) > 1e12:
+                return math.nan
+            step = np.linalg.solve(curvature, gradient)
+            beta = beta + step
+            if np.abs(step).max() < 1e-6:
+                return float(beta[1])
+        return math.nan
+
+    return statistic
+
+
+def population_stability_index(expected: FloatArray, actual: FloatArray, bins: int = 10) -> float:
+    """Return the PSI of two score samples over bins that are equally filled by the first."""
+    if not len(expected) or not len(actual):
+        return math.nan
+    edges = np.unique(np.quantile(expected, np.linspace(0, 1, bins + 1)[1:-1]))
+    share = [
+        (np.bincount(np.searchsorted(edges, sample, side="right"), minlength=len(edges) + 1) + 0.5)
+        / (len(sample) + 0.5 * (len(edges) + 1))
+        for sample in (expected, actual)
+    ]
+    return float(((share[1] - share[0]) * np.log(share[1] / share[0])).sum())
+
+
+def overall_metrics(
+    probabilities: FloatArray, holdout: pd.DataFrame, *, replicates: int, seed: int, development: FloatArray
+) -> list[Metric]:
+    """Return the figures over all hold-out rows.
+
+    Args:
+        probabilities: Predicted probabilities of the hold-out rows.
+        holdout: Hold-out rows with labels.
+        replicates: Bootstrap draws.
+        seed: Seed of the draws.
+        development: Predicted probabilities of the calibration rows, for the stability of the score.
+    """
+    labels = label_array(holdout)
+    auc = roc_auc(probabilities, labels)
+    observed, predicted = weighted_mean(labels), weighted_mean(probabilities)
+    statistics: dict[str, Statistic] = {
+        KEY_METRIC: auc,
+        "gini": lambda weights: 2 * auc(weights) - 1,
+        "average_precision": average_precision(probabilities, labels),
+        "ks_statistic": ks_statistic(probabilities, labels),
+        "brier_score": weighted_mean((probabilities - labels) ** 2),
+        "expected_calibration_error": expected_calibration_error(probabilities, labels),
+        "calibration_slope": calibration_slope(probabilities, labels),
+        "calibration_ratio": lambda weights: _ratio(observed(weights), predicted(weights)),
+        "default_rate": observed,
+        "mean_probability": predicted,
+    }
+    directions: dict[str, bool | None] = {
+        "brier_score": False,
+        "expected_calibration_error": False,
+        "calibration_slope": None,
+        "calibration_ratio": None,
+        "default_rate": None,
+        "mean_probability": None,
+    }
+    figures = bootstrap(statistics, holdout[CUSTOMER_KEY].to_numpy(), replicates=replicates, seed=seed)
+    metrics = [
+        Metric(
+            name=name,
+            value=value,
+            lower=lower,
+            upper=upper,
+            higher_is_better=directions.get(name, True),
+            rows=len(holdout),
+            note="" if lower is not None else "too few rows of one outcome",
+        )
+        for name, (value, lower, upper) in figures.items()
+    ]
+    psi = population_stability_index(development, probabilities)
+    metrics.append(
+        Metric(name="score_psi", value=psi, higher_is_better=False, rows=len(holdout), note="calibration to hold-out")
+    )
+    return metrics
+
+
+def slice_metrics(probabilities: FloatArray, holdout: pd.DataFrame, *, replicates: int, seed: int) -> list[Metric]:
+    """Return ranking, calibration and fairness figures by class, district and month."""
+    labels = label_array(holdout)
+    clusters = holdout[CUSTOMER_KEY].to_numpy()
+    high_risk = probabilities >= _high_risk_from()
+    overall_alarm = _share(high_risk, labels == 0)
+    metrics: list[Metric] = []
+    for column in SLICE_COLUMNS:
+        if column not in holdout.columns:
+            continue
+        values = holdout[column].astype("object").where(holdout[column].notna(), UNKNOWN).map(str)
+        for value in sorted(values.unique()):
+            rows = (values == value).to_numpy()
+            p, y = probabilities[rows], labels[rows]
+            statistics = _slice_statistics(p, y, high_risk[rows], overall_alarm, fairness=column in FAIRNESS_COLUMNS)
+            figures = bootstrap(statistics, clusters[rows], replicates=replicates, seed=seed)
+            if "calibration_gap" in figures:
+                figures["calibration_gap"] = _absolute(figures["calibration_gap"])
+            metrics += [
+                Metric(
+                    name=name,
+                    value=figure[0],
+                    lower=figure[1],
+                    upper=figure[2],
+                    higher_is_better=_SLICE_DIRECTIONS[name],
+                    rows=int(rows.sum()),
+                    slice_column=column,
+                    slice_value=value,
+                )
+                for name, figure in figures.items()
+            ]
+    return metrics
+
+
+_SLICE_DIRECTIONS: dict[str, bool | None] = {
+    KEY_METRIC: True,
+    "default_rate": None,
+    "mean_probability": None,
+    "calibration_gap": False,
+    "high_risk_share": None,
+    "false_alarm_gap": False,
+}
+
+
+def _slice_statistics(
+    probabilities: FloatArray, labels: FloatArray, high_risk: np.ndarray, overall_alarm: float, *, fairness: bool
+) -> dict[str, Statistic]:
+    statistics: dict[str, Statistic] = {
+        KEY_METRIC: roc_auc(probabilities, labels),
+        "default_rate": weighted_mean(labels),
+        "mean_probability": weighted_mean(probabilities),
+    }
+    if not fairness:
+        return statistics
+    good = (labels == 0).astype(np.float64)
+    alarm = weighted_mean(high_risk.astype(np.float64))
+
+    def false_alarm_gap(weights: FloatArray) -> float:
+        return alarm(weights * good) - overall_alarm
+
+    return statistics | {
+        "calibration_gap": weighted_mean(labels - probabilities),
+        "high_risk_share": alarm,
+        "false_alarm_gap": false_alarm_gap,
+    }
+
+
+def baseline_comparisons(
+    probabilities: FloatArray,
+    baseline_scores: dict[str, FloatArray],
+    holdout: pd.DataFrame,
+    *,
+    replicates: int,
+    seed: int,
+) -> list[BaselineComparison]:
+    """Return the model against each baseline on the same rows, with paired intervals."""
+    labels = label_array(holdout)
+    model = roc_auc(probabilities, labels)
+    statistics: dict[str, Statistic] = {}
+    for name, scores in baseline_scores.items():
+        baseline = roc_auc(scores, labels)
+        statistics[name] = baseline
+        statistics[f"difference {name}"] = _difference(model, baseline)
+    figures = bootstrap(statistics, holdout[CUSTOMER_KEY].to_numpy(), replicates=replicates, seed=seed)
+    return [
+        BaselineComparison(
+            name=name,
+            description=BASELINES[name][0],
+            description_zh=BASELINES[name][1],
+            metric=_metric(KEY_METRIC, figures[name], len(holdout)),
+            difference=_metric(f"{KEY_METRIC}_difference", figures[f"difference {name}"], len(holdout)),
+        )
+        for name in baseline_scores
+    ]
+
+
+def compare_with_champion(
+    challenger: CreditRiskModel,
+    champion: CreditRiskModel,
+    holdout: pd.DataFrame,
+    *,
+    champion_version: str,
+    replicates: int = 400,
+    seed: int = 7,
+) -> ChampionComparison:
+    """Compare two models on the hold-out of the challenger, with a paired interval by customer.
+
+    Which customers are held out depends on their keys alone, so the champion was not trained on them either.
+
+    Args:
+        challenger: The new model.
+        champion: The released model.
+        holdout: Hold-out rows with labels, as kept in the challenger's bundle.
+        champion_version: Version of the released bundle.
+        replicates: Bootstrap draws.
+        seed: Seed of the draws.
+    """
+    labels = label_array(holdout)
+    new, old = (
+        roc_auc(model.predict(holdout)["default_probability"].to_numpy(), labels) for model in (challenger, champion)
+    )
+    figures = bootstrap(
+        {"challenger": new, "champion": old, "difference": _difference(new, old)},
+        holdout[CUSTOMER_KEY].to_numpy(),
+        replicates=replicates,
+        seed=seed,
+    )
+    return ChampionComparison(
+        champion_version=champion_version,
+        challenger=_metric(KEY_METRIC, figures["challenger"], len(holdout)),
+        champion=_metric(KEY_METRIC, figures["champion"], len(holdout)),
+        difference=_metric(f"{KEY_METRIC}_difference", figures["difference"], len(holdout)),
+        rows=len(holdout),
+    )
+
+
+def reliability_table(probabilities: FloatArray, labels: FloatArray, bins: int = CALIBRATION_BINS) -> EvaluationTable:
+    """Return predicted and observed default rates over equally filled bins."""
+    ranks = np.argsort(np.argsort(probabilities, kind="stable"), kind="stable")
+    position = ranks * bins // max(len(probabilities), 1)
+    rows = []
+    for group in range(bins):
+        chosen = position == group
+        count = int(chosen.sum())
+        if count:
+            rows.append((group + 1, count, float(probabilities[chosen].mean()), float(labels[chosen].mean())))
+    return EvaluationTable(
+        name="reliability",
+        title="Predicted and observed, by tenth",
+        title_zh="预测与实际违约率（十分位）",
+        columns=("tenth", "snapshots", "predicted", "observed"),
+        rows=tuple(rows),
+        note="A well calibrated model shows equal numbers in the last two columns.",
+    )
+
+
+def rating_table(rating: pd.Series, labels: FloatArray, probabilities: FloatArray) -> EvaluationTable:
+    """Return size and observed default rate of every rating."""
+    names_ = rating.to_numpy(dtype=object)
+    rows = []
+    for name in RATINGS:
+        chosen = names_ == name
+        count = int(chosen.sum())
+        rows.append(
+            (
+                name,
+                count,
+                count / max(len(names_), 1),
+                float(probabilities[chosen].mean()) if count else None,
+                float(labels[chosen].mean()) if count else None,
+            )
+        )
+    return EvaluationTable(
+        name="ratings",
+        title="Ratings on the hold-out",
+        title_zh="信用等级分布",
+        columns=("rating", "snapshots", "share", "predicted", "observed"),
+        rows=tuple(rows),
+        note="Observed default rates should rise from AAA to D.",
+    )
+
+
+def _difference(left: Statistic, right: Statistic) -> Statistic:
+    return lambda weights: left(weights) - right(weights)
+
+
+def _metric(name: str, figure: tuple[float | None, float | None, float | None], rows: int) -> Metric:
+    return Metric(name=name, value=figure[0], lower=figure[1], upper=figure[2], rows=rows)
+
+
+def _absolute(
+    figure: tuple[float | None, float | None, float | None],
+) -> tuple[float | None, float | None, float | None]:
+    """Return size and interval of the size of a signed figure; an interval around zero starts at zero."""
+    value, lower, upper = figure
+    if value is None or lower is None or upper is None:
+        return (None if value is None else abs(value)), None, None
+    least = 0.0 if lower <= 0 <= upper else min(abs(lower), abs(upper))
+    return abs(value), least, max(abs(lower), abs(upper))
+
+
+def _tie_groups(scores: FloatArray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ascending order of the scores and where each group of equal scores starts in it."""
+    order = np.argsort(scores, kind="stable")
+    ordered = scores[order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    return order, starts
+
+
+def _ratio(above: float, below: float) -> float:
+    return above / below if below > 0 else math.nan
+
+
+def _share(chosen: np.ndarray, among: np.ndarray) -> float:
+    return float(chosen[among].mean()) if among.any() else math.nan
+
+
+def _high_risk_from() -> float:
+    """Return the probability from which a customer is rated among `HIGH_RISK_RATINGS`."""
+    return RATING_UPPER_PROBABILITIES[RATINGS.index(HIGH_RISK_RATINGS[0]) - 1]

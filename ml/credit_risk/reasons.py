@@ -1,0 +1,151 @@
+"""Reasons in words: what a column with its value says about a customer, in English and Chinese.
+
+A reason is only given for a column that raised the probability, by the exact contribution of the trees. The text
+states the value as the model saw it, so the customer can check and contest it.
+"""
+
+import math
+from dataclasses import dataclass
+
+from ml.columns import by_name
+from ml.credit_risk.schema import DIMENSIONS, FEATURES
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason for a higher probability.
+
+    Attributes:
+        code: Name of the column.
+        dimension: Group of the column, a key of ``DIMENSIONS``.
+        effect: Contribution to the log odds of a default; always positive.
+        value: Value of the column; ``None`` when it is missing.
+        text: The reason in English.
+        text_zh: The reason in Chinese.
+    """
+
+    code: str
+    dimension: str
+    effect: float
+    value: float | str | None
+    text: str
+    text_zh: str
+
+
+CLASSES_ZH = {"residential": "居民", "commercial": "商业", "industrial": "工业", "agricultural": "农业"}
+
+_TEXTS: dict[str, tuple[str, str]] = {
+    "recovery_rate_due_3m_pct": (
+        "{value:.0f} % of the amounts due in the last 3 months was paid by the due date",
+        "近三月到期电费中有 {value:.0f}% 按期缴纳",
+    ),
+    "recovery_rate_due_12m_pct": (
+        "{value:.0f} % of the amounts due in the last 12 months was paid by the due date",
+        "近十二月到期电费中有 {value:.0f}% 按期缴纳",
+    ),
+    "recovery_rate_30d_12m_pct": (
+        "{value:.0f} % of the amounts of the last 12 months was paid within 30 days of the due date",
+        "近十二月电费中有 {value:.0f}% 在到期后三十日内缴纳",
+    ),
+    "unpaid_balance_ratio": (
+        "The overdue balance is {value:.1f} times the mean bill",
+        "欠费余额为月均电费的 {value:.1f} 倍",
+    ),
+    "on_time_share_12m_pct": (
+        "{value:.0f} % of the bills of the last 12 months were paid in full and on time",
+        "近十二月账单中有 {value:.0f}% 按期缴清",
+    ),
+    "late_bills_3m_count": ("{value:.0f} late bills in the last 3 months", "近三月逾期 {value:.0f} 笔"),
+    "late_bills_12m_count": ("{value:.0f} late bills in the last 12 months", "近十二月逾期 {value:.0f} 笔"),
+    "mean_days_late_12m_days": (
+        "Bills of the last 12 months were paid {value:.1f} days late on average",
+        "近十二月平均逾期 {value:.1f} 天",
+    ),
+    "max_days_late_12m_days": (
+        "The latest payment of the last 12 months came {value:.0f} days after the due date",
+        "近十二月最长逾期 {value:.0f} 天",
+    ),
+    "days_late_trend_days": (
+        "Recent payments are {value:+.1f} days later than over the year",
+        "近三月逾期天数较全年平均变化 {value:+.1f} 天",
+    ),
+    "partial_payments_12m_count": (
+        "{value:.0f} bills of the last 12 months were paid in parts",
+        "近十二月分次缴费 {value:.0f} 笔",
+    ),
+    "monthly_kwh_cv_12m": (
+        "Monthly use varies by {value:.2f} times its mean",
+        "月用电量变异系数为 {value:.2f}",
+    ),
+    "kwh_change_yoy_pct": (
+        "Use changed by {value:+.0f} % against the same months a year before",
+        "用电量同比变化 {value:+.0f}%",
+    ),
+    "load_factor_3m": ("The load factor of 3 months is {value:.2f}", "近三月负荷率为 {value:.2f}"),
+    "zero_load_days_3m_count": (
+        "{value:.0f} days without any use in the last 3 months",
+        "近三月零用电 {value:.0f} 天",
+    ),
+    "capacity_utilisation_pct": (
+        "Peak power reaches {value:.0f} % of the contracted capacity",
+        "最大负荷为合同容量的 {value:.0f}%",
+    ),
+    "overdue_30d_bills_12m_count": (
+        "{value:.0f} bills of the last 12 months were unpaid 30 days after the due date",
+        "近十二月逾期三十日以上 {value:.0f} 笔",
+    ),
+    "months_since_overdue_30d_months": (
+        "A bill was last unpaid 30 days after its due date {value:.0f} months ago",
+        "距上次逾期三十日以上 {value:.0f} 个月",
+    ),
+    "confirmed_breaches_24m_count": (
+        "{value:.0f} inspections of the last 24 months found theft or tampering",
+        "近二十四月查实违约用电 {value:.0f} 次",
+    ),
+    "tenure_months": ("Customer for {value:.0f} months", "立户 {value:.0f} 个月"),
+    "contacts_6m_count": ("{value:.0f} service contacts in the last 6 months", "近六月服务工单 {value:.0f} 件"),
+    "billing_contacts_6m_count": (
+        "{value:.0f} service contacts about bills in the last 6 months",
+        "近六月电费类工单 {value:.0f} 件",
+    ),
+    "mean_satisfaction_12m": (
+        "Mean satisfaction with service of {value:.1f} out of 5",
+        "服务满意度平均 {value:.1f} 分（满分五分）",
+    ),
+    "customer_class": ("Class of the customer: {value}", "用电类别：{value_zh}"),
+    "mean_bill_12m_amount": ("The mean bill of 12 months is {value:,.0f}", "月均电费为 {value:,.0f}"),
+    "bills_12m_count": ("{value:.0f} bills in the last 12 months", "近十二月账单 {value:.0f} 张"),
+    "contract_capacity_kva": ("The contracted capacity is {value:,.0f} kVA", "合同容量为 {value:,.0f} kVA"),
+}
+
+
+def reason(code: str, effect: float, value: float | str | None) -> Reason:
+    """Return the reason of one column.
+
+    Args:
+        code: Name of the column.
+        effect: Its contribution to the log odds.
+        value: Its value; ``None`` or NaN when missing.
+    """
+    column = by_name(FEATURES)[code]
+    known = value is not None and not (isinstance(value, float) and math.isnan(value))
+    if known:
+        en, zh = _TEXTS[code]
+        text = en.format(value=value)
+        text_zh = zh.format(value=value, value_zh=CLASSES_ZH.get(str(value), str(value)))
+    else:
+        text = f"Not known: {column.description[0].lower()}{column.description[1:]}"
+        text_zh = f"缺少数据：{column.description_zh}"
+    return Reason(
+        code=code,
+        dimension=column.dimension,
+        effect=effect,
+        value=value if known else None,
+        text=text,
+        text_zh=text_zh,
+    )
+
+
+def dimension_title(dimension: str) -> tuple[str, str]:
+    """Return the title of a dimension in English and Chinese."""
+    return DIMENSIONS[dimension]

@@ -1,0 +1,138 @@
+"""Whether bills, payments and outcomes can support a credit-risk model, in words."""
+
+import pandas as pd
+
+from ml.columns import CUSTOMER_KEY, names
+from ml.credit_risk.config import CreditRiskConfig
+from ml.credit_risk.labels import LABEL, LabelledRows, cut, labelled_rows, thin_parts
+from ml.credit_risk.schema import FEATURES
+from ml.errors import SchemaMismatchError
+from ml.sufficiency import Finding, SufficiencyReport
+
+USE_CASE = "credit_risk"
+
+
+def check_sufficiency(
+    features: pd.DataFrame, outcomes: pd.DataFrame, config: CreditRiskConfig | None = None
+) -> SufficiencyReport:
+    """Say whether a model can be trained, and if not, what is missing.
+
+    Args:
+        features: Rows of ``marts.customer_credit_features``.
+        outcomes: Rows of ``marts.customer_credit_outcomes``.
+        config: Demands on the data.
+    """
+    config = config or CreditRiskConfig()
+    missing = [name for name in names(FEATURES) if name not in features.columns]
+    if missing:
+        raise SchemaMismatchError(f"marts.customer_credit_features lacks the columns {', '.join(missing)}")
+    labelled = labelled_rows(features, outcomes)
+    findings = [_bills(features), _payments(features)]
+    if all(finding.passed for finding in findings):
+        findings += _outcomes(labelled, config)
+    if all(finding.passed for finding in findings):
+        findings.append(_parts(labelled, config))
+    return SufficiencyReport.of(USE_CASE, findings)
+
+
+def _bills(features: pd.DataFrame) -> Finding:
+    billed = int((features["bills_12m_count"].fillna(0) > 0).sum())
+    return Finding.at_least(
+        "bills",
+        billed,
+        1,
+        missing="There are no bills, so nothing can be late: deliver the entity bills with issued_date and due_date.",
+        met=f"{billed:,} snapshots have bills behind them.",
+    )
+
+
+def _payments(features: pd.DataFrame) -> Finding:
+    """Without payments every bill looks unpaid; a share of zero in every snapshot tells it."""
+    columns = ["recovery_rate_due_12m_pct", "recovery_rate_30d_12m_pct", "on_time_share_12m_pct"]
+    paid = int((features[columns].fillna(0) > 0).any(axis=1).sum())
+    return Finding.at_least(
+        "payments",
+        paid,
+        1,
+        missing="There are no payments, so it is not known which bills were paid: deliver the entity payments with "
+        "bill_id, paid_date and amount.",
+        met=f"{paid:,} snapshots have payments behind them.",
+    )
+
+
+def _outcomes(labelled: LabelledRows, config: CreditRiskConfig) -> list[Finding]:
+    rows = labelled.rows
+    months = labelled.months
+    span = f"{months[0]:%Y-%m} to {months[-1]:%Y-%m}" if months else "none"
+    findings = [
+        Finding.at_least(
+            "mature_months",
+            len(months),
+            1,
+            missing=f"No snapshot has a known outcome yet: {labelled.immature:,} are waiting for the end of their "
+            f"outcome window{_exclusions(labelled)}. Deliver more months of bills and payments.",
+            met=f"{len(months)} as-of months have known outcomes ({span}); {labelled.immature:,} snapshots are still "
+            f"waiting for theirs{_exclusions(labelled)}.",
+        )
+    ]
+    if not months:
+        return findings
+    customers = rows[CUSTOMER_KEY].nunique()
+    findings.append(
+        Finding.at_least(
+            "customers",
+            customers,
+            config.minimum_customers,
+            missing=f"Only {customers:,} customers have a known outcome; {config.minimum_customers:,} are needed.",
+        )
+    )
+    findings.append(
+        Finding.at_least(
+            "labelled_snapshots",
+            len(rows),
+            config.minimum_labelled_rows,
+            missing=f"Only {len(rows):,} snapshots have a known outcome; {config.minimum_labelled_rows:,} are needed.",
+        )
+    )
+    for name, word, chosen in (
+        ("defaults", "defaults", rows[rows[LABEL]]),
+        ("good_payers", "snapshots without a default", rows[~rows[LABEL]]),
+    ):
+        people = chosen[CUSTOMER_KEY].nunique()
+        enough = people >= config.minimum_class_customers
+        counted = f"{len(chosen):,} {word} of {people:,} customers"
+        needed = f"{config.minimum_class_rows:,} of {config.minimum_class_customers:,} customers"
+        lead = f"There are no {word}" if chosen.empty else f"There are only {counted}"
+        findings.append(
+            Finding(
+                check=name,
+                found=counted,
+                required=f"at least {needed}",
+                passed=enough and len(chosen) >= config.minimum_class_rows,
+                message=f"There are {counted}."
+                if enough and len(chosen) >= config.minimum_class_rows
+                else f"{lead} among {len(rows):,} snapshots; {needed} are needed, because a model learns from both "
+                "outcomes.",
+            )
+        )
+    return findings
+
+
+def _parts(labelled: LabelledRows, config: CreditRiskConfig) -> Finding:
+    made = cut(labelled.rows, config)
+    short = thin_parts(made.parts, config)
+    return Finding(
+        check="parts",
+        found=short or f"cut by {made.kind}",
+        required=f"{config.minimum_part_class_rows} snapshots of each outcome in every part",
+        passed=not short,
+        message=f"Cut into training, calibration and hold-out, too little remains: {short}."
+        if short
+        else made.sentence(),
+    )
+
+
+def _exclusions(labelled: LabelledRows) -> str:
+    if not labelled.excluded:
+        return ""
+    return ", " + ", ".join(f"{count:,} are excluded ({reason})" for reason, count in labelled.excluded.items())
