@@ -15,12 +15,14 @@ from ml.tariffs.eligibility import CustomerTable
 from ml.tariffs.exact import FACTOR_DECIMALS, PRICE_DECIMALS, QUANTITY_DECIMALS, from_scaled
 from ml.tariffs.load_cube import LoadCube
 from ml.tariffs.pricing import BillArray, price_cube, price_intervals
-from ml.tariffs.schema import Tariff
+from ml.tariffs.schema import MinimumComponent, Tariff
 
 
 @dataclass(frozen=True, slots=True)
 class BillLine:
     """One line: ``amount = quantity * factor * price``, rounded as the tariff says.
+
+    The line of a minimum shows the minimum as its price, and as its amount what the lines before it lack to reach it.
 
     Attributes:
         component: Name of the tariff component.
@@ -30,7 +32,7 @@ class BillLine:
         quantity: What is charged.
         unit: Unit of the quantity.
         factor: One unless a discount or a multiple applies.
-        price: Per unit; None where every interval has its own price, or the line tops up to a minimum.
+        price: Per unit; None where every interval has its own price.
         amount: Money.
     """
 
@@ -104,12 +106,16 @@ class Bill:
         rows.append(("Total", "", "", "", "", f"{self.total:f}"))
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         body = [
-            "  ".join(cell.ljust(width) if column in {0, 2} else cell.rjust(width)
-                      for column, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
+            "  ".join(
+                cell.ljust(width) if column in {0, 2} else cell.rjust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
             for row in rows
         ]
-        heading = f"Bill of {self.month:%B %Y}, customer {self.customer_key}, tariff {self.tariff_id} ({self.tariff_version})"
-        use = f"{self.kwh.normalize():f} kWh, peak {self.peak_kw.normalize():f} kW, {self.coverage_pct:.1f} % of intervals read"
+        tariff = f"tariff {self.tariff_id} ({self.tariff_version})"
+        heading = f"Bill of {self.month:%B %Y}, customer {self.customer_key}, {tariff}"
+        energy, peak = self.kwh.normalize(), self.peak_kw.normalize()
+        use = f"{energy:f} kWh, peak {peak:f} kW, {self.coverage_pct:.1f} % of intervals read"
         warning = [] if self.is_verified else ["Prices are not verified: for demonstration only."]
         return "\n".join([heading, use, *warning, "", *body, ""])
 
@@ -167,13 +173,14 @@ def bill_of(bills: BillArray, cube: LoadCube, customer_key: str, month: date) ->
         raise SchemaMismatchError(f"no bill of customer {customer_key} for {month:%Y-%m}")
     row, column = int(found[0]), bills.months.index(month)
     if not bills.is_priced[row, column]:
-        raise SchemaMismatchError(f"customer {customer_key} has no reading in {month:%Y-%m}, so there is nothing to bill")
+        raise SchemaMismatchError(f"customer {customer_key} has no reading in {month:%Y-%m}: nothing to bill")
     decimals = bills.unit_decimals
     lines = []
     for line in bills.lines:
         applies = np.broadcast_to(line.applies, bills.is_priced.shape)[row, column]
         quantity = from_scaled(line.quantity[row, column], QUANTITY_DECIMALS)
-        if not applies or (quantity == 0 and line.unit != "kVA"):
+        is_empty = line.amount.units[row, column] == 0 and line.amount.rest[row, column] == 0
+        if not applies or quantity == 0 or (is_empty and isinstance(line.component, MinimumComponent)):
             continue
         money = from_scaled(line.amount.units[row, column], decimals)
         money += from_scaled(line.amount.rest[row, column], line.amount.rest_decimals + decimals)

@@ -17,6 +17,7 @@ MonthNumber = Annotated[int, Field(ge=1, le=12)]
 
 MINUTES_PER_DAY = 1440
 ALL_PERIODS = "all"
+_DAY_TYPES: tuple[DayType, ...] = ("workday", "weekend", "holiday")
 _SATURDAY = 5
 _CLOCK_RANGE = re.compile(r"([01]\d|2[0-4]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
 
@@ -87,7 +88,7 @@ class Schedule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     months: tuple[MonthNumber, ...] = tuple(range(1, 13))
-    day_types: tuple[DayType, ...] = DAY_TYPES
+    day_types: tuple[DayType, ...] = _DAY_TYPES
     periods: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     otherwise: str | None = None
 
@@ -108,7 +109,7 @@ class Schedule(BaseModel):
         covered = [period or self.otherwise for period in day]
         if None in covered:
             gap = _clock(covered.index(None))
-            raise ValueError(f"periods: no period at {gap}; add a range or name the period of all remaining time in `otherwise`")
+            raise ValueError(f"periods: no period at {gap}; add a range, or name the rest's period in `otherwise`")
         return [period for period in covered if period is not None]
 
 
@@ -121,7 +122,7 @@ class Calendar(BaseModel):
 
     @model_validator(mode="after")
     def _covers_the_year_once(self) -> Self:
-        owner: dict[tuple[int, str], int] = {}
+        owner: dict[tuple[int, DayType], int] = {}
         for index, schedule in enumerate(self.schedules):
             for month in schedule.months:
                 for day_type in schedule.day_types:
@@ -132,7 +133,7 @@ class Calendar(BaseModel):
                         )
                     owner[month, day_type] = index
         for month in range(1, 13):
-            for day_type in DAY_TYPES:
+            for day_type in _DAY_TYPES:
                 if (month, day_type) not in owner:
                     raise ValueError(f"schedules: no schedule for month {month} {day_type}")
         if ALL_PERIODS in self.period_names:

@@ -1,7 +1,7 @@
 """Facts about customers on which eligibility and options depend, for one customer and for many."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -32,9 +32,7 @@ def ineligibility_reasons(tariff: Tariff, customer: CustomerFacts) -> list[str]:
     """Return in words why the customer may not take the tariff; empty if they may."""
     rules = tariff.eligibility
     reasons = []
-    for field, allowed in zip(
-        _FACTS, (rules.customer_classes, rules.voltage_levels, rules.supply_routes), strict=True
-    ):
+    for field, allowed in zip(_FACTS, (rules.customer_classes, rules.voltage_levels, rules.supply_routes), strict=True):
         value = getattr(customer, field)
         if allowed and value not in allowed:
             reasons.append(f"{field} is {value or 'unknown'}, the tariff is for {', '.join(allowed)}")
@@ -77,17 +75,15 @@ class CustomerTable:
         keys = customers[CUSTOMER_KEY].astype(str)
         if keys.duplicated().any():
             raise SchemaMismatchError(f"customers: {keys[keys.duplicated()].iloc[0]} has more than one row")
-        texts = {}
-        for name in _OPTIONAL_TEXTS:
-            column = customers[name] if name in customers else pd.Series(None, customers.index, dtype=object)
-            values = column.astype(object).to_numpy().copy()
-            values[column.isna().to_numpy()] = None
-            texts[name] = values
-        numbers = {
-            name: customers[name].astype(float).to_numpy() if name in customers else np.full(len(customers), np.nan)
-            for name in _NUMBERS
-        }
-        return cls(customer_keys=keys.to_numpy(object), **texts, **numbers)
+        return cls(
+            customer_keys=keys.to_numpy(object),
+            customer_class=_texts(customers, "customer_class"),
+            voltage_level=_texts(customers, "voltage_level"),
+            supply_route=_texts(customers, "supply_route"),
+            billing_basis=_texts(customers, "billing_basis"),
+            contract_capacity_kva=_numbers(customers, "contract_capacity_kva"),
+            contracted_kw=_numbers(customers, "contracted_kw"),
+        )
 
     def __len__(self) -> int:
         return len(self.customer_keys)
@@ -97,16 +93,16 @@ class CustomerTable:
         positions = pd.Index(self.customer_keys).get_indexer(pd.Index(np.asarray(customer_keys, dtype=object)))
         if (positions < 0).any():
             missing = np.asarray(customer_keys, dtype=object)[positions < 0]
-            raise SchemaMismatchError(f"customers: no row for {len(missing)} customers of the load, such as {missing[0]}")
-        return CustomerTable(
-            **{name: getattr(self, name)[positions] for name in ("customer_keys", *_OPTIONAL_TEXTS, *_NUMBERS)}
+            raise SchemaMismatchError(
+                f"customers: no row for {len(missing)} customers with a load, such as {missing[0]}"
+            )
+        return replace(
+            self, **{name: getattr(self, name)[positions] for name in ("customer_keys", *_OPTIONAL_TEXTS, *_NUMBERS)}
         )
 
     def with_billing_basis(self, billing_basis: str) -> "CustomerTable":
         """Return the same customers as if all had chosen ``billing_basis``."""
-        values = {name: getattr(self, name) for name in ("customer_keys", *_OPTIONAL_TEXTS, *_NUMBERS)}
-        values["billing_basis"] = np.full(len(self), billing_basis, dtype=object)
-        return CustomerTable(**values)
+        return replace(self, billing_basis=np.full(len(self), billing_basis, dtype=object))
 
     def facts(self, index: int) -> CustomerFacts:
         """Return the facts of one customer."""
@@ -141,3 +137,17 @@ class CustomerTable:
 def scaled_quantity(values: NDArray[np.float64]) -> IntArray:
     """Return numbers as integers in 1e-4 units; what is not known counts as zero."""
     return np.rint(np.nan_to_num(values) * 10**QUANTITY_DECIMALS).astype(np.int64)
+
+
+def _texts(customers: pd.DataFrame, name: str) -> NDArray[np.object_]:
+    if name not in customers:
+        return np.full(len(customers), None, dtype=object)
+    values = customers[name].to_numpy(object).copy()
+    values[customers[name].isna().to_numpy()] = None
+    return values
+
+
+def _numbers(customers: pd.DataFrame, name: str) -> NDArray[np.float64]:
+    if name not in customers:
+        return np.full(len(customers), np.nan)
+    return customers[name].astype(np.float64).to_numpy(np.float64)

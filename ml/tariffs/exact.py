@@ -39,7 +39,7 @@ def from_scaled(value: int, decimals: int) -> Decimal:
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """An exact sum of money per array element: ``units + rest / 10**rest_decimals``, rest in ``[0, 10**rest_decimals)``.
+    """An exact sum of money per array element: ``units + rest / 10**rest_decimals``, the rest from 0 to below one unit.
 
     Attributes:
         units: Whole smallest money units (0.01 for two decimals), rounded towards minus infinity.

@@ -1,14 +1,14 @@
 """The load cube: per customer, month, day type and time slot the energy and the largest power, as exact integers.
 
-The cube is a sufficient statistic for every tariff whose prices depend on month, day type and clock. Energies and powers
-are ``int64`` in 1e-4 kWh and 1e-4 kW, so that sums are exact in any order.
+The cube is a sufficient statistic for every tariff whose prices depend on month, day type and clock. Energies and
+powers are ``int64`` in 1e-4 kWh and 1e-4 kW, so that sums are exact in any order.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -66,8 +66,8 @@ class LoadCube:
                 ``kvarh``, ``interval_count`` and ``expected_interval_count`` may be absent.
         """
         frame = to_polars(rows)
-        scaled = frame.with_columns(*(_scaled(frame, name) for name in ("kwh", "peak_kw", "kvarh") if name in frame.columns))
-        return cls._from_scaled_rows(scaled)
+        quantities = [name for name in ("kwh", "peak_kw", "kvarh") if name in frame.columns]
+        return cls._from_scaled_rows(frame.with_columns(*(_scaled(frame, name) for name in quantities)))
 
     @classmethod
     def _from_scaled_rows(cls, frame: pl.DataFrame) -> Self:
@@ -79,7 +79,7 @@ class LoadCube:
             raise SchemaMismatchError("customer_load_cube: no rows, so there is nothing to price")
         slot_minutes = frame.get_column("slot_minutes").unique().to_list()
         if len(slot_minutes) != 1:
-            raise SchemaMismatchError(f"customer_load_cube: slot_minutes must be one value, found {sorted(slot_minutes)}")
+            raise SchemaMismatchError(f"customer_load_cube: expected one slot_minutes, found {sorted(slot_minutes)}")
         slots = MINUTES_PER_DAY // int(slot_minutes[0])
         keys = frame.get_column(CUSTOMER_KEY).cast(pl.String).unique().sort()
         month_column = frame.get_column("month").cast(pl.Date)
@@ -92,9 +92,9 @@ class LoadCube:
             month=(pl.col("month").cast(pl.Date).dt.year().cast(pl.Int64) - first.year) * 12
             + pl.col("month").cast(pl.Date).dt.month().cast(pl.Int64)
             - first.month,
-            day_type=pl.col("day_type").cast(pl.String).replace_strict(
-                {name: code for code, name in enumerate(DAY_TYPES)}, default=None, return_dtype=pl.Int64
-            ),
+            day_type=pl.col("day_type")
+            .cast(pl.String)
+            .replace_strict({name: code for code, name in enumerate(DAY_TYPES)}, default=None, return_dtype=pl.Int64),
             slot=pl.col("slot").cast(pl.Int64),
             kwh=_count(frame, "kwh"),
             peak_kw=_count(frame, "peak_kw"),
@@ -104,7 +104,8 @@ class LoadCube:
         )
         _check_codes(codes, slots, frame)
         shape = (len(keys), len(months), len(DAY_TYPES), slots)
-        customer, month, day_type, slot = (codes.get_column(c).to_numpy() for c in ("customer", "month", "day_type", "slot"))
+        axes = ("customer", "month", "day_type", "slot")
+        customer, month, day_type, slot = (codes.get_column(axis).to_numpy() for axis in axes)
         customer_month = customer * shape[1] + month
         cell = (customer_month * shape[2] + day_type) * shape[3] + slot
         seen = np.zeros(int(np.prod(shape)), bool)
@@ -128,7 +129,7 @@ class LoadCube:
             slot_minutes=int(slot_minutes[0]),
             kwh=dense("kwh"),
             peak_kw=dense("peak_kw"),
-            present=seen.reshape(shape).any(axis=(2, 3)),
+            present=np.asarray(seen.reshape(shape).any(axis=(2, 3))),
             interval_count=monthly("interval_count"),
             expected_interval_count=monthly("expected_interval_count"),
             kvarh=None if codes.get_column("kvarh").null_count() == len(codes) else monthly("kvarh"),
@@ -156,14 +157,14 @@ class LoadCube:
         keys = np.asarray(customer_keys, dtype=object)
         shape = (len(keys), len(months), len(DAY_TYPES), MINUTES_PER_DAY // slot_minutes)
         if kwh.shape != shape or peak_kw.shape != shape:
-            raise SchemaMismatchError(f"load cube: expected arrays of shape {shape}, found {kwh.shape} and {peak_kw.shape}")
+            raise SchemaMismatchError(f"load cube: expected shape {shape}, found {kwh.shape} and {peak_kw.shape}")
         if list(months) != month_starts(months[0], months[-1]):
             raise SchemaMismatchError("load cube: months must be consecutive first days of months")
         if kwh.dtype != np.int64 or peak_kw.dtype != np.int64:
             raise SchemaMismatchError("load cube: kwh and peak_kw must be int64 in 1e-4 kWh and 1e-4 kW")
         if kwh.size and kwh.min() < 0:
             raise SchemaMismatchError("load cube: energy taken from the grid cannot be negative")
-        is_present = np.ones(shape[:2], bool) if present is None else present
+        is_present: NDArray[np.bool_] = np.ones(shape[:2], dtype=bool) if present is None else present
         expected = np.array([days_in_month(month) * shape[3] for month in months], np.int64)
         return cls(
             customer_keys=keys,
@@ -310,7 +311,7 @@ class LoadCube:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(expected > 0, 100.0 * self.interval_count / expected, np.nan)
 
-    def take(self, customers: Sequence[str] | NDArray[np.object_] | NDArray[np.int64] | NDArray[np.bool_]) -> "LoadCube":
+    def take(self, customers: Sequence[str] | NDArray[Any]) -> "LoadCube":
         """Return the cube of some customers, given by key, position or mask, in the order given."""
         chosen = np.asarray(customers)
         if chosen.dtype.kind in "OU":
@@ -332,7 +333,7 @@ class LoadCube:
         )
 
     def select(self, first: date, last: date) -> "LoadCube":
-        """Return the months from ``first``'s to ``last``'s; ``opening_kwh`` follows if this cube holds the year's start."""
+        """Return the months from ``first``'s to ``last``'s; ``opening_kwh`` follows if the year's start is known."""
         wanted = month_starts(first, last)
         if wanted[0] < self.months[0] or wanted[-1] > self.months[-1]:
             raise SchemaMismatchError(
@@ -446,7 +447,7 @@ def _check_interval(interval_minutes: int, slot_minutes: int) -> None:
         raise SchemaMismatchError(f"interval_minutes: {interval_minutes} does not divide a day")
     if slot_minutes % interval_minutes or MINUTES_PER_DAY % slot_minutes:
         raise SchemaMismatchError(
-            f"slot_minutes: {slot_minutes} must divide a day and be a multiple of the readings' {interval_minutes} minutes"
+            f"slot_minutes: {slot_minutes} must divide a day and be a multiple of the readings' {interval_minutes}"
         )
 
 
@@ -475,7 +476,8 @@ def local_readings(readings: pd.DataFrame | pl.DataFrame, time_zone: str) -> pl.
     if len(bad):
         first = bad.row(0, named=True)
         raise SchemaMismatchError(
-            f"readings: kwh of customer {first[CUSTOMER_KEY]} at {first['read_at']} is missing or negative ({len(bad)} rows)"
+            f"readings: kwh of customer {first[CUSTOMER_KEY]} at {first['read_at']} is missing or negative "
+            f"({len(bad)} rows)"
         )
     repeated = frame.filter(pl.struct(CUSTOMER_KEY, "read_at").is_duplicated())
     if len(repeated):
@@ -521,7 +523,7 @@ def _check_codes(codes: pl.DataFrame, slots: int, frame: pl.DataFrame) -> None:
         (CUSTOMER_KEY, pl.col("customer").is_null(), "is missing"),
         ("month", pl.col("month").is_null(), "is missing"),
         ("day_type", pl.col("day_type").is_null(), f"is not one of {', '.join(DAY_TYPES)}"),
-        ("slot", pl.col("slot").is_null() | ~pl.col("slot").is_between(0, slots - 1), f"is not between 0 and {slots - 1}"),
+        ("slot", ~pl.col("slot").is_between(0, slots - 1).fill_null(value=False), f"is not from 0 to {slots - 1}"),
         ("kwh", pl.col("kwh").is_null() | (pl.col("kwh") < 0), "is missing or negative"),
         ("peak_kw", pl.col("peak_kw").is_null() | (pl.col("peak_kw") < 0), "is missing or negative"),
     )
@@ -529,7 +531,9 @@ def _check_codes(codes: pl.DataFrame, slots: int, frame: pl.DataFrame) -> None:
         bad = codes.select(is_bad.arg_true()).to_series()
         if len(bad):
             value = frame.get_column(name)[int(bad[0])]
-            raise SchemaMismatchError(f"customer_load_cube: {name} {value!r} {message} (row {int(bad[0])}, {len(bad)} rows)")
+            raise SchemaMismatchError(
+                f"customer_load_cube: row {int(bad[0])}: {name} {value!r} {message} ({len(bad)} such rows)"
+            )
 
 
 def _raise_duplicate(frame: pl.DataFrame, cell: IntArray) -> None:

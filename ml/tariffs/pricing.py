@@ -1,8 +1,8 @@
 """Bills of many customers at once from the load cube: exact integers from the energy to the cent.
 
-Quantities are integers in 1e-4 units and prices integers in 1e-8; a line is their exact product, rounded to the tariff's
-money decimals per line, or kept exact and rounded once per bill. ``ml.tariffs.bill`` turns the same lines into a bill
-that a person can check.
+Quantities are integers in 1e-4 units and prices integers in 1e-8; a line is their exact product, rounded to the money
+decimals of the tariff per line, or kept exact and rounded once per bill. ``ml.tariffs.bill`` turns the same lines into
+a bill that a person can check.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +28,8 @@ from ml.tariffs.exact import (
     multiply,
     to_scaled,
 )
-from ml.tariffs.load_cube import LoadCube, local_readings, to_polars, utc_column
+from ml.tariffs.load_cube import LoadCube
+from ml.tariffs.price_series import SeriesSum, series_sums
 from ml.tariffs.schema import (
     BillingBasis,
     CapacityComponent,
@@ -45,7 +46,6 @@ from ml.tariffs.schema import (
 )
 
 _ONE_FACTOR = 10**FACTOR_DECIMALS
-_REST_SPLIT = 10**7  # keeps sums of rests over 100,000 million intervals within 64 bits
 _MEAN_DAYS = Decimal(365) / Decimal(12)
 
 
@@ -176,8 +176,8 @@ def price_intervals(
         interval_minutes: Length of an interval.
         time_zone: IANA name of the tariff's zone.
         days: Day types.
-        series: By the name that the tariff gives, a table ``read_at`` (start, UTC where it carries no zone) and ``value``
-            (a band, or a price per kWh) with a row for every instant read.
+        series: By the name that the tariff gives, a table of ``read_at`` (start, UTC where it carries no zone) and
+            ``value`` (a band, or a price per kWh) with a row for every instant read.
         customers: See ``price_cube``.
         opening_kwh: Energy of each customer from 1 January until the first month.
     """
@@ -187,7 +187,7 @@ def price_intervals(
         cube = replace(cube, opening_kwh=np.array(opening, np.int64))
     _check_validity(tariff, cube)
     sums = {
-        part.name: _series_sums(part, readings, time_zone, cube, series or {}, tariff)
+        part.name: series_sums(part, readings, time_zone, cube, series or {}, tariff)
         for part in tariff.components
         if isinstance(part, EnergySeriesComponent)
     }
@@ -203,96 +203,17 @@ def _check_validity(tariff: Tariff, cube: LoadCube) -> None:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class _SeriesSum:
-    """Energy and exact money of one band, or of all intervals of a price series."""
-
-    period: str
-    energy: IntArray
-    price: IntArray | None
-    amount: Money
-
-
-def _series_sums(
-    component: EnergySeriesComponent,
-    readings: pd.DataFrame | pl.DataFrame,
-    time_zone: str,
-    cube: LoadCube,
-    series: Mapping[str, pd.DataFrame | pl.DataFrame],
-    tariff: Tariff,
-) -> list[_SeriesSum]:
-    where = f"{tariff.tariff_id}: {component.name}: series `{component.series}`"
-    if component.series not in series:
-        raise TariffError(f"{where} is missing; it was given {', '.join(series) or 'no series'}")
-    values = to_polars(series[component.series])
-    values = values.select(utc_column(values, "read_at"), "value")
-    if values.get_column("read_at").is_duplicated().any():
-        raise TariffError(f"{where} has two values for one instant")
-    joined = local_readings(readings, time_zone).join(values, on="read_at", how="left")
-    gaps = joined.filter(pl.col("value").is_null()).get_column("read_at")
-    if len(gaps):
-        raise TariffError(f"{where} has no value for {gaps.min()} and {gaps.n_unique() - 1} other instants that were read")
-    joined = joined.with_columns(
-        customer=pl.col(CUSTOMER_KEY).cast(pl.Enum(list(cube.customer_keys))).to_physical().cast(pl.Int64),
-        month=(pl.col("local_at").dt.year().cast(pl.Int64) - cube.months[0].year) * 12
-        + pl.col("local_at").dt.month().cast(pl.Int64)
-        - cube.months[0].month,
-    )
-    shape = (len(cube), len(cube.months))
-    if component.bands is not None:
-        found = joined.get_column("value").cast(pl.String).unique().to_list()
-        unknown = sorted(set(found) - set(component.bands))
-        if unknown:
-            raise TariffError(f"{where} holds band `{unknown[0]}`, which has no price in `bands`")
-        sums = []
-        for band, price in component.bands.items():
-            part = joined.filter(pl.col("value").cast(pl.String) == band).group_by("customer", "month").agg(pl.col("kwh").sum())
-            energy = _dense(part, "kwh", shape)
-            prices = np.full(shape[1], to_scaled(price, PRICE_DECIMALS), np.int64)
-            sums.append(_SeriesSum(band, energy, prices, multiply(energy, prices, tariff.rounding.decimals)))
-        return sums
-    prices = _formula_prices(component, joined.get_column("value"))
-    amount = multiply(joined.get_column("kwh").to_numpy(), prices, tariff.rounding.decimals)
-    part = (
-        joined.with_columns(units=pl.Series(amount.units), rest_high=pl.Series(amount.rest // _REST_SPLIT),
-                            rest_low=pl.Series(amount.rest % _REST_SPLIT))
-        .group_by("customer", "month")
-        .agg(pl.col("kwh", "units", "rest_high", "rest_low").sum())
-    )
-    high, low = _dense(part, "rest_high", shape), _dense(part, "rest_low", shape)
-    head = 10**amount.rest_decimals // _REST_SPLIT
-    high = high + low // _REST_SPLIT
-    money = Money(
-        _dense(part, "units", shape) + high // head, (high % head) * _REST_SPLIT + low % _REST_SPLIT, amount.rest_decimals
-    )
-    return [_SeriesSum(ALL_PERIODS, _dense(part, "kwh", shape), None, money)]
-
-
-def _formula_prices(component: EnergySeriesComponent, values: pl.Series) -> IntArray:
-    """Return ``multiplier * value + adder`` within floor and cap in 1e-8, products rounded half up to that."""
-    scaled = np.rint(values.cast(pl.Float64).to_numpy() * 10**PRICE_DECIMALS).astype(np.int64)
-    prices = (scaled * to_scaled(component.multiplier, FACTOR_DECIMALS) + _ONE_FACTOR // 2) // _ONE_FACTOR
-    prices = prices + to_scaled(component.adder, PRICE_DECIMALS)
-    if component.floor is not None:
-        prices = np.maximum(prices, to_scaled(component.floor, PRICE_DECIMALS))
-    if component.cap is not None:
-        prices = np.minimum(prices, to_scaled(component.cap, PRICE_DECIMALS))
-    return prices
-
-
-def _dense(part: pl.DataFrame, name: str, shape: tuple[int, int]) -> IntArray:
-    values = np.zeros(shape, np.int64)
-    values[part.get_column("customer").to_numpy(), part.get_column("month").to_numpy()] = part.get_column(name).to_numpy()
-    return values
-
-
 class _Pricer:
     """The computation of one ``BillArray``."""
 
     def __init__(
-        self, tariff: Tariff, cube: LoadCube, customers: CustomerTable | None, series_sums: Mapping[str, Sequence[_SeriesSum]]
+        self,
+        tariff: Tariff,
+        cube: LoadCube,
+        customers: CustomerTable | None,
+        sums_of_series: Mapping[str, Sequence[SeriesSum]],
     ) -> None:
-        self.series_sums = series_sums
+        self.sums_of_series = sums_of_series
         self.tariff = tariff
         self.cube = cube
         self.customers = None if customers is None else customers.aligned_to(cube.customer_keys)
@@ -331,14 +252,14 @@ class _Pricer:
                 yield from self._contracted_demand_lines(component, path)
             case CapacityComponent():
                 capacity = np.broadcast_to(self._capacity_kva(component, path)[:, None], self.shape)
-                yield self._line(component, "kVA", capacity, self._prices(component.tables))
+                yield self._product_line(component, "kVA", capacity, self._prices(component.tables))
             case FixedComponent():
                 yield self._fixed_line(component)
             case MinimumComponent():
                 yield self._minimum_line(component, before)
             case EnergySeriesComponent():
-                for part in self.series_sums[component.name]:
-                    yield self._line(component, "kWh", part.energy, part.price, period=part.period, amount=part.amount)
+                for part in self.sums_of_series[component.name]:
+                    yield self._line(component, "kWh", part.energy, part.price, part.amount, period=part.period)
 
     def _energy_lines(self, component: EnergyComponent) -> Iterator[LineArray]:
         tables = [next(table for table in component.tables if table.applies_to(month)) for month in self.cube.months]
@@ -353,10 +274,10 @@ class _Pricer:
                     has_price[index] = True
             energy = self._period_kwh(period) * has_price
             if component.tiers is None:
-                yield self._line(component, "kWh", energy, prices[:, 0], period=period, in_month=has_price)
+                yield self._product_line(component, "kWh", energy, prices[:, 0], period=period, in_month=has_price)
                 continue
             for tier, quantity in enumerate(self._tier_quantities(component, energy, period)):
-                yield self._line(
+                yield self._product_line(
                     component, "kWh", quantity, prices[:, tier], period=period, tier=tier + 1, in_month=has_price
                 )
 
@@ -400,8 +321,8 @@ class _Pricer:
             if self.cube.opening_kwh is None or period != ALL_PERIODS:
                 raise TariffError(
                     f"{self.tariff.tariff_id}: {component.name}: tiers count from 1 January, and the load starts in "
-                    f"{months[0]:%Y-%m} with no energy known from the year's start; give opening_kwh, or estimate it by "
-                    "LoadCube.with_opening_from_window()"
+                    f"{months[0]:%Y-%m} with no energy known from the year's start; give opening_kwh, or estimate it "
+                    "by LoadCube.with_opening_from_window()"
                 )
             before[:, 0] = self.cube.opening_kwh
         for index in range(1, len(months)):
@@ -419,7 +340,7 @@ class _Pricer:
             demand = self.cube.period_peak_kw(np.isin(codes, [names.index(name) for name in component.periods]))
             period = "+".join(component.periods)
         factor = self._discount_factor(component, component.discount, path)
-        return self._line(component, "kW", demand, self._prices(component.tables), period=period, factor=factor)
+        return self._product_line(component, "kW", demand, self._prices(component.tables), period=period, factor=factor)
 
     def _contracted_demand_lines(self, component: ContractedDemandComponent, path: str) -> Iterator[LineArray]:
         applies = self._applies(component)
@@ -443,12 +364,10 @@ class _Pricer:
         if discount is not None:
             excess_factor = excess_factor * discount // _ONE_FACTOR
         billed_months = np.broadcast_to(billed[:, None], self.shape)
-        yield self._line(component, "kW", billed_months, prices, factor=discount)
-        yield self._line(component, "kW", excess, prices, period="excess", factor=excess_factor)
+        yield self._product_line(component, "kW", billed_months, prices, factor=discount)
+        yield self._product_line(component, "kW", excess, prices, period="excess", factor=excess_factor)
 
-    def _discount_factor(
-        self, component: Component, discount: LoadFactorDiscount | None, path: str
-    ) -> IntArray | None:
+    def _discount_factor(self, component: Component, discount: LoadFactorDiscount | None, path: str) -> IntArray | None:
         if discount is None:
             return None
         capacity = self._capacity_kva(component, path)[:, None]
@@ -470,7 +389,7 @@ class _Pricer:
                 quantities = [round(_MEAN_DAYS, QUANTITY_DECIMALS)] * self.shape[1]
                 unit = "day"
         row = np.array([to_scaled(quantity, QUANTITY_DECIMALS) for quantity in quantities], np.int64)
-        return self._line(component, unit, np.broadcast_to(row, self.shape), self._prices(component.tables))
+        return self._product_line(component, unit, np.broadcast_to(row, self.shape), self._prices(component.tables))
 
     def _minimum_line(self, component: MinimumComponent, before: dict[str, Money]) -> LineArray:
         covered = Money.zero(self.shape, self.decimals)
@@ -480,7 +399,24 @@ class _Pricer:
         one = np.full(self.shape, 10**QUANTITY_DECIMALS, np.int64)
         minimum = multiply(one, prices, self.decimals)
         shortfall = (minimum + -covered).positive_part()
-        return self._line(component, "month", one, prices, amount=shortfall)
+        return self._line(component, "month", one, prices, shortfall)
+
+    def _product_line(
+        self,
+        component: Component,
+        unit: str,
+        quantity: IntArray,
+        price: IntArray,
+        *,
+        period: str = ALL_PERIODS,
+        tier: int | None = None,
+        factor: IntArray | None = None,
+        in_month: NDArray[np.bool_] | None = None,
+    ) -> LineArray:
+        amount = multiply(quantity, price, self.decimals, factor=factor)
+        return self._line(
+            component, unit, quantity, price, amount, period=period, tier=tier, factor=factor, in_month=in_month
+        )
 
     def _line(
         self,
@@ -488,18 +424,16 @@ class _Pricer:
         unit: str,
         quantity: IntArray,
         price: IntArray | None,
+        amount: Money,
         *,
         period: str = ALL_PERIODS,
         tier: int | None = None,
         factor: IntArray | None = None,
-        amount: Money | None = None,
         in_month: NDArray[np.bool_] | None = None,
     ) -> LineArray:
         applies = self._applies(component)
         if in_month is not None:
             applies = applies & in_month
-        if amount is None and price is not None:
-            amount = multiply(quantity, price, self.decimals, factor=factor)
         if self.tariff.rounding.scope == "line":
             amount = amount.rounded()
         amount = amount.where(applies & self.cube.present)
@@ -514,7 +448,7 @@ class _Pricer:
             return np.full((self.shape[0], 1), component.billing_basis == default)
         chosen = self.customers.billing_basis
         is_known = np.isin(chosen.astype(str), self.tariff.billing_bases)
-        unknown = ~is_known & (chosen != np.array(None, dtype=object))
+        unknown = ~is_known & pd.notna(chosen)
         if unknown.any():
             raise TariffError(
                 f"{self.tariff.tariff_id}: billing_basis {chosen[unknown][0]!r} is not offered; "
@@ -528,7 +462,7 @@ class _Pricer:
 
     def _customers(self, component: Component, path: str) -> CustomerTable:
         if self.customers is None:
-            raise TariffError(f"{self.tariff.tariff_id}: {path}: {component.name} needs customer facts; pass `customers`")
+            raise TariffError(f"{self.tariff.tariff_id}: {path}: {component.name} needs facts; pass `customers`")
         return self.customers
 
     def _capacity_kva(self, component: Component, path: str) -> IntArray:
@@ -562,7 +496,7 @@ class OfferTable:
     Attributes:
         customer_keys: Rows.
         offers: Columns.
-        sum_units: Bill over all priced months in the smallest money unit (two decimals), shape (customers, offers).
+        sum_units: Bill over all priced months in the smallest money unit of each tariff, shape (customers, offers).
         is_eligible: Whether the customer may take the offer and it could be priced, same shape.
     """
 

@@ -102,7 +102,9 @@ class _Table(_Model):
     @model_validator(mode="after")
     def _applies_to_whole_months(self) -> Self:
         if self.valid_from is not None and self.valid_from.day != 1:
-            raise ValueError(f"valid_from: {self.valid_from} is not the first day of a month; prices change at month starts")
+            raise ValueError(
+                f"valid_from: {self.valid_from} is not the first day of a month; prices change at month starts"
+            )
         if self.valid_to is not None and next_month(self.valid_to) != _day_after(self.valid_to):
             raise ValueError(f"valid_to: {self.valid_to} is not the last day of a month; prices change at month starts")
         if self.valid_from is not None and self.valid_to is not None and self.valid_to < self.valid_from:

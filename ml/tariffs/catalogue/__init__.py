@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,7 +25,7 @@ class Catalogue:
     def of(cls, tariffs: Iterable[Tariff]) -> Self:
         """Collect tariffs; refuse two versions of one tariff that are valid on the same day."""
         ordered = sorted(tariffs, key=lambda tariff: (tariff.tariff_id, tariff.valid_from))
-        for earlier, later in zip(ordered, ordered[1:], strict=False):
+        for earlier, later in pairwise(ordered):
             if earlier.tariff_id == later.tariff_id and (
                 earlier.valid_to is None or later.valid_from <= earlier.valid_to
             ):
@@ -60,8 +61,8 @@ def load_catalogue(paths: Sequence[Path] = (), *, built_in: bool = True) -> Cata
     """Load the built-in tariffs and those of further files.
 
     Args:
-        paths: YAML or JSON files with one tariff, a list of tariffs, or a mapping with a list ``tariffs``; folders stand
-            for the files in them.
+        paths: YAML or JSON files with one tariff, a list of tariffs, or a mapping with a list ``tariffs``; a folder
+            stands for the files in it.
         built_in: Whether to start from the built-in tariffs. A tariff_id of a file replaces the built-in one.
     """
     own = [tariff for path in paths for tariff in _read_path(path)]
