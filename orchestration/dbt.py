@@ -3,12 +3,17 @@
 Keep SQL in ``dbt_project``; keep running and reporting in ``assets/transformation.py``.
 """
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, DbtProject
+from dagster_dbt import (
+    DagsterDbtTranslator,
+    DagsterDbtTranslatorSettings,
+    DbtCliInvocation,
+    DbtCliResource,
+    DbtProject,
+)
 
 from orchestration.settings import DBT_PROJECT_DIR, PlatformSettings
 
@@ -53,6 +58,8 @@ def _resource_properties(manifest: Mapping[str, Any], unique_id: str) -> Mapping
 def dbt_variables(settings: PlatformSettings) -> dict[str, Any]:
     """Return the variables with which dbt runs; they are the only way settings reach SQL."""
     return {
+        "warehouse_path": str(settings.warehouse_path),
+        "duckdb_memory_limit": settings.duckdb_memory_limit,
         "landing_path": str(settings.landing_dir),
         "time_zone": settings.time_zone,
         "jurisdiction": settings.jurisdiction,
@@ -64,7 +71,13 @@ def dbt_variables(settings: PlatformSettings) -> dict[str, Any]:
     }
 
 
-def build_dbt_resource(settings: PlatformSettings) -> DbtCliResource:
-    """Return the resource that runs dbt against the warehouse of ``settings``."""
-    os.environ["KILOWISE_WAREHOUSE_PATH"] = str(settings.warehouse_path)
+def build_dbt_resource() -> DbtCliResource:
+    """Return the resource that runs dbt; which warehouse and landing it works on travels in the variables."""
     return DbtCliResource(project_dir=dbt_project, profiles_dir=str(DBT_PROJECT_DIR))
+
+
+def close_adapter(invocation: DbtCliInvocation) -> None:
+    """Close the connection that row counts and column lineage opened; DuckDB refuses a second one beside it."""
+    if invocation.adapter is not None:
+        invocation.adapter.cleanup_connections()
+        invocation.adapter.connections.close_all_connections()

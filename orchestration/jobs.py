@@ -23,6 +23,12 @@ refresh_data = dg.define_asset_job(
     description="Lands what is new in the inbox and brings the marts up to date. Nothing new: done in seconds.",
 )
 
+refresh_models = dg.define_asset_job(
+    "refresh_models",
+    selection=TRAINING | RELEASES | PREDICTIONS | MONITORING,
+    description="What follows the data: trains, judges, releases, scores and reviews the chosen months.",
+)
+
 train_models = dg.define_asset_job(
     "train_models",
     selection=TRAINING,
@@ -62,17 +68,15 @@ def move_release_pointer(
     context: dg.OpExecutionContext, config: RollbackConfig, settings: dg.ResourceParam[PlatformSettings]
 ) -> None:
     """Serve an earlier release again; the releases themselves stay as they are."""
-    from serving.model_store import rollback
+    from serving.model_store import ModelStore
 
-    previous, current = rollback(
-        settings.home,
-        config.use_case,
-        config.release_name,
-        approved_by=config.approved_by,
-        reason=config.reason,
+    store = ModelStore(settings.home)
+    previous = store.current_name(config.use_case)
+    release = store.rollback(config.use_case, config.release_name, by=config.approved_by, reason=config.reason)
+    context.log.info(f"{config.use_case}: {release.name} is served instead of {previous} ({config.reason}).")
+    context.add_output_metadata(
+        {"previous_release": str(previous), "current_release": release.name, "reason": config.reason}
     )
-    context.log.info(f"{config.use_case}: {current} is served instead of {previous} ({config.reason}).")
-    context.add_output_metadata({"previous_release": previous, "current_release": current, "reason": config.reason})
 
 
 @dg.job(
@@ -84,4 +88,12 @@ def rollback_release() -> None:
     move_release_pointer()
 
 
-ASSET_JOBS = [full_refresh, refresh_data, train_models, release_models, score_customers, review_drift]
+ASSET_JOBS = [
+    full_refresh,
+    refresh_data,
+    refresh_models,
+    train_models,
+    release_models,
+    score_customers,
+    review_drift,
+]

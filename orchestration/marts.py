@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml.errors import KilowiseError
+from orchestration.files import replace_text
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 KEPT_VERSIONS = 3
 
@@ -31,6 +33,8 @@ MARTS: Mapping[str, tuple[str, ...]] = {
     "customer_tariff_features": ("as_of_month", "customer_key"),
     "customer_credit_features": ("as_of_month", "customer_key"),
     "customer_credit_outcomes": ("as_of_month", "customer_key"),
+    "customer_interval_load": ("customer_key", "read_at"),
+    "tariff_catalogue": ("tariff_id", "valid_from"),
     "service_quality_monthly": ("month", "district", "channel", "topic"),
 }
 """Published marts with their sort order; a fixed order makes equal content equal bytes."""
@@ -68,15 +72,24 @@ class MartsVersion:
         filters: Sequence[tuple[str, str, object]] | None = None,
     ) -> "pd.DataFrame":
         """Read a mart, or the columns and rows that are asked for, as a pandas frame."""
+        return self.read_table(mart, columns=columns, filters=filters).to_pandas(date_as_object=False)
+
+    def read_table(
+        self,
+        mart: str,
+        *,
+        columns: Sequence[str] | None = None,
+        filters: Sequence[tuple[str, str, object]] | None = None,
+    ) -> "pa.Table":
+        """Read a mart as an Arrow table, in which decimals stay decimals at no cost."""
         import pyarrow.parquet as pq
 
-        table = pq.read_table(
+        return pq.read_table(
             self.path(mart),
             columns=list(columns) if columns else None,
             filters=list(filters) if filters else None,
             partitioning=None,
         )
-        return table.to_pandas(date_as_object=False)
 
     def fingerprint(self, *marts: str) -> str:
         """Return one hash over the content of several marts."""
@@ -92,7 +105,7 @@ def current_marts(marts_dir: Path) -> MartsVersion:
     pointer = marts_dir / "CURRENT"
     if not pointer.exists():
         raise MartsNotPublishedError(
-            f"No marts are published in {marts_dir}. Materialise the dbt models first (`make run`, or the job full_refresh)."
+            f"No marts are published in {marts_dir}. Run the job refresh_data first (or `make run`)."
         )
     directory = marts_dir / "versions" / pointer.read_text(encoding="utf-8").strip()
     manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
@@ -139,15 +152,9 @@ def publish_marts(warehouse_path: Path, marts_dir: Path, *, memory_limit: str) -
     else:
         staging.rename(versions / name)
     os.utime(versions / name)
-    _replace_text(marts_dir / "CURRENT", name)
+    replace_text(marts_dir / "CURRENT", name)
     _prune(versions, keep=name)
     return current_marts(marts_dir)
-
-
-def _replace_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 def _remove_unfinished(versions: Path) -> None:

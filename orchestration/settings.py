@@ -55,8 +55,10 @@ class PlatformSettings(BaseSettings):
 
     seed: int = Field(default=20240901, ge=0, description="Seed of every training")
     release_policy: Literal["automatic", "approval"] = "automatic"
+    retrain_on_act: bool = Field(default=False, description="Train a challenger when a drift verdict says act")
     catalogue_paths: tuple[Path, ...] = Field(default=(), description="Tariff files beside the built-in catalogue")
     duckdb_memory_limit: str = Field(default="2GB", pattern=r"^\d+(\.\d+)?(MB|GB)$")
+    reports_url: str = Field(default="http://127.0.0.1:3200", description="Where `make reports` serves the reports")
     alert_webhook_url: AnyHttpUrl | None = Field(default=None, description="Called once per drift incident")
 
     @field_validator("time_zone")

@@ -3,13 +3,14 @@
 SQL belongs in ``dbt_project``; this module runs it, reports what happened and publishes.
 """
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 from dagster_dbt import DbtCliResource, dbt_assets
 
-from orchestration.dbt import KilowiseDbtTranslator, dbt_project, dbt_variables
+from orchestration.dbt import KilowiseDbtTranslator, close_adapter, dbt_project, dbt_variables
 from orchestration.marts import MARTS, publish_marts
 from orchestration.settings import PlatformSettings
 
@@ -33,10 +34,10 @@ def dbt_models(
     A test of severity error stops everything that reads the model; the marts of the last good run stay current.
     """
     settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
-    with dbt_invocation(context, dbt, settings, "build") as invocation:
-        yield from invocation.stream().fetch_column_metadata().fetch_row_counts()
+    command = ["build", "--vars", json.dumps(dbt_variables(settings))]
+    invocation = dbt.cli(command, context=context, raise_on_error=True)
+    yield from invocation.stream().fetch_column_metadata().fetch_row_counts()
+    close_adapter(invocation)
     if all(dg.AssetKey(["marts", mart]) in context.selected_asset_keys for mart in MARTS):
-        marts = publish_marts(
-            settings.warehouse_path, settings.marts_dir, memory_limit=settings.duckdb_memory_limit
-        )
+        marts = publish_marts(settings.warehouse_path, settings.marts_dir, memory_limit=settings.duckdb_memory_limit)
         context.log.info(f"Marts version {marts.name} is current: {sum(marts.row_counts.values()):,} rows.")

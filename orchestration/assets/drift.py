@@ -1,0 +1,73 @@
+"""Drift reviews by month, and the model owners' site. The judging is in ``monitoring``."""
+
+from collections.abc import Sequence
+from datetime import date
+
+import dagster as dg
+
+from orchestration import checks
+from orchestration.assets.model_assets import OWNER_BY_USE_CASE
+from orchestration.lifecycle import review_month
+from orchestration.marts import current_marts
+from orchestration.metadata import report_link
+from orchestration.settings import PlatformSettings
+from orchestration.use_cases import UseCase
+
+
+def build_drift_asset(use_case: UseCase, months: dg.MonthlyPartitionsDefinition) -> dg.AssetsDefinition:
+    """Return the drift review of a use case."""
+    key = dg.AssetKey(["monitoring", f"{use_case.name}_drift"])
+
+    @dg.asset(
+        key=key,
+        deps=[dg.AssetKey(["predictions", use_case.prediction])],
+        partitions_def=months,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name=use_case.name,
+        owners=[OWNER_BY_USE_CASE[use_case.name]],
+        kinds={"evidently"},
+        description="What changed in the data and the predictions of a month against the reference of the released "
+        "model, with a verdict in sentences. Act: open the report and follow its first reason.",
+        check_specs=[checks.stable_spec(key)],
+    )
+    def drift(context: dg.AssetExecutionContext, settings: dg.ResourceParam[PlatformSettings]) -> dg.MaterializeResult:
+        marts = current_marts(settings.marts_dir)
+        verdicts = [review_month(use_case, marts, settings, date.fromisoformat(key)) for key in context.partition_keys]
+        reviewed = [verdict for verdict in verdicts if verdict is not None]
+        for verdict in reviewed:
+            context.log.info(f"{verdict.month:%Y-%m}: {verdict.sentence()}")
+        table = [
+            dg.TableRecord({"month": f"{v.month:%Y-%m}", "verdict": v.outcome, "in words": v.sentence()})
+            for v in reviewed
+        ]
+        metadata: dict[str, dg.MetadataValue] = {"verdicts": dg.MetadataValue.table(table)} if table else {}
+        if reviewed and reviewed[-1].report_path:
+            metadata["report"] = report_link(settings, settings.reports_dir / reviewed[-1].report_path)
+        return dg.MaterializeResult(
+            metadata=metadata, check_results=[checks.stable_result(reviewed[-1] if reviewed else None)]
+        )
+
+    return drift
+
+
+def build_site_asset(use_cases: Sequence[UseCase]) -> dg.AssetsDefinition:
+    """Return the site asset, which is built after all reviews."""
+
+    @dg.asset(
+        key=["monitoring", "model_owner_site"],
+        deps=[dg.AssetKey(["monitoring", f"{use_case.name}_drift"]) for use_case in use_cases],
+        group_name="monitoring",
+        owners=["team:data-platform"],
+        kinds={"html"},
+        description="The pages that model owners read: all models at a glance, each model's history, model cards and "
+        "drift reports. `make reports` serves them.",
+    )
+    def model_owner_site(settings: dg.ResourceParam[PlatformSettings]) -> dg.MaterializeResult:
+        from monitoring.site import build_site
+
+        index = build_site(settings.home)
+        return dg.MaterializeResult(
+            metadata={"site": report_link(settings, index), "file": dg.MetadataValue.path(str(index))}
+        )
+
+    return model_owner_site

@@ -1,0 +1,128 @@
+"""Deliveries and landing tables. The reading, judging and writing is in ``orchestration.ingestion``."""
+
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+
+from orchestration import checks
+from orchestration.ingestion.contract import ENTITIES, landing_columns
+from orchestration.settings import PlatformSettings
+
+GROUP = "ingestion"
+OWNER = "team:data-platform"
+INBOX_KEY = dg.AssetKey(["inbox", "deliveries"])
+
+
+def landing_key(entity: str) -> dg.AssetKey:
+    """Return the asset key of a landing table."""
+    return dg.AssetKey(["landing", entity])
+
+
+def build_inbox_asset(settings: PlatformSettings) -> dg.AssetsDefinition | dg.AssetSpec:
+    """Return the inbox: filled by the simulated supplier, or by somebody else."""
+    description = (
+        "One folder per delivery, with files of any shape. The simulated supplier writes a month per folder; "
+        "set KILOWISE_SIMULATE=false to use deliveries of your own."
+    )
+    if not settings.simulate:
+        return dg.AssetSpec(INBOX_KEY, description=description, group_name=GROUP, owners=[OWNER], kinds={"file"})
+
+    @dg.asset(key=INBOX_KEY, description=description, group_name=GROUP, owners=[OWNER], kinds={"python", "parquet"})
+    def inbox(context: dg.AssetExecutionContext, settings: dg.ResourceParam[PlatformSettings]) -> dg.MaterializeResult:
+        from orchestration.ingestion.simulated_supplier.config import SupplierConfig
+        from orchestration.ingestion.simulated_supplier.deliveries import write_deliveries
+
+        report = write_deliveries(
+            SupplierConfig(
+                customers=settings.simulated_customers,
+                months=settings.simulated_months,
+                start_month=settings.simulated_start_month,
+                interval_minutes=settings.simulated_interval_minutes,
+                seed=settings.simulated_seed,
+            ),
+            settings.inbox_dir,
+            progress=context.log.info,
+        )
+        return dg.MaterializeResult(
+            metadata={
+                "deliveries": report.deliveries_count,
+                "folder": dg.MetadataValue.path(str(settings.inbox_dir)),
+            }
+        )
+
+    return inbox
+
+
+def _landing_specs() -> Sequence[dg.AssetSpec]:
+    return [
+        dg.AssetSpec(
+            landing_key(entity.name),
+            deps=[INBOX_KEY],
+            description=f"{entity.description} Landed from the inbox by the mapping; rows that break the contract are "
+            "in the quarantine with their reason. Nothing new in the inbox changes nothing here.",
+            group_name=GROUP,
+            owners=[OWNER],
+            kinds={"parquet", "duckdb"},
+            metadata={
+                "dagster/column_schema": dg.TableSchema(
+                    columns=[
+                        dg.TableColumn(column.name, column.duckdb_type, description=column.description)
+                        for column in landing_columns(entity.name)
+                    ]
+                )
+            },
+        )
+        for entity in ENTITIES.values()
+    ]
+
+
+@dg.multi_asset(
+    name="land_deliveries",
+    specs=_landing_specs(),
+    check_specs=[checks.reconciled_spec(landing_key(entity)) for entity in ENTITIES],
+    # A file that is still being copied is the usual reason for a failure here.
+    retry_policy=dg.RetryPolicy(max_retries=1, delay=5),
+)
+def landing(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[PlatformSettings]
+) -> Iterator[dg.MaterializeResult]:
+    """Land what is new in the inbox, one delivery at a time; each becomes visible whole or not at all."""
+    from orchestration.ingestion.landing import land_deliveries, landed_totals
+    from orchestration.ingestion.mapping import load_mapping
+
+    report = land_deliveries(
+        settings.inbox_dir,
+        load_mapping(settings.mapping),
+        settings.landing_dir,
+        pseudonym_key=settings.pseudonym_key.get_secret_value(),
+        time_zone=settings.time_zone,
+        memory_limit=settings.duckdb_memory_limit,
+        progress=context.log.info,
+    )
+    context.log.info(report.sentence())
+    for sentence in [*report.findings, *report.messages, *(file.message for file in report.unreadable)]:
+        context.log.warning(sentence)
+    totals = landed_totals(settings.landing_dir)
+    for entity in ENTITIES:
+        files = [file for file in report.files if file.entity == entity]
+        unreconciled = [file.source_file for file in files if not file.is_reconciled]
+        yield dg.MaterializeResult(
+            asset_key=landing_key(entity),
+            metadata={
+                "dagster/row_count": totals[entity].rows_loaded,
+                "rows_quarantined": totals[entity].rows_quarantined,
+                "rows_duplicate": totals[entity].rows_duplicate,
+                "rows_new": sum(file.rows_loaded for file in files),
+                "files_new": len(files),
+            },
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name=checks.RECONCILED,
+                    passed=not unreconciled,
+                    severity=checks.ERROR,
+                    description=f"{len(files)} new files reconcile."
+                    if not unreconciled
+                    else "Rows are unaccounted for in " + ", ".join(unreconciled),
+                )
+            ],
+        )

@@ -1,0 +1,57 @@
+"""Releases: the only assets that change what is served."""
+
+import dagster as dg
+
+from orchestration.assets.model_assets import OWNER_BY_USE_CASE
+from orchestration.lifecycle import release_challenger
+from orchestration.marts import current_marts
+from orchestration.metadata import report_link
+from orchestration.settings import PlatformSettings
+from orchestration.use_cases import UseCase
+
+
+class ReleaseConfig(dg.Config):
+    """Who approves; needed only when the release policy is ``approval``."""
+
+    approved_by: str = ""
+
+
+def build_release_asset(use_case: UseCase) -> dg.AssetsDefinition:
+    """Return the release asset of a use case."""
+
+    @dg.asset(
+        key=["releases", use_case.name],
+        deps=[
+            dg.AssetKey(["evaluations", use_case.name]),
+            *(dg.AssetKey(["marts", mart]) for mart in use_case.scoring_marts),
+        ],
+        group_name=use_case.name,
+        owners=[OWNER_BY_USE_CASE[use_case.name]],
+        kinds={"python", "bentoml"},
+        description="The release that the API serves: model, feature snapshot, figures and who approved. Runs only "
+        "behind the gate; servers take a new release up without a restart. To go back, run the job rollback_release.",
+    )
+    def release(
+        context: dg.AssetExecutionContext, config: ReleaseConfig, settings: dg.ResourceParam[PlatformSettings]
+    ) -> dg.MaterializeResult:
+        manifest = release_challenger(
+            use_case, current_marts(settings.marts_dir), settings, approved_by=config.approved_by
+        )
+        if manifest is None:
+            context.log.info(f"{use_case.name}: nothing is released.")
+            return dg.MaterializeResult(metadata={"status": "nothing is released"})
+        context.log.info(f"{use_case.name}: release {manifest.name} is served.")
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(manifest.name),
+            metadata={
+                "release": manifest.name,
+                "bundle_version": manifest.bundle_version,
+                "released_at": manifest.released_at.isoformat(),
+                "approved_by": manifest.approved_by,
+                "customers": manifest.customers_count,
+                "features_as_of": f"{manifest.feature_as_of_month:%Y-%m}",
+                "page": report_link(settings, settings.reports_dir / "site" / f"{use_case.name}.html"),
+            },
+        )
+
+    return release

@@ -1,0 +1,19 @@
+"""Automation: which assets follow their inputs without being asked.
+
+Scoring and reviewing follow the calendar (``schedules.py``), data follows deliveries (``sensors.py``), and releases
+are decisions; so only the pages that repeat what others decided are renewed by condition.
+"""
+
+import dagster as dg
+
+RENEW_AFTER_INPUTS = dg.AutomationCondition.eager()
+
+
+def build_automation_sensor() -> dg.AutomationConditionSensorDefinition:
+    """Return the sensor that evaluates the conditions; declared, because the generated one is stopped by default."""
+    return dg.AutomationConditionSensorDefinition(
+        "automation",
+        target=dg.AssetSelection.keys(dg.AssetKey(["monitoring", "model_owner_site"])),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=60,
+    )

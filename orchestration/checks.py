@@ -1,0 +1,113 @@
+"""Our own asset checks: what each demands, and how a result of the domain becomes a check result.
+
+dbt's tests become checks by themselves; the checks here are those that dbt cannot make.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    from ml.gate import GateDecision
+    from ml.sufficiency import SufficiencyReport
+    from monitoring.verdicts import Verdict
+    from orchestration.lifecycle import ScoredMonth
+
+RECONCILED = "rows_reconcile"
+SUFFICIENT = "data_is_sufficient"
+GATE = "release_gate"
+SCORED = "every_customer_is_scored"
+STABLE = "no_drift_that_matters"
+
+WARN = dg.AssetCheckSeverity.WARN
+ERROR = dg.AssetCheckSeverity.ERROR
+
+NOTHING_TO_JUDGE = "There is no model to judge, because the data is not sufficient."
+
+
+def reconciled_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
+    """Return the check that no row was lost between a file and the landing."""
+    return dg.AssetCheckSpec(
+        RECONCILED,
+        asset=asset,
+        blocking=True,
+        description="Per file: rows in = rows loaded + exact duplicates + rows quarantined with a reason.",
+    )
+
+
+def sufficient_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
+    """Return the check that a use case has the data that it needs."""
+    return dg.AssetCheckSpec(
+        SUFFICIENT,
+        asset=asset,
+        description="History, coverage and labels allow a model. When not, the sentence says what is missing.",
+    )
+
+
+def sufficient_result(report: "SufficiencyReport") -> dg.AssetCheckResult:
+    """Return the result of the sufficiency check; too little data warns and stops nothing else."""
+    return dg.AssetCheckResult(
+        check_name=SUFFICIENT, passed=report.is_sufficient, severity=WARN, description=report.sentence()
+    )
+
+
+def gate_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
+    """Return the check that stands between a model and its release."""
+    return dg.AssetCheckSpec(
+        GATE,
+        asset=asset,
+        blocking=True,
+        description="Better than the named baselines, not worse than the champion, calibrated, stable and within "
+        "the limits. Anything missing refuses the release.",
+    )
+
+
+def gate_result(decision: "GateDecision | None") -> dg.AssetCheckResult:
+    """Return the gate's result; ``None`` means that there was no model, so nothing must be blocked."""
+    if decision is None:
+        return dg.AssetCheckResult(check_name=GATE, passed=False, severity=WARN, description=NOTHING_TO_JUDGE)
+    return dg.AssetCheckResult(check_name=GATE, passed=decision.approved, severity=ERROR, description=decision.reason)
+
+
+def scored_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
+    """Return the check that a month was scored completely."""
+    return dg.AssetCheckSpec(
+        SCORED, asset=asset, description="Each chosen month has a prediction for every customer with features."
+    )
+
+
+def scored_result(months: Sequence["ScoredMonth"]) -> dg.AssetCheckResult:
+    """Return the result for the months that were to be scored."""
+    missing = [f"{month.month:%Y-%m} ({month.note})" for month in months if month.path is None]
+    return dg.AssetCheckResult(
+        check_name=SCORED,
+        passed=not missing,
+        severity=WARN,
+        description="Not scored: " + ", ".join(missing) if missing else "All months are scored.",
+    )
+
+
+def stable_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
+    """Return the check that carries the verdict of a drift review."""
+    return dg.AssetCheckSpec(
+        STABLE,
+        asset=asset,
+        description="The verdict on the latest reviewed month: stable passes; watch and 'not enough data' warn; "
+        "act is an error that the model's owner acts on.",
+    )
+
+
+def stable_result(verdict: "Verdict | None") -> dg.AssetCheckResult:
+    """Return the verdict as a check result; no release means that there is nothing to review."""
+    if verdict is None:
+        return dg.AssetCheckResult(
+            check_name=STABLE, passed=False, severity=WARN, description="No model is released, so nothing is reviewed."
+        )
+    return dg.AssetCheckResult(
+        check_name=STABLE,
+        passed=verdict.outcome == "stable",
+        severity=ERROR if verdict.outcome == "act" else WARN,
+        description=verdict.sentence(),
+        metadata={"month": f"{verdict.month:%Y-%m}", "outcome": verdict.outcome, "release": verdict.release},
+    )

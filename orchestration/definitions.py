@@ -1,0 +1,60 @@
+"""The code location: everything that Dagster knows. Assembly only."""
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from orchestration import jobs
+from orchestration.assets.credit_risk import build_credit_risk_assets
+from orchestration.assets.drift import build_drift_asset, build_site_asset
+from orchestration.assets.ingestion import build_inbox_asset, landing
+from orchestration.assets.release import build_release_asset
+from orchestration.assets.segmentation import build_segmentation_assets
+from orchestration.assets.tariff_matching import build_tariff_matching_assets
+from orchestration.assets.transformation import dbt_models
+from orchestration.automation import build_automation_sensor
+from orchestration.partitions import build_monthly_partitions
+from orchestration.progress import progress_logger
+from orchestration.resources import build_resources
+from orchestration.schedules import build_schedules
+from orchestration.sensors import drift_verdict_sensor, inbox_sensor
+from orchestration.settings import PlatformSettings
+from orchestration.use_cases import USE_CASES
+
+
+def build_definitions(
+    settings: PlatformSettings, resource_overrides: Mapping[str, object] | None = None
+) -> dg.Definitions:
+    """Return the definitions for some settings.
+
+    Args:
+        settings: Settings of the platform.
+        resource_overrides: Resources that replace the default ones of the same name.
+    """
+    months = build_monthly_partitions(settings)
+    return dg.Definitions(
+        assets=[
+            build_inbox_asset(settings),
+            landing,
+            dbt_models,
+            *build_segmentation_assets(months),
+            *build_tariff_matching_assets(months),
+            *build_credit_risk_assets(months),
+            *(build_release_asset(use_case) for use_case in USE_CASES),
+            *(build_drift_asset(use_case, months) for use_case in USE_CASES),
+            build_site_asset(USE_CASES),
+        ],
+        jobs=[*jobs.ASSET_JOBS, jobs.rollback_release],
+        schedules=build_schedules(settings, months),
+        sensors=[inbox_sensor, drift_verdict_sensor, build_automation_sensor()],
+        resources={**build_resources(settings), **(resource_overrides or {})},
+        # One process: starting one per step would cost more than most steps take.
+        executor=dg.in_process_executor,
+        loggers={"console": dg.colored_console_logger, "progress": progress_logger},
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Return the definitions for the settings of the environment."""
+    return build_definitions(PlatformSettings())

@@ -1,0 +1,319 @@
+"""The life of a model, the same for every use case: check, train, judge, release, score, review.
+
+No Dagster in here: the assets call these functions and report what they return. What differs between the use cases
+is in ``use_cases.py``.
+"""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from ml.errors import KilowiseError
+from orchestration.files import replace_text
+from orchestration.marts import MartsVersion
+from orchestration.settings import PlatformSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ml.bundle import Bundle
+    from ml.gate import GateDecision
+    from monitoring.verdicts import Verdict
+    from orchestration.use_cases import UseCase
+    from serving.model_store import ReleaseManifest
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Challenger:
+    """The bundle that the last training produced.
+
+    Attributes:
+        bundle: The bundle, read from the model store.
+        was_trained_now: False when unchanged data, code, seed and settings made a training unnecessary.
+    """
+
+    bundle: "Bundle"
+    was_trained_now: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredMonth:
+    """What scoring one month wrote.
+
+    Attributes:
+        month: First day of the as-of month.
+        path: Parquet file with features and predictions, ``None`` when there was nothing to score.
+        rows: Customers scored.
+        release: Name of the release that scored them; empty when there is none.
+        note: Why nothing was scored or why an earlier result was kept; empty otherwise.
+    """
+
+    month: date
+    path: Path | None
+    rows: int
+    release: str
+    note: str = ""
+
+
+def train_challenger(
+    use_case: "UseCase", marts: MartsVersion, settings: PlatformSettings, log: Log
+) -> Challenger | None:
+    """Train a challenger and store its bundle, unless nothing that matters changed since the last one.
+
+    Returns:
+        The challenger, or ``None`` when the data is not sufficient.
+    """
+    from ml.bundle import code_version
+    from serving.model_store import ModelStore
+
+    report = use_case.check(marts, settings)
+    store = ModelStore(settings.home)
+    pointer = _challenger_pointer(settings, use_case.name)
+    if not report.is_sufficient:
+        pointer.unlink(missing_ok=True)
+        log(report.sentence())
+        return None
+    fingerprint = _fingerprint(marts.fingerprint(*use_case.training_marts), use_case.input_fingerprint(settings))
+    known = read_challenger(use_case.name, settings)
+    if known is not None and (
+        known.manifest.data_fingerprint,
+        known.manifest.code_version,
+        known.manifest.seed,
+        known.manifest.config,
+    ) == (
+        fingerprint,
+        code_version(use_case.name),
+        settings.seed,
+        use_case.config(settings).model_dump(mode="json"),
+    ):
+        log(f"Nothing changed since {known.manifest.version} was trained; it stays the challenger.")
+        return Challenger(known, was_trained_now=False)
+    result = use_case.train(marts, settings, fingerprint)
+    with TemporaryDirectory(prefix="kilowise-bundle-") as folder:
+        manifest = result.write(Path(folder) / "bundle")
+        store.store_bundle(Path(folder) / "bundle")
+    replace_text(pointer, manifest.version)
+    bundle = read_challenger(use_case.name, settings)
+    if bundle is None:
+        raise KilowiseError(f"The bundle {use_case.name}:{manifest.version} vanished from {settings.home / 'models'}.")
+    return Challenger(bundle, was_trained_now=True)
+
+
+def read_challenger(use_case: str, settings: PlatformSettings) -> "Bundle | None":
+    """Return the bundle of the last training, verified, or ``None`` before the first."""
+    from ml.bundle import read_bundle
+    from serving.model_store import ModelStore
+
+    pointer = _challenger_pointer(settings, use_case)
+    if not pointer.exists():
+        return None
+    directory = ModelStore(settings.home).bundle_dir(use_case, pointer.read_text(encoding="utf-8").strip())
+    return read_bundle(directory) if directory.exists() else None
+
+
+def judge_challenger(
+    use_case: "UseCase", bundle: "Bundle", marts: MartsVersion, settings: PlatformSettings, *, decided_on: date
+) -> "GateDecision":
+    """Compare the challenger with its baselines and the champion, decide, and keep the decision with its card.
+
+    The decision and the card stay in the reports whatever it says: a refused challenger keeps its report.
+    """
+    from ml.bundle import read_bundle
+    from ml.gate import decide
+    from serving.model_store import ModelStore
+
+    store = ModelStore(settings.home)
+    champion = store.current_release(use_case.name)
+    comparison = None
+    if champion is not None:
+        champion_bundle = read_bundle(store.bundle_dir(use_case.name, champion.bundle_version))
+        comparison = use_case.compare(bundle, champion_bundle, marts, settings)
+    decision = decide(
+        bundle.evaluation,
+        policy=use_case.gate_policy(),
+        decided_on=decided_on,
+        has_champion=champion is not None,
+        champion=comparison,
+    )
+    folder = decision_dir(settings, use_case.name, bundle.manifest.version)
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_text(folder / "model_card.html", bundle.render_card(gate=decision))
+    replace_text(folder / "decision.json", decision.model_dump_json(indent=2))
+    return decision
+
+
+def decision_dir(settings: PlatformSettings, use_case: str, bundle_version: str) -> Path:
+    """Return the folder that keeps the gate's decision on a bundle and the card that shows it."""
+    return settings.reports_dir / use_case / "decisions" / bundle_version
+
+
+def release_challenger(
+    use_case: "UseCase", marts: MartsVersion, settings: PlatformSettings, *, approved_by: str
+) -> "ReleaseManifest | None":
+    """Release the challenger that the gate approved, or renew the feature snapshot of the served bundle.
+
+    Args:
+        use_case: The use case.
+        marts: Where the feature snapshot comes from.
+        settings: Settings of the platform.
+        approved_by: Person who approves; empty when nobody was asked.
+
+    Returns:
+        The release that is served afterwards, or ``None`` when there is none.
+    """
+    from ml.gate import GateDecision
+    from serving.model_store import ModelStore
+
+    store = ModelStore(settings.home)
+    bundle = read_challenger(use_case.name, settings)
+    current = store.current_release(use_case.name)
+    if bundle is None:
+        return current
+    path = decision_dir(settings, use_case.name, bundle.manifest.version) / "decision.json"
+    if not path.exists():
+        return current
+    decision = GateDecision.model_validate_json(path.read_text(encoding="utf-8"))
+    awaits_person = settings.release_policy == "approval" and not approved_by
+    is_new = current is None or current.bundle_version != bundle.manifest.version
+    if not decision.approved or (is_new and awaits_person):
+        return current
+    return store.publish_release(
+        use_case.name,
+        bundle.manifest.version,
+        use_case.snapshot_features(marts),
+        gate=decision,
+        approved_by=approved_by or "gate",
+        marts_version=marts.name,
+        customer_tables=use_case.snapshot_tables(marts),
+    )
+
+
+def score_month(use_case: "UseCase", marts: MartsVersion, settings: PlatformSettings, month: date) -> ScoredMonth:
+    """Score all customers of one as-of month with the released model and write features and predictions.
+
+    The file becomes visible by one rename. An equal scoring (same release, same marts) is kept, not repeated.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from serving.model_store import ModelStore
+
+    store = ModelStore(settings.home)
+    release = store.current_release(use_case.name)
+    if release is None:
+        return ScoredMonth(month, None, 0, "", note="no model is released")
+    path = predictions_path(settings, use_case.name, month)
+    source = _fingerprint(marts.fingerprint(*use_case.scoring_marts), release.name)
+    if path.exists():
+        metadata = pq.read_schema(path).metadata or {}
+        if metadata.get(b"kilowise.source") == source.encode():
+            rows = pq.read_metadata(path).num_rows
+            return ScoredMonth(month, path, rows, release.name, note="unchanged, kept")
+    scored = use_case.score(store.bundle_dir(use_case.name, release.bundle_version), marts, month, settings)
+    if scored.empty:
+        return ScoredMonth(month, None, 0, release.name, note="no customer has features for this month")
+    frame = _log_columns(scored, use_case.name, release)
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"kilowise.source": source.encode()})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{uuid.uuid4().hex}.parquet")
+    pq.write_table(table, temporary, compression="zstd")
+    temporary.replace(path)
+    return ScoredMonth(month, path, len(frame), release.name)
+
+
+def predictions_path(settings: PlatformSettings, use_case: str, month: date) -> Path:
+    """Return the file with the batch predictions of one use case and as-of month."""
+    return settings.predictions_dir / "batch" / use_case / f"as_of_month={month.isoformat()}" / "predictions.parquet"
+
+
+def review_month(use_case: "UseCase", marts: MartsVersion, settings: PlatformSettings, month: date) -> "Verdict | None":
+    """Review the drift of one month of the released model; ``None`` when no model is released."""
+    from monitoring.review import review_month as review
+    from serving.model_store import ModelStore
+
+    store = ModelStore(settings.home)
+    release = store.current_release(use_case.name)
+    if release is None:
+        return None
+    return review(
+        use_case.name,
+        month,
+        predictions_dir=settings.predictions_dir / "batch" / use_case.name,
+        log_dir=settings.predictions_dir / "log" / use_case.name,
+        bundle_dir=store.bundle_dir(use_case.name, release.bundle_version),
+        release=release.name,
+        reports_dir=settings.reports_dir,
+        outcomes=use_case.outcomes(marts),
+        webhook_url=str(settings.alert_webhook_url) if settings.alert_webhook_url else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LatestVerdict:
+    """The verdict on the latest reviewed month of a released model."""
+
+    use_case: str
+    month: date
+    release: str
+    outcome: str
+    sentence: str
+
+
+def latest_verdicts(settings: PlatformSettings) -> Sequence[LatestVerdict]:
+    """Return the latest verdict of each use case on its current release."""
+    from monitoring.verdicts import read_verdict, read_verdicts
+    from serving.model_store import ModelStore
+
+    store = ModelStore(settings.home)
+    rows = read_verdicts(settings.reports_dir).select("use_case", "month", "release").sort("month").iter_rows()
+    latest = {
+        use_case: (month, release) for use_case, month, release in rows if store.current_name(use_case) == release
+    }
+    verdicts = [
+        read_verdict(settings.reports_dir, use_case, month, release)
+        for use_case, (month, release) in sorted(latest.items())
+    ]
+    return [LatestVerdict(v.use_case, v.month, v.release, v.outcome, v.sentence()) for v in verdicts]
+
+
+def latest_months(marts: MartsVersion, count: int, first_month: date) -> Sequence[date]:
+    """Return the latest as-of months for which customers have features, oldest first."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    months: set[date] = set()
+    for mart in ("customer_segmentation_features", "customer_tariff_features", "customer_credit_features"):
+        column = pq.read_table(marts.path(mart), columns=["as_of_month"], partitioning=None).column("as_of_month")
+        months |= {value.as_py() for value in pc.unique(column)}
+    return sorted(month for month in months if month >= first_month)[-count:]
+
+
+def _log_columns(scored: "pd.DataFrame", use_case: str, release: "ReleaseManifest") -> "pd.DataFrame":
+    """Put the columns of the prediction log before features and predictions."""
+    context = {
+        "request_id": [f"batch-{release.name}-{month:%Y%m}" for month in scored["as_of_month"]],
+        "decided_at": datetime.now(UTC).replace(microsecond=0),
+        "use_case": use_case,
+        "release": release.name,
+        "model_version": release.bundle_version,
+        "source": "batch",
+    }
+    frame = scored.assign(**context)
+    return frame[[*context, *[column for column in scored.columns if column not in context]]]
+
+
+def _challenger_pointer(settings: PlatformSettings, use_case: str) -> Path:
+    return settings.home / "releases" / use_case / "CHALLENGER"
+
+
+def _fingerprint(*parts: str) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

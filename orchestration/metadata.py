@@ -1,0 +1,86 @@
+"""What the assets show in the Dagster UI: figures, plots and links. Formatting only; no calculation."""
+
+import base64
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from orchestration.settings import PlatformSettings
+
+if TYPE_CHECKING:
+    from ml.bundle import Bundle
+    from ml.evaluation import Evaluation, Metric
+    from ml.gate import GateDecision
+
+# Plots travel in the event log; a larger one stays in the model card.
+LARGEST_PLOT_BYTES = 150_000
+
+
+def report_link(settings: PlatformSettings, path: Path) -> dg.MetadataValue:
+    """Return the address of a report on the model owners' site (`make reports` serves it)."""
+    return dg.MetadataValue.url(f"{settings.reports_url}/{path.relative_to(settings.reports_dir).as_posix()}")
+
+
+def figure_with_interval(metric: "Metric") -> str:
+    """Return a figure as a person writes it: 0.831 (0.812 to 0.849)."""
+    if metric.value is None:
+        return "not available"
+    text = f"{metric.value:.4g}{' ' + metric.unit if metric.unit else ''}"
+    if metric.lower is None or metric.upper is None:
+        return text
+    return f"{text} ({metric.lower:.4g} to {metric.upper:.4g})"
+
+
+def key_figure_sentence(evaluation: "Evaluation") -> str:
+    """Return the key figure with its interval, beside the best of the baselines."""
+    key = evaluation.key_metric
+    sentence = f"{key.name} {figure_with_interval(key)}"
+    judged = [baseline for baseline in evaluation.baselines if baseline.metric.value is not None]
+    if not judged:
+        return sentence
+    nearest = min(judged, key=lambda baseline: baseline.difference.value or 0.0)
+    return f"{sentence}, best baseline {nearest.name} {figure_with_interval(nearest.metric)}"
+
+
+def evaluation_metadata(evaluation: "Evaluation", decision: "GateDecision") -> dict[str, dg.MetadataValue]:
+    """Return the key figure, the comparison with the baselines and the gate's criteria."""
+    baselines = [
+        dg.TableRecord(
+            {
+                "baseline": baseline.name,
+                "baseline_figure": figure_with_interval(baseline.metric),
+                "improvement": figure_with_interval(baseline.difference),
+            }
+        )
+        for baseline in evaluation.baselines
+    ]
+    criteria = [
+        dg.TableRecord(
+            {
+                "criterion": criterion.name,
+                "passed": {True: "yes", False: "no", None: "missing"}[criterion.passed],
+                "observed": criterion.observed,
+                "required": criterion.required,
+            }
+        )
+        for criterion in decision.criteria
+    ]
+    return {
+        "decision": dg.MetadataValue.text(decision.reason),
+        "key_figure": dg.MetadataValue.text(key_figure_sentence(evaluation)),
+        "held_out": dg.MetadataValue.text(evaluation.holdout_description),
+        "baselines": dg.MetadataValue.table(baselines),
+        "gate": dg.MetadataValue.table(criteria),
+    }
+
+
+def plot_metadata(bundle: "Bundle") -> dict[str, dg.MetadataValue]:
+    """Return the bundle's plots as pictures that the UI shows."""
+    return {
+        f"plot_{Path(name).stem}": dg.MetadataValue.md(
+            f"![{Path(name).stem}](data:image/png;base64,{base64.b64encode(content).decode()})"
+        )
+        for name, content in sorted(bundle.plots().items())
+        if len(content) <= LARGEST_PLOT_BYTES
+    }

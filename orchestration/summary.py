@@ -1,0 +1,71 @@
+"""What the main job says at its end: what came in, which models are served and how good they are, what to do next."""
+
+from pathlib import Path
+
+from ml.columns import USE_CASES
+from orchestration.lifecycle import latest_verdicts, read_challenger
+from orchestration.marts import MartsNotPublishedError, current_marts
+from orchestration.metadata import key_figure_sentence
+from orchestration.settings import PlatformSettings
+from orchestration.use_cases import USE_CASES as USE_CASE_ADAPTERS
+
+
+def render_summary(settings: PlatformSettings, *, succeeded: bool) -> str:
+    """Return the summary as text for a terminal."""
+    lines = ["", "Kilowise: everything is done." if succeeded else "Kilowise: the run did not finish; see above.", ""]
+    lines += _data_lines(settings)
+    lines += [line for use_case in USE_CASES for line in _model_lines(settings, use_case)]
+    lines += _report_lines(settings)
+    lines += [
+        "Next:",
+        "  make dev       the asset graph in the Dagster UI     http://127.0.0.1:3000",
+        "  make serve     the HTTP API                          http://127.0.0.1:3100/docs",
+        "  make reports   model cards and drift reports         http://127.0.0.1:3200",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _data_lines(settings: PlatformSettings) -> list[str]:
+    from orchestration.ingestion.landing import landed_totals
+
+    totals = landed_totals(settings.landing_dir)
+    rows_in = sum(total.rows_in for total in totals.values())
+    quarantined = sum(total.rows_quarantined for total in totals.values())
+    duplicates = sum(total.rows_duplicate for total in totals.values())
+    lines = [
+        f"Data      {rows_in:,} rows in, {rows_in - quarantined - duplicates:,} loaded, {duplicates:,} exact "
+        f"duplicates, {quarantined:,} quarantined with a reason",
+    ]
+    try:
+        marts = current_marts(settings.marts_dir)
+    except MartsNotPublishedError:
+        return [*lines, "          no marts are published", ""]
+    customers = marts.row_counts["customer_portrait"]
+    return [*lines, f"          {customers:,} customers in the marts (version {marts.name})", ""]
+
+
+def _model_lines(settings: PlatformSettings, use_case: str) -> list[str]:
+    from serving.model_store import ModelStore
+
+    release = ModelStore(settings.home).current_release(use_case)
+    challenger = read_challenger(use_case, settings)
+    if release is None and challenger is None:
+        adapter = next(adapter for adapter in USE_CASE_ADAPTERS if adapter.name == use_case)
+        try:
+            sentence = adapter.check(current_marts(settings.marts_dir), settings).sentence()
+        except MartsNotPublishedError:
+            sentence = "no data"
+        return [f"{use_case}", f"          no model: {sentence}", ""]
+    lines = [use_case]
+    if challenger is not None:
+        lines.append(f"          {key_figure_sentence(challenger.evaluation)}")
+    lines.append(f"          served: release {release.name}" if release else "          nothing is released yet")
+    return [*lines, ""]
+
+
+def _report_lines(settings: PlatformSettings) -> list[str]:
+    site: Path = settings.reports_dir / "site" / "index.html"
+    lines = [f"Reports   {site}"] if site.exists() else []
+    lines += [f"          {verdict.sentence}" for verdict in latest_verdicts(settings)]
+    return [*lines, ""]

@@ -1,0 +1,327 @@
+"""What differs between the three use cases, behind one interface that the life cycle works with.
+
+No Dagster in here, and no modelling: each class only says which marts a use case reads and which functions of ``ml``
+it calls.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from orchestration.marts import MartsVersion
+from orchestration.settings import PlatformSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    from pydantic import BaseModel
+
+    from ml.bundle import Bundle, TrainingResult
+    from ml.evaluation import ChampionComparison
+    from ml.gate import GatePolicy
+    from ml.sufficiency import SufficiencyReport
+    from ml.tariffs.catalogue import Catalogue
+
+
+class UseCase(ABC):
+    """A use case as the life cycle sees it.
+
+    Attributes:
+        name: One of ``ml.columns.USE_CASES``.
+        prediction: Name of its predictions in the asset graph.
+        feature_mart: Mart with one feature row per customer and as-of month.
+        training_marts: Marts that training reads.
+        scoring_marts: Marts that scoring reads.
+    """
+
+    name: ClassVar[str]
+    prediction: ClassVar[str]
+    feature_mart: ClassVar[str]
+    training_marts: ClassVar[tuple[str, ...]]
+    scoring_marts: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def config(self, settings: PlatformSettings) -> "BaseModel":
+        """Return the training settings."""
+
+    @abstractmethod
+    def check(self, marts: MartsVersion, settings: PlatformSettings) -> "SufficiencyReport":
+        """Say in words whether the data is sufficient."""
+
+    @abstractmethod
+    def train(self, marts: MartsVersion, settings: PlatformSettings, fingerprint: str) -> "TrainingResult":
+        """Train a model on the marts."""
+
+    @abstractmethod
+    def compare(
+        self, challenger: "Bundle", champion: "Bundle", marts: MartsVersion, settings: PlatformSettings
+    ) -> "ChampionComparison":
+        """Compare two bundles on the same later rows."""
+
+    @abstractmethod
+    def gate_policy(self) -> "GatePolicy":
+        """Return what a release demands."""
+
+    @abstractmethod
+    def predict(
+        self, bundle: "Bundle", features: "pd.DataFrame", marts: MartsVersion, settings: PlatformSettings
+    ) -> "pd.DataFrame":
+        """Return one row of predictions per row of features."""
+
+    def input_fingerprint(self, settings: PlatformSettings) -> str:
+        """Return a hash of what training reads beside the marts."""
+        return ""
+
+    def snapshot_features(self, marts: MartsVersion) -> "pd.DataFrame":
+        """Return the feature rows that a release takes along."""
+        return marts.read(self.feature_mart)
+
+    def snapshot_tables(self, marts: MartsVersion) -> "Mapping[str, pa.Table] | None":
+        """Return further tables per customer that a release takes along."""
+        return None
+
+    def outcomes(self, marts: MartsVersion) -> "pd.DataFrame | None":
+        """Return what really happened, where labels exist."""
+        return None
+
+    def score(self, bundle_dir: Path, marts: MartsVersion, month: date, settings: PlatformSettings) -> "pd.DataFrame":
+        """Return key, features and predictions of all customers of one as-of month."""
+        from ml.bundle import read_bundle
+
+        features = marts.read(self.feature_mart, filters=[("as_of_month", "==", month)])
+        if features.empty:
+            return features
+        predictions = self.predict(read_bundle(bundle_dir), features, marts, settings)
+        named_twice = [column for column in predictions.columns if column in features.columns]
+        predictions = predictions.drop(columns=[column for column in named_twice if column != "customer_key"])
+        return features.merge(predictions, on="customer_key", how="left", validate="one_to_one")
+
+
+class Segmentation(UseCase):
+    """Who are our customers: load shape, value and behaviour."""
+
+    name = "segmentation"
+    prediction = "customer_segments"
+    feature_mart = "customer_segmentation_features"
+    training_marts = (feature_mart,)
+    scoring_marts = (feature_mart,)
+
+    def config(self, settings: PlatformSettings) -> "BaseModel":
+        from ml.segmentation.config import SegmentationConfig
+
+        return SegmentationConfig()
+
+    def check(self, marts: MartsVersion, settings: PlatformSettings) -> "SufficiencyReport":
+        from ml.segmentation.sufficiency import check_sufficiency
+
+        return check_sufficiency(marts.read(self.feature_mart))
+
+    def train(self, marts: MartsVersion, settings: PlatformSettings, fingerprint: str) -> "TrainingResult":
+        from ml.segmentation.model import SegmentationModel
+        from ml.segmentation.training import train
+
+        released = _released_bundle(self.name, settings)
+        return train(
+            marts.read(self.feature_mart),
+            seed=settings.seed,
+            data_fingerprint=fingerprint,
+            previous_model=SegmentationModel.from_files(released.estimator_files()) if released else None,
+        )
+
+    def compare(
+        self, challenger: "Bundle", champion: "Bundle", marts: MartsVersion, settings: PlatformSettings
+    ) -> "ChampionComparison":
+        from ml.segmentation.evaluation import compare_with_champion
+        from ml.segmentation.model import SegmentationModel
+
+        return compare_with_champion(
+            SegmentationModel.from_files(challenger.estimator_files()),
+            SegmentationModel.from_files(champion.estimator_files()),
+            challenger.holdout(),
+            champion_version=champion.manifest.version,
+            seed=settings.seed,
+        )
+
+    def gate_policy(self) -> "GatePolicy":
+        from ml.segmentation.gate_policy import GATE_POLICY
+
+        return GATE_POLICY
+
+    def predict(
+        self, bundle: "Bundle", features: "pd.DataFrame", marts: MartsVersion, settings: PlatformSettings
+    ) -> "pd.DataFrame":
+        from ml.segmentation.model import SegmentationModel
+
+        return SegmentationModel.from_files(bundle.estimator_files()).predict(features)
+
+
+class TariffMatching(UseCase):
+    """Which tariff is best for this customer, by how much, and how sure are we."""
+
+    name = "tariff_matching"
+    prediction = "tariff_recommendations"
+    feature_mart = "customer_tariff_features"
+    training_marts = (feature_mart, "customer_load_cube", "tariff_catalogue", "customer_interval_load")
+    scoring_marts = training_marts
+
+    def config(self, settings: PlatformSettings) -> "BaseModel":
+        from ml.tariff_matching.config import TariffMatchingConfig
+
+        return TariffMatchingConfig()
+
+    def input_fingerprint(self, settings: PlatformSettings) -> str:
+        return "".join(tariff.to_json() for tariff in _catalogue_files(settings).tariffs)
+
+    def check(self, marts: MartsVersion, settings: PlatformSettings) -> "SufficiencyReport":
+        from ml.tariff_matching.sufficiency import check_sufficiency
+
+        return check_sufficiency(
+            marts.read(self.feature_mart),
+            marts.read_table("customer_load_cube"),
+            catalogue := _catalogue(marts, settings),
+            interval_amounts=_interval_amounts(marts, catalogue, settings),
+        )
+
+    def train(self, marts: MartsVersion, settings: PlatformSettings, fingerprint: str) -> "TrainingResult":
+        from ml.tariff_matching.training import train
+
+        catalogue = _catalogue(marts, settings)
+        return train(
+            marts.read(self.feature_mart),
+            marts.read_table("customer_load_cube"),
+            catalogue,
+            seed=settings.seed,
+            data_fingerprint=fingerprint,
+            interval_amounts=_interval_amounts(marts, catalogue, settings),
+        )
+
+    def compare(
+        self, challenger: "Bundle", champion: "Bundle", marts: MartsVersion, settings: PlatformSettings
+    ) -> "ChampionComparison":
+        from ml.tariff_matching.evaluation import compare_with_champion
+        from ml.tariff_matching.model import TariffMatchingModel
+
+        return compare_with_champion(
+            TariffMatchingModel.from_files(challenger.estimator_files()),
+            TariffMatchingModel.from_files(champion.estimator_files()),
+            challenger.holdout(),
+            champion_version=champion.manifest.version,
+            seed=settings.seed,
+        )
+
+    def gate_policy(self) -> "GatePolicy":
+        from ml.tariff_matching.gate_policy import GATE_POLICY
+
+        return GATE_POLICY
+
+    def predict(
+        self, bundle: "Bundle", features: "pd.DataFrame", marts: MartsVersion, settings: PlatformSettings
+    ) -> "pd.DataFrame":
+        from ml.tariff_matching.model import TariffMatchingModel
+
+        model = TariffMatchingModel.from_files(bundle.estimator_files())
+        return model.predict(
+            features,
+            marts.read_table("customer_load_cube"),
+            interval_amounts=_interval_amounts(marts, model.catalogue, settings),
+        )
+
+    def snapshot_tables(self, marts: MartsVersion) -> "Mapping[str, pa.Table]":
+        return {"customer_load_cube": marts.read_table("customer_load_cube")}
+
+
+class CreditRisk(UseCase):
+    """Who will not pay, as a calibrated probability with reasons."""
+
+    name = "credit_risk"
+    prediction = "credit_scores"
+    feature_mart = "customer_credit_features"
+    training_marts = (feature_mart, "customer_credit_outcomes")
+    scoring_marts = (feature_mart,)
+
+    def config(self, settings: PlatformSettings) -> "BaseModel":
+        from ml.credit_risk.config import CreditRiskConfig
+
+        return CreditRiskConfig()
+
+    def check(self, marts: MartsVersion, settings: PlatformSettings) -> "SufficiencyReport":
+        from ml.credit_risk.config import CreditRiskConfig
+        from ml.credit_risk.sufficiency import check_sufficiency
+
+        return check_sufficiency(*(marts.read(mart) for mart in self.training_marts), CreditRiskConfig())
+
+    def train(self, marts: MartsVersion, settings: PlatformSettings, fingerprint: str) -> "TrainingResult":
+        from ml.credit_risk.training import train
+
+        features, outcomes = (marts.read(mart) for mart in self.training_marts)
+        return train(features, outcomes, seed=settings.seed, data_fingerprint=fingerprint)
+
+    def compare(
+        self, challenger: "Bundle", champion: "Bundle", marts: MartsVersion, settings: PlatformSettings
+    ) -> "ChampionComparison":
+        from ml.credit_risk.evaluation import compare_with_champion
+        from ml.credit_risk.model import CreditRiskModel
+
+        return compare_with_champion(
+            CreditRiskModel.from_files(challenger.estimator_files()),
+            CreditRiskModel.from_files(champion.estimator_files()),
+            challenger.holdout(),
+            champion_version=champion.manifest.version,
+            seed=settings.seed,
+        )
+
+    def gate_policy(self) -> "GatePolicy":
+        from ml.credit_risk.gate_policy import GATE_POLICY
+
+        return GATE_POLICY
+
+    def predict(
+        self, bundle: "Bundle", features: "pd.DataFrame", marts: MartsVersion, settings: PlatformSettings
+    ) -> "pd.DataFrame":
+        from ml.credit_risk.model import CreditRiskModel
+
+        return CreditRiskModel.from_files(bundle.estimator_files()).predict(features)
+
+    def outcomes(self, marts: MartsVersion) -> "pd.DataFrame":
+        return marts.read("customer_credit_outcomes")
+
+
+USE_CASES: tuple[UseCase, ...] = (Segmentation(), TariffMatching(), CreditRisk())
+
+
+def _catalogue_files(settings: PlatformSettings) -> "Catalogue":
+    from ml.tariffs.catalogue import Catalogue, load_catalogue
+
+    catalogue = load_catalogue(settings.catalogue_paths)
+    return Catalogue.of([tariff for tariff in catalogue.tariffs if tariff.currency == settings.currency])
+
+
+def _catalogue(marts: MartsVersion, settings: PlatformSettings) -> "Catalogue":
+    """Return the tariffs of files and landing that are in the currency of the platform; the landing's win."""
+    from ml.tariffs.catalogue import Catalogue
+    from ml.tariffs.schema import load_tariff
+
+    landed = [load_tariff(text) for text in marts.read("tariff_catalogue", columns=["tariff_json"])["tariff_json"]]
+    landed_ids = {tariff.tariff_id for tariff in landed}
+    files = [tariff for tariff in _catalogue_files(settings).tariffs if tariff.tariff_id not in landed_ids]
+    return Catalogue.of([*files, *landed])
+
+
+def _interval_amounts(marts: MartsVersion, catalogue: "Catalogue", settings: PlatformSettings) -> "pd.DataFrame | None":
+    """Return the monthly bills of the tariffs that only intervals can price, or ``None`` when there are none."""
+    if not any(tariff.requires_intervals for tariff in catalogue.tariffs):
+        return None
+    from ml.tariffs.pricing import monthly_amounts_from_intervals
+
+    return monthly_amounts_from_intervals(catalogue, marts.read("customer_interval_load"), time_zone=settings.time_zone)
+
+
+def _released_bundle(use_case: str, settings: PlatformSettings) -> "Bundle | None":
+    from ml.bundle import read_bundle
+    from serving.model_store import ModelStore
+
+    store = ModelStore(settings.home)
+    release = store.current_release(use_case)
+    return read_bundle(store.bundle_dir(use_case, release.bundle_version)) if release else None
