@@ -1,0 +1,63 @@
+{#- Sum over the rows that meet a condition; null when there is none. -#}
+{% macro sum_where(value, condition, data_type) -%}
+    cast(sum(case when {{ condition }} then {{ value }} end) as {{ data_type }})
+{%- endmacro %}
+
+{#- Mean power in kW of an energy over minutes; null without minutes. -#}
+{% macro mean_power(kwh, minutes) -%}
+    (cast({{ kwh }} as double) * 60 / nullif({{ minutes }}, 0))
+{%- endmacro %}
+
+{#- Sample standard deviation divided by the mean, from exact sums; null below `minimum_count` or at mean zero. -#}
+{% macro variation(value_count, value_sum, squares_sum, minimum_count) -%}
+    case
+        when {{ value_count }} >= {{ minimum_count }}
+            then sqrt(greatest(
+                cast({{ squares_sum }} as double)
+                - cast({{ value_sum }} as double) * cast({{ value_sum }} as double) / {{ value_count }},
+                0
+            ) / ({{ value_count }} - 1))
+            / nullif(cast({{ value_sum }} as double) / {{ value_count }}, 0)
+    end
+{%- endmacro %}
+
+{#- Mean of the `count` smallest of several non-null values. -#}
+{% macro mean_of_smallest(values, count) -%}
+    {{ adapter.dispatch('mean_of_smallest')(values, count) }}
+{%- endmacro %}
+
+{% macro duckdb__mean_of_smallest(values, count) -%}
+    list_avg(list_sort(list_value({{ values | join(', ') }}))[1:{{ count }}])
+{%- endmacro %}
+
+{% macro spark__mean_of_smallest(values, count) -%}
+    aggregate(slice(array_sort(array({{ values | join(', ') }})), 1, {{ count }}), 0e0, (a, x) -> a + x) / {{ count }}
+{%- endmacro %}
+
+{#- Position, counted from 0, of the first of the largest of several non-null values. -#}
+{% macro position_of_maximum(values) -%}
+    {{ adapter.dispatch('position_of_maximum')(values) }}
+{%- endmacro %}
+
+{% macro duckdb__position_of_maximum(values) -%}
+    list_position(list_value({{ values | join(', ') }}), greatest({{ values | join(', ') }})) - 1
+{%- endmacro %}
+
+{% macro spark__position_of_maximum(values) -%}
+    array_position(array({{ values | join(', ') }}), greatest({{ values | join(', ') }})) - 1
+{%- endmacro %}
+
+{#- Mean of several values; null as soon as one of them is. -#}
+{% macro mean_of(values) -%}
+    (({{ values | join(' + ') }}) / {{ values | length }})
+{%- endmacro %}
+
+{#- Part of a payment that settles a bill: nothing below zero, nothing above what was billed. -#}
+{% macro capped_amount(paid_amount, billed_amount) -%}
+    cast(greatest(least(coalesce({{ paid_amount }}, 0), {{ billed_amount }}), 0) as decimal(18, 2))
+{%- endmacro %}
+
+{#- Share in percent; null when the whole is zero or missing. -#}
+{% macro percentage(part, whole) -%}
+    (100 * cast({{ part }} as double) / nullif(cast({{ whole }} as double), 0))
+{%- endmacro %}

@@ -1,0 +1,50 @@
+{#- Table expression with the integers from `first` to `last`, both included, in the column `column_name`. -#}
+{% macro integer_series(first, last, column_name) -%}
+    {{ adapter.dispatch('integer_series')(first, last, column_name) }}
+{%- endmacro %}
+
+{% macro duckdb__integer_series(first, last, column_name) -%}
+    (select cast(unnest(range(cast({{ first }} as bigint), cast({{ last }} as bigint) + 1)) as integer) as {{ column_name }})
+{%- endmacro %}
+
+{% macro spark__integer_series(first, last, column_name) -%}
+    (select explode(sequence(cast({{ first }} as int), cast({{ last }} as int))) as {{ column_name }})
+{%- endmacro %}
+
+{#- Value of the row with the largest `order_by`; among equal ones, that with the largest `then_by`. -#}
+{% macro value_at_maximum(value, order_by, then_by) -%}
+    {{ adapter.dispatch('value_at_maximum')(value, order_by, then_by) }}
+{%- endmacro %}
+
+{% macro duckdb__value_at_maximum(value, order_by, then_by) -%}
+    arg_max({{ value }}, row({{ order_by }}, {{ then_by }}))
+{%- endmacro %}
+
+{% macro spark__value_at_maximum(value, order_by, then_by) -%}
+    max_by({{ value }}, struct({{ order_by }}, {{ then_by }}))
+{%- endmacro %}
+
+{#- One hash over the texts of a group, independent of the order of rows. -#}
+{% macro hash_of_group(text) -%}
+    {{ adapter.dispatch('hash_of_group')(text) }}
+{%- endmacro %}
+
+{% macro duckdb__hash_of_group(text) -%}
+    md5(coalesce(string_agg({{ text }}, '|' order by {{ text }}), ''))
+{%- endmacro %}
+
+{% macro spark__hash_of_group(text) -%}
+    md5(concat_ws('|', array_sort(collect_list({{ text }}))))
+{%- endmacro %}
+
+{#- Keeps an engine from storing a step that is read twice; Spark never does. -#}
+{% macro not_materialized() -%}
+    {{ adapter.dispatch('not_materialized')() }}
+{%- endmacro %}
+
+{% macro duckdb__not_materialized() -%}
+    not materialized
+{%- endmacro %}
+
+{% macro spark__not_materialized() -%}
+{%- endmacro %}

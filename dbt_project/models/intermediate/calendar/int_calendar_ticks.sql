@@ -1,0 +1,90 @@
+with reading_months as (
+
+    select * from {{ ref('stg_landing__reading_months') }}
+
+),
+
+deliveries as (
+
+    select * from {{ ref('stg_landing__deliveries') }}
+
+),
+
+holidays as (
+
+    select * from {{ ref('holidays') }}
+    where jurisdiction = '{{ var("jurisdiction") }}'
+
+),
+
+landed_times as (
+
+    select cast(read_month as timestamp) as landed_time from reading_months
+    union all
+    select known_at as landed_time from deliveries
+
+),
+
+-- A margin on both sides covers local months that reach into neighbouring UTC months, and later deliveries.
+bounds as (
+
+    select
+        {{ tick_number(add_days('min(landed_time)', -62)) }} as first_tick_number,
+        {{ tick_number(add_days('max(landed_time)', 93)) }} as last_tick_number
+    from landed_times
+
+),
+
+ticks as (
+
+    select series.tick_number
+    from {{ integer_series('(select first_tick_number from bounds)', '(select last_tick_number from bounds)', 'tick_number') }} as series
+
+),
+
+local_times as (
+
+    select
+        tick_number,
+        {{ tick_start('tick_number') }} as tick_at,
+        {{ local_timestamp(tick_start('tick_number')) }} as local_time
+    from ticks
+
+),
+
+local_days as (
+
+    select
+        tick_number,
+        tick_at,
+        cast(local_time as date) as local_date,
+        {{ month_number('local_time') }} as month_number,
+        {{ month_number(add_days('local_time', '-' ~ var('as_of_lag_days'))) }} as known_month_number,
+        cast(extract(hour from local_time) * 60 + extract(minute from local_time) as integer) as local_minute
+    from local_times
+
+),
+
+final as (
+
+    select
+        local_days.tick_number,
+        case
+            when holidays.is_working_day then 'workday'
+            when not holidays.is_working_day then 'holiday'
+            when {{ iso_weekday('local_days.local_date') }} >= 6 then 'weekend'
+            else 'workday'
+        end as day_type,
+        cast({{ integer_quotient('local_days.local_minute', var('slot_minutes')) }} as smallint) as slot,
+        local_days.month_number,
+        local_days.known_month_number,
+        local_days.local_date,
+        cast({{ date_trunc('month', 'local_days.tick_at') }} as date) as utc_month,
+        local_days.tick_at
+    from local_days
+    left join holidays
+        on local_days.local_date = holidays.holiday_date
+
+)
+
+select * from final

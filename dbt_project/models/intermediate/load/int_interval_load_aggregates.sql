@@ -1,0 +1,237 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='delete+insert',
+        unique_key='month_number',
+        on_schema_change='fail',
+        post_hook="{{ note_processed_months(ref('int_reading_months')) }}",
+    )
+}}
+
+{%- set months = pending_months(ref('int_reading_months')) -%}
+{%- set partitions = read_months(ref('int_reading_months'), months) -%}
+{%- set has_parallel_meters = row_count(ref('int_parallel_meter_customers')) > 0 %}
+
+-- depends_on: {{ ref('int_reading_months') }}
+-- depends_on: {{ ref('int_parallel_meter_customers') }}
+
+{% if is_incremental() and not months %}
+
+-- Nothing new was delivered: the readings are not touched.
+select * from {{ this }}
+where false
+
+{% else %}
+
+with ticks as (
+
+    select * from {{ ref('int_calendar_ticks') }}
+
+),
+
+-- Few keys: only these need the order of their versions. Every other reading is the only one of its key.
+corrected_keys as (
+
+    select distinct
+        meter_id,
+        read_at
+    from {{ ref('stg_metering__readings') }}
+    where
+        revision > 0
+        and read_month in {{ date_list(partitions) }}
+
+),
+
+uncorrected_readings as (
+
+    select
+        readings.customer_key,
+        readings.interval_minutes,
+        readings.kwh,
+        readings.kvarh,
+        readings.export_kwh,
+        readings.read_at,
+        readings.known_at,
+        cast(null as timestamp) as superseded_at
+    from {{ ref('stg_metering__readings') }} as readings
+    where
+        readings.read_month in {{ date_list(partitions) }}
+        and not exists (
+            select 1
+            from corrected_keys
+            where
+                corrected_keys.meter_id = readings.meter_id
+                and corrected_keys.read_at = readings.read_at
+        )
+
+),
+
+corrected_readings as (
+
+    select
+        readings.customer_key,
+        readings.interval_minutes,
+        readings.kwh,
+        readings.kvarh,
+        readings.export_kwh,
+        readings.read_at,
+        readings.known_at,
+        lead(readings.known_at) over (
+            partition by readings.meter_id, readings.read_at
+            order by readings.known_at, readings.revision
+        ) as superseded_at
+    from {{ ref('stg_metering__readings') }} as readings
+    inner join corrected_keys
+        on
+            readings.meter_id = corrected_keys.meter_id
+            and readings.read_at = corrected_keys.read_at
+    where readings.read_month in {{ date_list(partitions) }}
+
+),
+
+readings as {{ not_materialized() }} (
+
+    select * from uncorrected_readings
+    union all
+    select * from corrected_readings
+
+),
+
+intervals as {{ not_materialized() }} (
+
+    select
+        readings.customer_key,
+        ticks.day_type,
+        case when readings.interval_minutes <= {{ var('slot_minutes') }} then ticks.slot end as slot,
+        ticks.month_number,
+        readings.interval_minutes,
+        {{ visible_month_of_reading('known_ticks.known_month_number', 'readings.known_at', 'ticks.month_number') }}
+            as visible_from_month_number,
+        case
+            when readings.superseded_at is not null
+                then {{ visible_month_of_reading('null', 'readings.superseded_at', 'ticks.month_number') }}
+        end as visible_until_month_number,
+        readings.kwh,
+        readings.kvarh,
+        readings.export_kwh,
+        ticks.local_date,
+        readings.read_at
+    from readings
+    inner join ticks
+        on {{ tick_number('readings.read_at') }} = ticks.tick_number
+    left join ticks as known_ticks
+        on {{ tick_number('readings.known_at') }} = known_ticks.tick_number
+    where ticks.month_number in {{ integer_list(months) }}
+
+),
+
+{% if has_parallel_meters %}
+
+-- Meters that run side by side are added up instant by instant, so that the peak is that of the customer.
+customer_intervals as (
+
+    select
+        intervals.customer_key,
+        intervals.day_type,
+        intervals.slot,
+        intervals.month_number,
+        intervals.interval_minutes,
+        intervals.visible_from_month_number,
+        intervals.visible_until_month_number,
+        1 as readings_count,
+        intervals.kwh,
+        intervals.kvarh,
+        intervals.export_kwh,
+        intervals.local_date
+    from intervals
+    where not exists (
+        select 1
+        from {{ ref('int_parallel_meter_customers') }} as parallel_meter_customers
+        where parallel_meter_customers.customer_key = intervals.customer_key
+    )
+
+    union all
+
+    select
+        intervals.customer_key,
+        intervals.day_type,
+        intervals.slot,
+        intervals.month_number,
+        intervals.interval_minutes,
+        intervals.visible_from_month_number,
+        intervals.visible_until_month_number,
+        count(*) as readings_count,
+        sum(intervals.kwh) as kwh,
+        sum(intervals.kvarh) as kvarh,
+        sum(intervals.export_kwh) as export_kwh,
+        intervals.local_date
+    from intervals
+    inner join {{ ref('int_parallel_meter_customers') }} as parallel_meter_customers
+        on intervals.customer_key = parallel_meter_customers.customer_key
+    group by
+        intervals.customer_key,
+        intervals.day_type,
+        intervals.slot,
+        intervals.month_number,
+        intervals.interval_minutes,
+        intervals.visible_from_month_number,
+        intervals.visible_until_month_number,
+        intervals.local_date,
+        intervals.read_at
+
+),
+
+{% else %}
+
+customer_intervals as {{ not_materialized() }} (
+
+    select
+        *,
+        1 as readings_count
+    from intervals
+
+),
+
+{% endif %}
+
+-- One pass over the readings fills both grains.
+final as (
+
+    select
+        customer_key,
+        case when grouping(local_date) = 0 then 'day' else 'slot' end as grain,
+        day_type,
+        slot,
+        month_number,
+        visible_from_month_number,
+        visible_until_month_number,
+        cast(max(interval_minutes) as smallint) as longest_interval_minutes,
+        cast(sum(readings_count) as bigint) as readings_count,
+        cast(count(kwh) as integer) as interval_count,
+        cast(coalesce(sum(case when kwh is not null then interval_minutes end), 0) as integer) as observed_minutes,
+        cast(sum(kwh) as decimal(18, 4)) as kwh,
+        cast(sum(kvarh) as decimal(18, 4)) as kvarh,
+        cast(sum(export_kwh) as decimal(18, 4)) as export_kwh,
+        -- A reading of many hours says nothing about the peak within them.
+        cast(
+            max(case when interval_minutes <= 60 then kwh * 60 / interval_minutes end) as decimal(14, 4)
+        ) as peak_kw,
+        local_date
+    from customer_intervals
+    group by grouping sets (
+        (
+            customer_key, month_number, day_type, local_date,
+            visible_from_month_number, visible_until_month_number
+        ),
+        (
+            customer_key, month_number, day_type, slot,
+            visible_from_month_number, visible_until_month_number
+        )
+    )
+    having grouping(local_date) = 0 or slot is not null
+
+)
+
+select * from final
+
+{% endif %}

@@ -1,0 +1,83 @@
+with as_of_customers as (
+
+    select * from {{ ref('int_as_of_customers') }}
+    where recency_rank <= {{ var('feature_months') }}
+
+),
+
+load as (
+
+    select * from {{ ref('int_as_of_load') }}
+
+),
+
+shape as (
+
+    select * from {{ ref('int_as_of_shape') }}
+
+),
+
+billing as (
+
+    select * from {{ ref('int_as_of_billing') }}
+
+),
+
+service as (
+
+    select * from {{ ref('int_as_of_service') }}
+
+),
+
+final as (
+
+    select
+        as_of_customers.customer_key,
+        cast(as_of_customers.as_of_month as date) as as_of_month,
+        as_of_customers.district,
+        as_of_customers.customer_class,
+        cast(coalesce(load.observed_days_count, 0) as double) as observed_days_count
+        {%- for day_class in ['weekday', 'weekend'] %}
+        {%- for hour in range(24) %},
+        shape.{{ day_class }}_shape_{{ '%02d' % hour }}
+        {%- endfor %}
+        {%- endfor %},
+        load.annual_kwh,
+        load.mean_daily_kwh,
+        load.peak_kw,
+        load.load_factor,
+        shape.base_share,
+        shape.peak_hour,
+        load.weekend_ratio,
+        shape.night_share,
+        load.summer_ratio,
+        load.winter_ratio,
+        load.daily_kwh_cv,
+        cast(load.zero_days_count as double) as zero_days_count,
+        load.kwh_change_yoy_pct,
+        cast(billing.billed_amount_12m_amount as double) as billed_amount_12m_amount,
+        cast(billing.late_bills_12m_count as double) as late_bills_12m_count,
+        cast(service.contacts_12m_count as double) as contacts_12m_count,
+        cast(service.programmes_count as double) as programmes_count,
+        cast(as_of_customers.tenure_months as double) as tenure_months
+    from as_of_customers
+    left join load
+        on
+            as_of_customers.customer_key = load.customer_key
+            and as_of_customers.as_of_month_number = load.as_of_month_number
+    left join shape
+        on
+            as_of_customers.customer_key = shape.customer_key
+            and as_of_customers.as_of_month_number = shape.as_of_month_number
+    left join billing
+        on
+            as_of_customers.customer_key = billing.customer_key
+            and as_of_customers.as_of_month_number = billing.as_of_month_number
+    left join service
+        on
+            as_of_customers.customer_key = service.customer_key
+            and as_of_customers.as_of_month_number = service.as_of_month_number
+
+)
+
+select * from final
