@@ -42,15 +42,20 @@ class ReportRun:
     evidently_psi: dict[str, float]
 
 
+def without_telemetry() -> None:
+    """Keep Evidently from reporting its use; it reads this variable when it is imported and when it sends."""
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+
+
 def method_name(policy: DriftPolicy) -> str:
     """Return the name under which the policy's method is known to Evidently; it says what is fixed."""
     return f"psi_{policy.numeric.bins}_reference_bins"
 
 
 def columns_to_draw(scores: Sequence[ColumnScore], policy: DriftPolicy) -> list[str]:
-    """Choose the columns of the page: the key prediction, then by rank, as many as the policy allows."""
+    """Choose the columns of the page: the key prediction and the important columns, then by rank, up to the limit."""
     judged = [score.column for score in scores if score.status == "judged"]
-    first = [name for name in judged if name == policy.prediction.column]
+    first = [name for name in (policy.prediction.column, *policy.important_columns) if name in judged]
     return [*first, *(name for name in judged if name not in first)][: policy.report.columns]
 
 
@@ -76,9 +81,9 @@ def run_report(
     Returns:
         The run. Evidently is not called for columns without values, on which it raises.
     """
-    os.environ.setdefault("DO_NOT_TRACK", "1")
+    without_telemetry()
     from evidently import Dataset, Report
-    from evidently.metrics import DatasetMissingValueCount, DriftedColumnsCount, MissingValueCount, RowCount, ValueDrift
+    from evidently.metrics import DriftedColumnsCount, MissingValueCount, RowCount, ValueDrift
 
     _register_method(policy)
     features, predictions = schema_columns(policy.use_case)
@@ -88,15 +93,14 @@ def run_report(
     method = method_name(policy)
     metrics = [
         RowCount(),
+        # Without a list of columns, so that the months of the dashboard form one series: it counts all judged columns.
         DriftedColumnsCount(
-            columns=[column.name for column in judged],
             drift_share=policy.drifted_share_pct.watch / 100,
             num_method=method,
             cat_method=method,
             num_threshold=policy.numeric.watch,
             cat_threshold=policy.categorical.watch,
         ),
-        DatasetMissingValueCount(),
         *(ValueDrift(column=name, method=method, threshold=policy.method_for(columns[name]).watch) for name in drawn),
         *(MissingValueCount(column=name) for name in drawn),
     ]

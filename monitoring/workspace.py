@@ -1,19 +1,22 @@
 """The Evidently workspace of the model owners: one project per use case, one run per month and release.
 
-Everything is looked up by name before it is created and replaced when a month is reviewed again, so that reviewing
-twice leaves the same workspace as reviewing once.
+Ids follow from names, so that reviewing a month twice leaves the same workspace as reviewing it once. The files have
+the layout of Evidently's ``Workspace`` but are written here: opening that class reads every stored run (a tenth of a
+second each), and a run that is killed while it writes would leave a torn file at which the Evidently UI stops.
 """
 
-import os
+import json
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from monitoring.policy import DriftPolicy
-from monitoring.reports import method_name
-from monitoring.verdicts import USE_CASE_TITLES, exclusive
+from monitoring.reports import method_name, without_telemetry
+from monitoring.verdicts import USE_CASE_TITLES, write_atomically
 
 WORKSPACE_NAME = "workspace"
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "kilowise.monitoring")
 
 
 def store_run(snapshot: Any, policy: DriftPolicy, reports_dir: Path) -> None:
@@ -24,44 +27,45 @@ def store_run(snapshot: Any, policy: DriftPolicy, reports_dir: Path) -> None:
         policy: Policy by which it was made; it chooses what the dashboard shows.
         reports_dir: Folder of reports.
     """
-    with exclusive(reports_dir, WORKSPACE_NAME):
-        workspace = open_workspace(reports_dir)
-        project = _project(workspace, policy)
-        model = snapshot.to_snapshot_model()
-        for run_id in workspace.list_runs(project.id):
-            stored = workspace.get_run(project.id, run_id)
-            if stored is not None and _identity(stored.metadata) == _identity(model.metadata):
-                workspace.delete_run(project.id, run_id)
-        workspace.add_run(project.id, snapshot)
+    project_dir = reports_dir / WORKSPACE_NAME / str(project_id(policy.use_case))
+    _write_project(project_dir, policy)
+    model = snapshot.to_snapshot_model()
+    run_id = uuid.uuid5(_NAMESPACE, "/".join([policy.use_case, model.metadata["month"], model.metadata["release"]]))
+    _write_json(project_dir / "snapshots" / f"{run_id}.json", model.dict())
+
+
+def project_id(use_case: str) -> uuid.UUID:
+    """Return the id of a use case's project, which is also its address in the Evidently UI."""
+    return uuid.uuid5(_NAMESPACE, use_case)
 
 
 def open_workspace(reports_dir: Path) -> Any:
-    """Return the workspace; it is created if there is none."""
-    os.environ.setdefault("DO_NOT_TRACK", "1")
+    """Return the workspace as Evidently sees it."""
+    without_telemetry()
     from evidently.ui.workspace import Workspace
 
     return Workspace.create(str(reports_dir / WORKSPACE_NAME))
 
 
-def project_name(use_case: str) -> str:
-    """Return the name of a use case's project; the spelling is the one used everywhere else."""
-    return use_case
+def _write_project(project_dir: Path, policy: DriftPolicy) -> None:
+    from evidently.sdk.models import DashboardModel, DashboardTabModel, ProjectModel
+
+    project = ProjectModel(
+        id=project_id(policy.use_case),
+        name=policy.use_case,
+        description=f"{' '.join(USE_CASE_TITLES[policy.use_case])}. One run per month and release, "
+        f"judged by policy {policy.version}.",
+    )
+    panels = [panel.copy(update={"id": uuid.uuid5(project.id, panel.title)}) for panel in _panels(policy)]
+    tab = DashboardTabModel(id=uuid.uuid5(project.id, "Drift"), title="Drift", panels=[panel.id for panel in panels])
+    _write_json(project_dir / "metadata.json", project.dict())
+    _write_json(project_dir / "dashboard.json", DashboardModel(tabs=[tab], panels=panels).dict())
 
 
-def _project(workspace: Any, policy: DriftPolicy) -> Any:
-    found = workspace.search_project(project_name(policy.use_case))
-    project = found[0] if found else workspace.create_project(project_name(policy.use_case))
-    title = " ".join(USE_CASE_TITLES[policy.use_case])
-    description = f"{title}. One run per month and release, judged by policy {policy.version}."
-    if project.description != description:
-        project.description = description
-        project.save()
-    wanted = _panels(policy)
-    if [panel.title for panel in project.dashboard.model().panels] != [panel.title for panel in wanted]:
-        project.dashboard.clear_dashboard()
-        for panel in wanted:
-            project.dashboard.add_panel(panel, tab="Drift")
-    return project
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    from evidently.legacy.utils import NumpyEncoder
+
+    write_atomically(path, json.dumps(content, cls=NumpyEncoder).encode())
 
 
 def _panels(policy: DriftPolicy) -> Sequence[Any]:
@@ -71,6 +75,11 @@ def _panels(policy: DriftPolicy) -> Sequence[Any]:
     def score_of(column: str) -> PanelMetric:
         return PanelMetric(
             legend=column, metric="ValueDrift", metric_labels={"column": column, "method": method_name(policy)}
+        )
+
+    def missing_share_of(column: str) -> PanelMetric:
+        return PanelMetric(
+            legend=column, metric="MissingValueCount", metric_labels={"column": column, "value_type": "share"}
         )
 
     return [
@@ -97,14 +106,8 @@ def _panels(policy: DriftPolicy) -> Sequence[Any]:
             size="half",
         ),
         line_plot_panel(
-            title="Missing values by month",
-            values=[
-                PanelMetric(legend="share", metric="DatasetMissingValueCount", metric_labels={"value_type": "share"})
-            ],
+            title="Missing share of important columns by month",
+            values=[missing_share_of(column) for column in policy.important_columns],
             size="half",
         ),
     ]
-
-
-def _identity(metadata: dict[str, Any]) -> tuple[Any, Any]:
-    return metadata.get("month"), metadata.get("release")

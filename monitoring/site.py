@@ -1,0 +1,397 @@
+"""The model owners' site: all models at a glance, one model's history, one month's verdict.
+
+Static pages that open offline: one style sheet, no framework, nothing loaded from elsewhere. Every page is written to a
+temporary file and moved into place, so that a reader never sees half a page. What the numbers mean is ``docs/review.md``.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ml.columns import USE_CASES, by_name
+from ml.evaluation import Evaluation, Metric
+from monitoring.datasets import schema_columns
+from monitoring.policy import DriftPolicy, PolicyError, load_policy
+from monitoring.verdicts import (
+    OUTCOME_WORDS,
+    SEVERITY_BY_OUTCOME,
+    USE_CASE_TITLES,
+    ColumnScore,
+    Outcome,
+    Verdict,
+    VerdictError,
+    read_verdict,
+    read_verdicts,
+    write_atomically,
+)
+
+SITE_NAME = "site"
+TEMPLATE_DIRECTORY = Path(__file__).parent / "templates"
+_TIMELINE_MONTHS = 24
+_DRAWN_DISTRIBUTIONS = 6
+_SIGNS: dict[Outcome, str] = {"stable": "✓", "watch": "!", "act": "▲", "not_enough_data": "?"}
+
+
+@dataclass(frozen=True)
+class Release:
+    """What the site shows of one release.
+
+    Attributes:
+        name: Name of the release.
+        released_at: When it was published, as text for a reader.
+        approved_by: Who or what approved it.
+        bundle_version: Version of its bundle.
+        evaluation: Its evaluation; None if the release holds none that can be read.
+        card: Its model card; None if it has none.
+        is_current: Whether the pointer names it.
+    """
+
+    name: str
+    released_at: str
+    approved_by: str
+    bundle_version: str
+    evaluation: Evaluation | None
+    card: Path | None
+    is_current: bool
+
+
+@dataclass(frozen=True)
+class Model:
+    """One use case with its releases and verdicts.
+
+    Attributes:
+        use_case: Name of the use case.
+        releases: Its releases, newest first.
+        verdicts: Its verdicts, newest month first; of the same month, the latest review first.
+        policy: The policy valid today; None if there is none.
+    """
+
+    use_case: str
+    releases: tuple[Release, ...]
+    verdicts: tuple[Verdict, ...]
+    policy: DriftPolicy | None
+
+    @property
+    def title(self) -> tuple[str, str]:
+        """Title in English and Chinese."""
+        return USE_CASE_TITLES[self.use_case]
+
+    @property
+    def current(self) -> Release | None:
+        """The release that is served."""
+        return next((release for release in self.releases if release.is_current), None)
+
+    @property
+    def latest(self) -> Verdict | None:
+        """The verdict of the latest month, of the served release if that has one."""
+        months = self.by_month
+        return months[0] if months else None
+
+    @property
+    def by_month(self) -> tuple[Verdict, ...]:
+        """One verdict per month, newest first: the served release's if there is one."""
+        name = self.current.name if self.current else None
+        chosen: dict[date, Verdict] = {}
+        for verdict in self.verdicts:
+            if verdict.month not in chosen or (verdict.release == name and chosen[verdict.month].release != name):
+                chosen[verdict.month] = verdict
+        return tuple(chosen.values())
+
+
+def build_site(home: Path) -> Path:
+    """Write all pages from the releases and verdicts below a home folder.
+
+    Args:
+        home: State folder with ``releases/`` and ``reports/``; either may be empty or missing.
+
+    Returns:
+        The first page.
+    """
+    reports_dir = home / "reports"
+    site = reports_dir / SITE_NAME
+    today = datetime.now(UTC)
+    models = [_model(use_case, home, today.date()) for use_case in USE_CASES]
+    templates = _Templates(today)
+    write_atomically(site / "style.css", (TEMPLATE_DIRECTORY / "style.css").read_bytes())
+    for model in models:
+        folder = site / model.use_case
+        for release in model.releases:
+            if release.card:
+                _copy(release.card, folder / card_page(release.name))
+        for verdict in model.verdicts:
+            page = templates.render("verdict.html.j2", model=model, verdict=verdict, **_verdict_context(model, verdict))
+            write_atomically(folder / verdict_page(verdict), page)
+        page = templates.render("model.html.j2", model=model, chart=_score_chart(model), rows=_metric_rows(model))
+        write_atomically(folder / "index.html", page)
+    ordered = sorted(models, key=_attention, reverse=True)
+    needing = [model for model in ordered if model.latest and model.latest.needs_attention]
+    index = templates.render(
+        "index.html.j2",
+        models=ordered,
+        needing=needing,
+        timelines={model.use_case: _timeline(model) for model in models},
+        figures={model.use_case: _key_figure(model) for model in models},
+    )
+    write_atomically(site / "index.html", index)
+    return site / "index.html"
+
+
+def verdict_page(verdict: Verdict) -> str:
+    """Return the file name of a verdict's page in its model's folder."""
+    return f"{verdict.month:%Y-%m}_{verdict.release}.html"
+
+
+def card_page(release: str) -> str:
+    """Return the file name of a release's model card in its model's folder."""
+    return f"model_card_{release}.html"
+
+
+def _attention(model: Model) -> int:
+    return SEVERITY_BY_OUTCOME[model.latest.outcome] if model.latest else -1
+
+
+def _model(use_case: str, home: Path, today: date) -> Model:
+    try:
+        policy = load_policy(use_case, today)
+    except PolicyError:
+        policy = None
+    return Model(
+        use_case=use_case,
+        releases=tuple(_releases(home / "releases" / use_case)),
+        verdicts=tuple(_verdicts(home / "reports", use_case)),
+        policy=policy,
+    )
+
+
+def _releases(directory: Path) -> Iterator[Release]:
+    pointer = directory / "CURRENT"
+    current = pointer.read_text(encoding="utf-8").strip() if pointer.exists() else ""
+    documents = [(path.parent, json.loads(path.read_bytes())) for path in directory.glob("*/release.json")]
+    for folder, document in sorted(documents, key=lambda pair: str(pair[1]["released_at"]), reverse=True):
+        card = folder / "model_card.html"
+        yield Release(
+            name=document["name"],
+            released_at=str(document["released_at"])[:16].replace("T", " "),
+            approved_by=str(document["approved_by"]),
+            bundle_version=str(document["bundle_version"]),
+            evaluation=_evaluation(folder / "evaluation.json"),
+            card=card if card.exists() else None,
+            is_current=document["name"] == current,
+        )
+
+
+def _evaluation(path: Path) -> Evaluation | None:
+    try:
+        return Evaluation.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        # An old release may hold an evaluation of an older form; its card still shows it.
+        return None
+
+
+def _verdicts(reports_dir: Path, use_case: str) -> Iterator[Verdict]:
+    table = read_verdicts(reports_dir)
+    rows = table.filter(table["use_case"] == use_case).sort("month", "reviewed_at", descending=True)
+    for row in rows.select("month", "release").iter_rows(named=True):
+        try:
+            yield read_verdict(reports_dir, use_case, row["month"], row["release"])
+        except VerdictError:
+            # The table keeps the outcome of a verdict whose folder was removed; there is no page to make from it.
+            continue
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.tmp")
+    shutil.copyfile(source, temporary)
+    temporary.replace(target)
+
+
+@dataclass(frozen=True)
+class _Figure:
+    """The key figure of a release beside its best baseline."""
+
+    name: str
+    value: str
+    interval: str
+    baseline_en: str
+    baseline_zh: str
+    baseline_value: str
+
+
+def _key_figure(model: Model) -> _Figure | None:
+    evaluation = model.current.evaluation if model.current else None
+    if evaluation is None or evaluation.key_metric is None:
+        return None
+    metric = evaluation.key_metric
+    best = max(
+        evaluation.baselines,
+        key=lambda baseline: (baseline.metric.value or 0.0) * (-1 if metric.higher_is_better is False else 1),
+        default=None,
+    )
+    return _Figure(
+        name=_words(metric.name),
+        value=number_text(metric.value, metric.unit),
+        interval=_interval(metric),
+        baseline_en=best.description if best else "",
+        baseline_zh=best.description_zh if best else "",
+        baseline_value=number_text(best.metric.value, best.metric.unit) if best else "",
+    )
+
+
+def _metric_rows(model: Model) -> list[dict[str, str]]:
+    """Return the figures of the served release: overall metrics first, then each baseline."""
+    evaluation = model.current.evaluation if model.current else None
+    if evaluation is None:
+        return []
+    metrics = [metric for metric in evaluation.metrics if metric.slice_column is None]
+    if evaluation.key_metric is not None:
+        metrics = [evaluation.key_metric, *(metric for metric in metrics if metric.name != evaluation.key_metric.name)]
+    rows = [
+        {
+            "name": _words(metric.name),
+            "name_zh": _words(metric.name),
+            "value": number_text(metric.value, metric.unit),
+            "interval": _interval(metric),
+            "difference": "",
+        }
+        for metric in metrics
+    ]
+    rows += [
+        {
+            "name": f"Baseline: {baseline.description}",
+            "name_zh": f"基准：{baseline.description_zh}",
+            "value": number_text(baseline.metric.value, baseline.metric.unit),
+            "interval": _interval(baseline.metric),
+            "difference": number_text(baseline.difference.value, baseline.difference.unit, signed=True),
+        }
+        for baseline in evaluation.baselines
+    ]
+    return rows
+
+
+def number_text(value: float | None, unit: str = "", *, signed: bool = False) -> str:
+    """Return a number as a reader wants it: three figures, thousands apart, unit behind."""
+    if value is None:
+        return "–"
+    sign = "+" if signed else ""
+    text = f"{value:{sign},.0f}" if abs(value) >= 1000 else f"{value:{sign}.3g}"
+    return f"{text} {unit}".strip()
+
+
+def _interval(metric: Metric) -> str:
+    if metric.lower is None or metric.upper is None:
+        return ""
+    return f"{number_text(metric.lower)} – {number_text(metric.upper)}"
+
+
+def _words(name: str) -> str:
+    return {"auc": "AUC", "brier": "Brier score", "ece": "Calibration error"}.get(name, name.replace("_", " "))
+
+
+def _timeline(model: Model) -> list[Verdict]:
+    return list(reversed(model.by_month[:_TIMELINE_MONTHS]))
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """One month of the score chart, in percent of the drawing."""
+
+    left: float
+    width: float
+    height: float
+    verdict: Verdict
+    text: str
+
+
+@dataclass(frozen=True)
+class _Chart:
+    """Scores of the key prediction by month, with the limits."""
+
+    bars: list[_Bar] = field(default_factory=list)
+    watch_height: float = 0.0
+    act_height: float = 0.0
+    watch: float = 0.0
+    act: float = 0.0
+
+
+def _score_chart(model: Model) -> _Chart | None:
+    timeline = _timeline(model)
+    if model.policy is None or not timeline:
+        return None
+    limit = model.policy.prediction
+    # Scores far beyond "act" say no more by their height; the cut keeps the limits readable.
+    top = 1.6 * limit.act
+    step = 100 / max(len(timeline), 6)
+    bars = [
+        _Bar(
+            left=number * step + 0.15 * step,
+            width=0.7 * step,
+            height=max(1.0, 100 * min(verdict.prediction_score or 0.0, top) / top),
+            verdict=verdict,
+            text="–" if verdict.prediction_score is None else f"{verdict.prediction_score:.2f}",
+        )
+        for number, verdict in enumerate(timeline)
+    ]
+    return _Chart(bars, 100 * limit.watch / top, 100 * limit.act / top, limit.watch, limit.act)
+
+
+def _verdict_context(model: Model, verdict: Verdict) -> dict[str, Any]:
+    features, predictions = schema_columns(model.use_case)
+    judged = [score for score in verdict.columns if score.status == "judged"]
+    return {
+        "descriptions": by_name((*features, *predictions)),
+        "judged": judged,
+        "unjudged": [score for score in verdict.columns if score.status != "judged"],
+        "distributions": _distributions(judged),
+    }
+
+
+def _distributions(judged: Sequence[ColumnScore]) -> list[dict[str, Any]]:
+    """Choose the distributions that are drawn: moved columns first, else those of the largest scores."""
+    moved = [score for score in judged if score.level != "quiet"]
+    others = sorted((score for score in judged if score.level == "quiet"), key=lambda score: -(score.score or 0.0))
+    drawn = [*moved, *others][:_DRAWN_DISTRIBUTIONS]
+    result = []
+    for score in drawn:
+        bins = [
+            {"label": label, "then": 100 * then, "now": 100 * now}
+            for label, then, now in zip(
+                score.bin_labels, score.bin_shares_reference, score.bin_shares_current, strict=True
+            )
+            if then > 0 or now > 0
+        ]
+        bins = sorted(bins, key=lambda entry: -entry["then"])[:12] if score.kind != "numeric" else bins
+        top = max(max(entry["then"], entry["now"]) for entry in bins)
+        result.append({"score": score, "bins": bins, "top": top})
+    return result
+
+
+class _Templates:
+    """The page templates and what every page needs."""
+
+    def __init__(self, built_at: datetime) -> None:
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+        self._environment = Environment(
+            loader=FileSystemLoader(TEMPLATE_DIRECTORY),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.globals.update(
+            words=OUTCOME_WORDS,
+            signs=_SIGNS,
+            verdict_page=verdict_page,
+            card_page=card_page,
+            built_at=f"{built_at:%Y-%m-%d %H:%M} UTC",
+        )
+
+    def render(self, name: str, **context: Any) -> bytes:
+        return self._environment.get_template(name).render(**context).encode()
