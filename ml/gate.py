@@ -256,7 +256,8 @@ def _key_metric_criterion(metric: Metric) -> Criterion:
 def _baseline_criterion(evaluation: Evaluation, requirement: BaselineRequirement) -> Criterion:
     comparison = evaluation.baseline(requirement.name)
     name = f"better than {requirement.name}"
-    required = f"improvement of at least {requirement.minimum_improvement:+.4g} ({requirement.judged_by})"
+    required = f"at least {requirement.minimum_improvement:+.4g}"
+    required += " (lower end of the interval)" if requirement.judged_by == "lower" else ""
     figure = None if comparison is None else getattr(comparison.difference, requirement.judged_by)
     if comparison is None or figure is None:
         reason = f"The comparison with the baseline {requirement.name} is missing."

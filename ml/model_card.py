@@ -17,6 +17,7 @@ from ml.evaluation import Evaluation, Metric
 from ml.gate import GateDecision
 
 TEMPLATE = "model_card.html.j2"
+PARTS = ("train", "calibration", "holdout")
 
 
 class _Frozen(BaseModel):
@@ -119,6 +120,7 @@ def render_model_card(
         evaluation=evaluation,
         gate=gate,
         overall=overall,
+        row_counts=sorted(manifest["rows"].items(), key=lambda entry: _part_order(entry[0])),
         slice_tables=[_slice_table(evaluation, column) for column in slice_columns],
         comparison=_comparison_rows(evaluation),
         figures=[(figure, _data_uri(plots[figure.plot])) for figure in card.figures if figure.plot in plots],
@@ -128,13 +130,13 @@ def render_model_card(
     )
 
 
-def number(value: float | str | None, unit: str = "") -> str:
+def number(value: str | int | float | None, unit: str = "") -> str:
     """Return a figure as a reader wants it: few digits, thousands separated, a dash when missing."""
     if value is None:
         return "–"
     if isinstance(value, str):
         return value
-    if abs(value) >= 1000 or (abs(value) >= 1 and float(value).is_integer()):
+    if isinstance(value, int) or abs(value) >= 1000 or (abs(value) >= 1 and value.is_integer()):
         text = f"{value:,.0f}"
     elif abs(value) >= 10:
         text = f"{value:.1f}"
@@ -183,6 +185,11 @@ def _comparison_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
         }
         for name, metric, comparison in entries
     ]
+
+
+def _part_order(part: str) -> tuple[int, str]:
+    """Return where a part of the rows is shown: the usual ones in the order of their use, others after them."""
+    return (PARTS.index(part) if part in PARTS else len(PARTS), part)
 
 
 def _data_uri(png: bytes) -> str:

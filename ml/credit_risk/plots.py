@@ -36,7 +36,7 @@ def ranking_plot(probabilities: FloatArray, baseline_scores: dict[str, FloatArra
     roc.legend(handles[::-1], texts[::-1], frameon=False, fontsize=9, loc="lower right")
     base = 100 * labels.mean()
     precision_recall.axhline(base, color=GREY, linewidth=0.8, linestyle=":")
-    precision_recall.annotate(f"by chance {base:.1f} %", (100, base), ha="right", va="bottom", fontsize=8, color=INK)
+    precision_recall.annotate(f"by chance {base:.1f} %", (0, base), ha="left", va="bottom", fontsize=8, color=INK)
     precision_recall.set(
         xlabel="defaults caught (%)", ylabel="flagged that default (%)", title="Precision of the flags", ylim=(0, 102)
     )
@@ -92,6 +92,7 @@ def rating_plot(evaluation: Evaluation) -> bytes:
     rates.legend(frameon=False, fontsize=9, loc="upper left")
     for axis in (sizes, rates):
         axis.set_xticks(positions, RATINGS)
+        axis.set_xlim(-0.6, len(RATINGS) - 0.4)
         axis.grid(visible=False, axis="x")
     return to_png(figure)
 

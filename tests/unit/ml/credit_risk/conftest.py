@@ -31,19 +31,20 @@ def make_credit_marts(
     for offset in range(months):
         month = add_months(FIRST_MONTH, offset)
         stress = 0.95 * stress + generator.normal(-0.05, 0.3, customers)
-        noisy = stress + generator.normal(0, 0.6, customers)
-        late = np.clip(np.round(2 + 2.5 * noisy), 0, 12)
+        late = np.clip(np.round(2 + 2.5 * (stress + generator.normal(0, 0.8, customers))), 0, 12)
+        recovery = 80 - 15 * (stress + generator.normal(0, 0.8, customers))
+        debt = stress + generator.normal(0, 0.8, customers)
         frame = pd.DataFrame({"customer_key": keys, "as_of_month": month, "district": districts})
         frame["as_of_at"] = pd.Timestamp(add_months(month, 1)) + pd.Timedelta(days=3)
         for column in FEATURES:
             frame[column.name] = generator.gamma(2.0, 2.0, customers)
         frame["customer_class"] = classes
         for name in ("recovery_rate_due_3m_pct", "recovery_rate_due_12m_pct", "on_time_share_12m_pct"):
-            frame[name] = np.clip(95 - 6 * late + generator.normal(0, 4, customers), 0, 100)
-        frame["recovery_rate_30d_12m_pct"] = np.clip(100 - 3 * late, 0, 100)
+            frame[name] = np.clip(recovery + generator.normal(0, 4, customers), 0, 100)
+        frame["recovery_rate_30d_12m_pct"] = np.clip(recovery + 20, 0, 100)
         frame["late_bills_12m_count"] = late
         frame["late_bills_3m_count"] = np.round(late / 4)
-        frame["unpaid_balance_ratio"] = np.where(noisy > 1, noisy, 0.0)
+        frame["unpaid_balance_ratio"] = np.where(debt > 0, debt, 0.0)
         frame["bills_12m_count"] = 12.0
         frame["load_factor_3m"] = generator.uniform(0.1, 0.9, customers)
         frame["mean_satisfaction_12m"] = np.where(generator.random(customers) < 0.6, np.nan, 4.0)
