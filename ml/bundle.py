@@ -277,7 +277,7 @@ def write_bundle(
         rows=dict(rows or {}),
         files={name: hashlib.sha256(contents[name]).hexdigest() for name in sorted(contents)},
     )
-    manifest = manifest.model_copy(update={"version": _content_version(manifest)})
+    manifest = manifest.model_copy(update={"version": content_version(manifest)})
     card = _render(model_card, manifest, evaluation, plots, None).encode()
     manifest = manifest.model_copy(update={"model_card_sha256": hashlib.sha256(card).hexdigest()})
     contents["model_card.html"] = card
@@ -294,10 +294,10 @@ def read_bundle(directory: Path) -> Bundle:
     """
     manifest = _read_manifest(directory)
     _verify_files(directory, manifest)
-    if manifest.version != _content_version(manifest):
+    if manifest.version != content_version(manifest):
         raise BundleError(
             f"{directory / MANIFEST_FILE}: the version {manifest.version} does not belong to these contents "
-            f"({_content_version(manifest)}); the manifest was altered. Restore the bundle from the model store."
+            f"({content_version(manifest)}); the manifest was altered. Restore the bundle from the model store."
         )
     _verify_schema(directory, manifest)
     _verify_libraries(directory, manifest)
@@ -374,7 +374,8 @@ def _installed_version(library: str) -> str:
     raise BundleError(f"the library {library} is not installed, so no bundle can be written or read")
 
 
-def _content_version(manifest: BundleManifest) -> str:
+def content_version(manifest: BundleManifest) -> str:
+    """Return the version that belongs to the contents of a manifest."""
     contents = canonical_json(manifest.model_dump(mode="json", exclude={"version", "model_card_sha256"}))
     return f"{manifest.data_window.last_month:%Y%m}-{hashlib.sha256(contents).hexdigest()[:10]}"
 
