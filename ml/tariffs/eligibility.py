@@ -150,4 +150,4 @@ def _texts(customers: pd.DataFrame, name: str) -> NDArray[np.object_]:
 def _numbers(customers: pd.DataFrame, name: str) -> NDArray[np.float64]:
     if name not in customers:
         return np.full(len(customers), np.nan)
-    return customers[name].astype(np.float64).to_numpy(np.float64)
+    return np.asarray(customers[name], dtype=np.float64)
