@@ -81,7 +81,7 @@ class LoadCube:
         if len(slot_minutes) != 1:
             raise SchemaMismatchError(f"customer_load_cube: expected one slot_minutes, found {sorted(slot_minutes)}")
         slots = MINUTES_PER_DAY // int(slot_minutes[0])
-        keys = frame.get_column(CUSTOMER_KEY).cast(pl.String).unique().sort()
+        keys = frame.get_column(CUSTOMER_KEY).cast(pl.String).drop_nulls().unique().sort()
         month_column = frame.get_column("month").cast(pl.Date)
         first, last = month_column.min(), month_column.max()
         if not isinstance(first, date) or not isinstance(last, date):
@@ -531,6 +531,8 @@ def _check_codes(codes: pl.DataFrame, slots: int, frame: pl.DataFrame) -> None:
         bad = codes.select(is_bad.arg_true()).to_series()
         if len(bad):
             value = frame.get_column(name)[int(bad[0])]
+            if value is not None and name in {"kwh", "peak_kw"}:
+                value /= _SCALE
             raise SchemaMismatchError(
                 f"customer_load_cube: row {int(bad[0])}: {name} {value!r} {message} ({len(bad)} such rows)"
             )
