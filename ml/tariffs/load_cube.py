@@ -419,8 +419,12 @@ class LoadCube:
 
         return self._cached(("period_peak_kw", is_in_period.tobytes()), peaks)
 
+    def following_opening_kwh(self) -> IntArray | None:
+        """Return ``opening_kwh`` of a cube that starts in the month after the last; None if it is not known."""
+        return self._opening_at(len(self.months))
+
     def _opening_at(self, start: int) -> IntArray | None:
-        month = self.months[start]
+        month = next_month(self.months[-1]) if start == len(self.months) else self.months[start]
         if month.month == 1:
             return np.zeros(len(self), np.int64)
         january = start - (month.month - 1)

@@ -225,6 +225,13 @@ class TestSelection:
 
         assert cube.last_months(4).opening_kwh.tolist() == [(500 + 1 + 2) * 10_000, (500 + 10 + 20) * 10_000]
 
+    def test_a_following_cube_goes_on_where_this_one_ends(self) -> None:
+        cube = numbered_cube(date(2024, 11, 1), 8)
+
+        assert cube.following_opening_kwh().tolist() == [sum(range(3, 9)) * 10_000, sum(range(3, 9)) * 100_000]
+        assert cube.select(date(2024, 11, 1), date(2024, 12, 1)).following_opening_kwh().tolist() == [0, 0]
+        assert cube.select(date(2024, 11, 1), date(2024, 11, 1)).following_opening_kwh() is None
+
     def test_an_unknown_opening_is_estimated_from_the_same_months_a_year_later(self) -> None:
         year = numbered_cube(date(2024, 10, 1), 12).with_opening_from_window()
         short = numbered_cube(date(2024, 12, 1), 3).with_opening_from_window()

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -271,6 +272,49 @@ class TestRounding:
 
         exact = Decimal(9 * 10**14 + 7) / 10**4 * Decimal("99.12345678") * 100
         assert bills.sum_units[0] == int(exact.quantize(Decimal(1)))
+
+
+class TestTables:
+    def test_amounts_are_in_the_currency_and_absent_where_nothing_was_read(self) -> None:
+        cube = replace(cube_of([10, 20, 30], date(2025, 1, 1)), present=np.array([[True, False, True]]))
+
+        bills = price_cube(tariff_of(energy("0.5")), cube)
+        frame = bills.to_frame()
+
+        assert frame["amount"].tolist() == frame["Energy"].tolist() == [5.0, 15.0]
+        assert frame["month"].tolist() == [pd.Timestamp("2025-01-01"), pd.Timestamp("2025-03-01")]
+        assert bills.sum_amount.tolist() == [20.0]
+        np.testing.assert_array_equal(bills.total_amount, [[5.0, np.nan, 15.0]])
+
+    def test_pricing_from_the_public_london_trial(self, shared_data: Path) -> None:
+        readings = pl.read_parquet(shared_data / "lcl" / "halfhourly_2013.parquet").select(
+            customer_key="lclid", read_at="ts", kwh="kwh"
+        )
+        prices = pl.read_parquet(shared_data / "lcl" / "dtou_price_2013.parquet")
+        some = readings.filter(pl.col("customer_key").is_in(readings["customer_key"].unique().sort()[:5].implode()))
+        dynamic = tariff_of(
+            {"kind": "energy_series", "name": "E", "series": "dtou",
+             "bands": {"High": "0.6720", "Normal": "0.1176", "Low": "0.0399"}},
+            currency="GBP", valid_from="2013-01-01", rounding={"scope": "total", "decimals": 4},
+        )  # fmt: skip
+        flat = tariff_of(energy("0.14228"), currency="GBP", valid_from="2013-01-01")
+
+        bills = [
+            price_intervals(
+                tariff, some, interval_minutes=30, time_zone="UTC", days=DAYS,
+                series={"dtou": prices.select(read_at="ts", value="band")},
+            )
+            for tariff in (dynamic, flat)
+        ]  # fmt: skip
+
+        plain = (
+            some.join(prices, left_on="read_at", right_on="ts")
+            .group_by("customer_key")
+            .agg(dynamic=(pl.col("kwh") * pl.col("pence_per_kwh")).sum() / 100, flat=pl.col("kwh").sum() * 0.14228)
+            .sort("customer_key")
+        )
+        np.testing.assert_allclose(bills[0].sum_amount, plain["dynamic"], atol=0.001)
+        np.testing.assert_allclose(bills[1].sum_amount, plain["flat"], atol=0.06)
 
 
 class TestMinimum:
