@@ -79,7 +79,7 @@ class Bins:
 def _number_text(value: float) -> str:
     if abs(value) < np.finfo(float).tiny:
         return "0"
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.3g}"
 
 
 def usable_values(values: "pd.Series[Any]", kind: ColumnKind) -> "pd.Series[Any]":

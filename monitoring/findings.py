@@ -143,8 +143,9 @@ def _performance(performance: PerformanceResult | None, policy: DriftPolicy) -> 
     rule = policy.performance
     if performance is None or rule is None:
         return
-    known = f"{performance.rows:,} outcomes of {performance.months[0]:%Y-%m} to {performance.months[-1]:%Y-%m}"
-    known_zh = f"{performance.months[0]:%Y-%m} 至 {performance.months[-1]:%Y-%m} 的 {performance.rows:,} 个结果"
+    first, last = f"{performance.months[0]:%Y-%m}", f"{performance.months[-1]:%Y-%m}"
+    known = f"{performance.rows:,} outcomes of {first if first == last else f'{first} to {last}'}"
+    known_zh = f"{first if first == last else f'{first} 至 {last}'} 的 {performance.rows:,} 个结果"
     promised = performance.auc_at_release
     if promised is not None:
         drop = promised - performance.auc

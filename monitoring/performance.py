@@ -20,7 +20,14 @@ _CALIBRATION_BINS = 10
 
 
 def matured_predictions(
-    month: date, outcomes: pd.DataFrame, predictions_dir: Path, *, release: str, column: str, months: int
+    month: date,
+    outcomes: pd.DataFrame,
+    predictions_dir: Path,
+    *,
+    release: str,
+    column: str,
+    months: int,
+    seen_until: date | None,
 ) -> pd.DataFrame:
     """Join batch predictions of one release with outcomes that are known by now.
 
@@ -31,6 +38,8 @@ def matured_predictions(
         release: Name of the release.
         column: Predicted probability.
         months: How many of the latest matured months are used.
+        seen_until: Last month whose data the model was built from. Up to there its predictions are no evidence: they
+            were made, by a back-fill, for months that it had seen.
 
     Returns:
         One row per customer and month with ``probability`` and ``is_default``; without rows if nothing has matured.
@@ -46,6 +55,8 @@ def matured_predictions(
     known = outcomes.assign(**{AS_OF_MONTH: as_of})[
         outcomes["is_mature"].fillna(False).astype(bool) & outcomes["is_default"].notna() & (as_of <= month)
     ]
+    if seen_until is not None:
+        known = known[known[AS_OF_MONTH] > seen_until]
     parts: list[pd.DataFrame] = []
     for as_of_month in sorted(known[AS_OF_MONTH].unique(), reverse=True):
         if len(parts) == months:

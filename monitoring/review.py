@@ -97,7 +97,7 @@ def review_month(
         use_case=use_case,
         month=month,
         release=release,
-        model_version=str(versions.iloc[0]) if len(versions) else _bundle_version(bundle_dir),
+        model_version=str(versions.iloc[0]) if len(versions) else str(_manifest(bundle_dir).get("version", "")),
         outcome=outcome_of(reasons),
         reasons=reasons,
         columns=scores,
@@ -150,14 +150,21 @@ def _performance(
     rule = policy.performance
     if rule is None:
         return None
+    seen = _manifest(bundle_dir).get("data_window", {}).get("last_month")
     matured = matured_predictions(
-        month, outcomes, predictions_dir, release=release, column=policy.prediction.column, months=rule.months
+        month,
+        outcomes,
+        predictions_dir,
+        release=release,
+        column=policy.prediction.column,
+        months=rule.months,
+        seen_until=date.fromisoformat(str(seen)) if seen else None,
     )
     evaluation = bundle_dir / "evaluation.json"
     promised = release_auc(json.loads(evaluation.read_bytes())) if evaluation.exists() else None
     return measure(matured, rule, promised)
 
 
-def _bundle_version(bundle_dir: Path) -> str:
-    manifest = bundle_dir / "bundle.json"
-    return str(json.loads(manifest.read_bytes())["version"]) if manifest.exists() else ""
+def _manifest(bundle_dir: Path) -> dict[str, Any]:
+    path = bundle_dir / "bundle.json"
+    return dict(json.loads(path.read_bytes())) if path.exists() else {}

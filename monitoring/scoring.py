@@ -75,7 +75,8 @@ def score_columns(
 def _rank(score: ColumnScore) -> tuple[bool, float, float, str]:
     relative = (score.score or 0.0) / score.limit_watch
     effect = 1.0 if score.effect is None else score.effect
-    return score.status != "judged", -relative * effect, -relative, score.column
+    consequence = 0.0 if score.level == "quiet" else relative * effect
+    return score.status != "judged", -consequence, -relative, score.column
 
 
 def _score_column(

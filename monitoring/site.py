@@ -1,7 +1,8 @@
 """The model owners' site: all models at a glance, one model's history, one month's verdict.
 
-Static pages that open offline: one style sheet, no framework, nothing loaded from elsewhere. Every page is written to a
-temporary file and moved into place, so that a reader never sees half a page. What the numbers mean is ``docs/review.md``.
+Static pages that open offline: one style sheet, no framework, nothing loaded from elsewhere. Every page is written to
+a temporary file and moved into place, so that a reader never sees half a page. What the numbers mean stands in
+``docs/review.md``.
 """
 
 import json
@@ -35,6 +36,7 @@ SITE_NAME = "site"
 TEMPLATE_DIRECTORY = Path(__file__).parent / "templates"
 _TIMELINE_MONTHS = 24
 _DRAWN_DISTRIBUTIONS = 6
+_DRAWN_CATEGORIES = 12
 _SIGNS: dict[Outcome, str] = {"stable": "✓", "watch": "!", "act": "▲", "not_enough_data": "?"}
 
 
@@ -352,24 +354,38 @@ def _verdict_context(model: Model, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _distributions(judged: Sequence[ColumnScore]) -> list[dict[str, Any]]:
-    """Choose the distributions that are drawn: moved columns first, else those of the largest scores."""
-    moved = [score for score in judged if score.level != "quiet"]
-    others = sorted((score for score in judged if score.level == "quiet"), key=lambda score: -(score.score or 0.0))
-    drawn = [*moved, *others][:_DRAWN_DISTRIBUTIONS]
-    result = []
-    for score in drawn:
-        bins = [
-            {"label": label, "then": 100 * then, "now": 100 * now}
-            for label, then, now in zip(
-                score.bin_labels, score.bin_shares_reference, score.bin_shares_current, strict=True
-            )
-            if then > 0 or now > 0
-        ]
-        bins = sorted(bins, key=lambda entry: -entry["then"])[:12] if score.kind != "numeric" else bins
-        top = max(max(entry["then"], entry["now"]) for entry in bins)
-        result.append({"score": score, "bins": bins, "top": top})
-    return result
+@dataclass(frozen=True)
+class _Bin:
+    """One bin of a drawn distribution, in percent of the rows."""
+
+    label: str
+    then: float
+    now: float
+
+
+@dataclass(frozen=True)
+class _Distribution:
+    """A column's values in the reference and in the month."""
+
+    score: ColumnScore
+    bins: tuple[_Bin, ...]
+
+    @property
+    def top(self) -> float:
+        return max(max(entry.then, entry.now) for entry in self.bins)
+
+
+def _distributions(judged: Sequence[ColumnScore]) -> list[_Distribution]:
+    """Choose the distributions that are drawn: the first by rank, which puts moved columns first."""
+    return [_Distribution(score, _drawn_bins(score)) for score in judged[:_DRAWN_DISTRIBUTIONS]]
+
+
+def _drawn_bins(score: ColumnScore) -> tuple[_Bin, ...]:
+    shares = zip(score.bin_labels, score.bin_shares_reference, score.bin_shares_current, strict=True)
+    bins = [_Bin(label, 100 * then, 100 * now) for label, then, now in shares if then > 0 or now > 0]
+    if score.kind != "numeric":
+        bins = sorted(bins, key=lambda entry: -max(entry.then, entry.now))[:_DRAWN_CATEGORIES]
+    return tuple(bins)
 
 
 class _Templates:

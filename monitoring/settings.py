@@ -1,0 +1,16 @@
+"""Settings of the review pages; the only reader of the environment in this package."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class MonitoringSettings(BaseSettings):
+    """Where the state lies and where the pages are served; every field is ``KILOWISE_<NAME>`` in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="KILOWISE_", env_file=".env", extra="ignore", frozen=True)
+
+    home: Path = Field(default=Path("data"), description="State folder of the platform.")
+    reports_port: int = Field(default=3200, ge=0, le=65535, description="Port of the model owners' site.")
+    workspace_port: int = Field(default=3201, ge=1, le=65535, description="Port of the Evidently workspace.")
