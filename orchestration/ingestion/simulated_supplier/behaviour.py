@@ -4,11 +4,11 @@ Stress is an autoregressive process per customer with a class, a district and a 
 stress, habit, arrears and chance, so the history of payments tells much about the next bills and never everything.
 """
 
-import datetime as dt
 from dataclasses import dataclass
 
 import numpy as np
 
+from orchestration.ingestion.simulated_supplier.calendar import days_since_1970
 from orchestration.ingestion.simulated_supplier.config import SupplierConfig
 from orchestration.ingestion.simulated_supplier.population import DISTRICTS, Population
 from orchestration.ingestion.simulated_supplier.randomness import stream
@@ -19,15 +19,15 @@ STRESS_INNOVATION = 0.36
 MACRO_PERSISTENCE = 0.9
 MACRO_INNOVATION = 0.06
 
-PAYMENT_INTERCEPT = -3.9
-STRESS_WEIGHT = 1.25
-HABIT_WEIGHT = 0.75
-ARREARS_WEIGHT = 1.1
+PAYMENT_INTERCEPT = -4.35
+STRESS_WEIGHT = 2.1
+HABIT_WEIGHT = 1.2
+ARREARS_WEIGHT = 1.3
 AUTOPAY_RELIEF = 1.6
 BUSINESS_RELIEF = 0.25
 LATE_THRESHOLD = 0.0
-VERY_LATE_THRESHOLD = 1.35
-DEFAULT_THRESHOLD = 2.15
+VERY_LATE_THRESHOLD = 1.2
+DEFAULT_THRESHOLD = 2.2
 NEVER_PAID_SHARE = 0.10
 NOT_PAID = 10**6
 
@@ -223,7 +223,7 @@ def issue_bills(
         random = stream(config.seed, "bills", month)
         draws = random.random((population.size, 3))
         rows = np.flatnonzero(cents[:, month] > 0)
-        following = (config.month_at(month + 1) - dt.date(1970, 1, 1)).days
+        following = days_since_1970(config.month_at(month + 1))
         issued = following + (draws[rows, 0] < 0.4)
         # One bill in fifty is held back for a check of the reading and comes with the next delivery.
         issued = np.where(draws[rows, 1] < 0.02, following + 4 + (8 * draws[rows, 2]).astype(np.int64), issued)

@@ -13,6 +13,7 @@ from ml.tariffs.eligibility import CustomerTable
 from ml.tariffs.load_cube import LoadCube
 from ml.tariffs.pricing import price_cube
 from ml.tariffs.schema import Tariff, load_tariff
+from orchestration.ingestion.simulated_supplier.calendar import days_since_1970
 from orchestration.ingestion.simulated_supplier.config import SupplierConfig
 from orchestration.ingestion.simulated_supplier.population import NEVER, Population
 from orchestration.ingestion.simulated_supplier.randomness import stream
@@ -118,7 +119,9 @@ def _residential_enrolments(
 def moved_by_reform(config: SupplierConfig, all_enrolments: list[Enrolment]) -> np.ndarray:
     """Return the rows whose tariff changes to time-of-use in the month of a reform."""
     reform = config.scenario_start("tariff_reform")
-    return np.array([item.row for item in all_enrolments if item.first_month == reform and reform is not None], dtype=int)
+    if reform is None:
+        return np.zeros(0, dtype=np.int64)
+    return np.array([item.row for item in all_enrolments if item.first_month == reform], dtype=np.int64)
 
 
 def supplier_catalogue(config: SupplierConfig) -> Catalogue:
@@ -175,8 +178,8 @@ def opening_kwh(config: SupplierConfig, population: Population) -> np.ndarray:
 
     The simulation has no readings before its start; the customer's usual level stands for them.
     """
-    start_day = (config.start_month - dt.date(1970, 1, 1)).days
-    january = (config.start_month.replace(month=1) - dt.date(1970, 1, 1)).days
+    start_day = days_since_1970(config.start_month)
+    january = days_since_1970(config.start_month.replace(month=1))
     days = np.clip(start_day - np.maximum(population.registered_day, january), 0, None)
     weather_share = 1.15
     return np.rint(population.annual_kwh * weather_share * days / 365 * 10_000).astype(np.int64)

@@ -18,6 +18,11 @@ DAY_TYPES_COUNT = 3
 MICROSECONDS_PER_MINUTE = 60_000_000
 
 
+def days_since_1970(day: dt.date) -> int:
+    """Return the number of a day."""
+    return (day - dt.date(1970, 1, 1)).days
+
+
 @lru_cache(maxsize=1)
 def chinese_holidays() -> dict[dt.date, tuple[str, bool]]:
     """Return name and whether it is a working day for every Chinese date in the seed."""
@@ -89,7 +94,7 @@ class MonthCalendar:
     @cached_property
     def read_at_us(self) -> np.ndarray:
         """Start of each tick in microseconds of UTC since 1970, shape (ticks,)."""
-        start_minutes = (self.first - dt.date(1970, 1, 1)).days * 1440 - UTC_OFFSET_HOURS * 60
+        start_minutes = days_since_1970(self.first) * 1440 - UTC_OFFSET_HOURS * 60
         minutes = start_minutes + np.arange(self.ticks_count, dtype=np.int64) * self.interval_minutes
         return minutes * MICROSECONDS_PER_MINUTE
 

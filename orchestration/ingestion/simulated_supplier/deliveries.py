@@ -5,16 +5,17 @@ delivery, the 2nd of the following month. ``simulated_supplier.json`` in the inb
 which configuration: a rerun skips it, a longer run continues it, a different one is refused.
 """
 
+import contextlib
+import dataclasses
 import datetime as dt
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -23,49 +24,12 @@ import pyarrow.parquet as pq
 
 from ml.errors import KilowiseError
 from orchestration.ingestion.simulated_supplier import entities
-from orchestration.ingestion.simulated_supplier.behaviour import (
-    Bills,
-    PaymentBehaviour,
-    StressPaths,
-    issue_bills,
-    pay_bills,
-    stress_paths,
-)
-from orchestration.ingestion.simulated_supplier.billing import (
-    Enrolment,
-    MeteredCube,
-    enrolments,
-    monthly_cents,
-    moved_by_reform,
-    supplier_catalogue,
-)
+from orchestration.ingestion.simulated_supplier.billing import supplier_catalogue
 from orchestration.ingestion.simulated_supplier.calendar import MonthCalendar
 from orchestration.ingestion.simulated_supplier.config import SupplierConfig
-from orchestration.ingestion.simulated_supplier.load import LoadModel, MonthWeather
-from orchestration.ingestion.simulated_supplier.metering import (
-    ALIVE,
-    BlockReadings,
-    MeterChange,
-    Metering,
-    MeteringMonth,
-)
-from orchestration.ingestion.simulated_supplier.population import (
-    DISTRICTS,
-    NEVER,
-    Population,
-    build_population,
-    peak_estimate_kw,
-)
-from orchestration.ingestion.simulated_supplier.randomness import stream
+from orchestration.ingestion.simulated_supplier.population import DISTRICTS
 from orchestration.ingestion.simulated_supplier.readings import SCHEMA, BlockTables, MonthDirt, disturb
-from orchestration.ingestion.simulated_supplier.scenarios import REFORM_VALLEY_SHIFT, recession_load_factor
-from orchestration.ingestion.simulated_supplier.service import (
-    autopay_months,
-    contacts,
-    inspections,
-    programme_enrolments,
-)
-from orchestration.ingestion.simulated_supplier.weather import cloudiness, temperatures_c
+from orchestration.ingestion.simulated_supplier.simulation import Money, SimulatedMonth, Simulation
 
 GENERATOR_VERSION = 1
 """Raise it with every change that alters the bytes of a delivery, so that an old inbox is not continued."""
@@ -74,9 +38,6 @@ STATE_FILE = "simulated_supplier.json"
 STAGING_FOLDER = ".simulating"
 DELIVERY_DAY = 2
 DELIVERED_AT_UTC = dt.time(14, 0)
-ORDER_PERSISTENCE = 0.8
-ORDER_INNOVATION = 0.035
-WORKERS = 2
 
 Progress = Callable[[str], None]
 
@@ -164,11 +125,10 @@ def write_deliveries(config: SupplierConfig, inbox: Path, progress: Progress | N
     known = _read_state(inbox)
     missing = _missing_months(config, inbox, known)
     if missing:
-        simulation = _Simulation(config, inbox / STAGING_FOLDER, missing, say)
-        for counts, fingerprint in simulation.run():
-            final = inbox / counts.name
-            os.rename(inbox / STAGING_FOLDER / counts.name, final)
-            known[counts.name] = {"fingerprint": fingerprint, "counts": counts.__dict__}
+        writer = _DeliveryWriter(config, inbox / STAGING_FOLDER, missing, say)
+        for counts, fingerprint in writer.run():
+            (inbox / STAGING_FOLDER / counts.name).rename(inbox / counts.name)
+            known[counts.name] = {"fingerprint": fingerprint, "counts": dataclasses.asdict(counts)}
             _write_state(inbox, known)
         shutil.rmtree(inbox / STAGING_FOLDER)
     names = [delivery_name(config, month) for month in range(config.months)]
@@ -181,18 +141,21 @@ def write_deliveries(config: SupplierConfig, inbox: Path, progress: Progress | N
     )
 
 
-def _read_state(inbox: Path) -> dict[str, dict]:
+def _read_state(inbox: Path) -> dict[str, Any]:
     path = inbox / STATE_FILE
-    return json.loads(path.read_text(encoding="utf-8"))["deliveries"] if path.exists() else {}
+    if not path.exists():
+        return {}
+    deliveries: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["deliveries"]
+    return deliveries
 
 
-def _write_state(inbox: Path, deliveries: dict[str, dict]) -> None:
+def _write_state(inbox: Path, deliveries: dict[str, Any]) -> None:
     temporary = inbox / f"{STATE_FILE}.tmp"
     temporary.write_text(json.dumps({"deliveries": deliveries}, indent=1, ensure_ascii=False), encoding="utf-8")
-    os.replace(temporary, inbox / STATE_FILE)
+    temporary.replace(inbox / STATE_FILE)
 
 
-def _missing_months(config: SupplierConfig, inbox: Path, known: dict[str, dict]) -> list[int]:
+def _missing_months(config: SupplierConfig, inbox: Path, known: dict[str, Any]) -> list[int]:
     missing = []
     for month in range(config.months):
         name = delivery_name(config, month)
@@ -200,48 +163,36 @@ def _missing_months(config: SupplierConfig, inbox: Path, known: dict[str, dict])
         same = name in known and known[name]["fingerprint"] == _fingerprint(config, month)
         if is_there and not same:
             raise SimulatedSupplierError(
-                f"{inbox.name}/{name}: this delivery was not written by the simulated supplier with the present settings; "
-                "empty the inbox and the landing, or simulate into another folder"
+                f"{inbox.name}/{name}: this delivery was not written by the simulated supplier with the present "
+                "settings; empty the inbox and the landing, or simulate into another folder"
             )
         if not is_there:
             missing.append(month)
     return missing
 
 
-class _Simulation:
-    """One run over all months; months that the inbox has already are simulated for what they lead to, not written."""
+class _DeliveryWriter:
+    """Turns one simulation into files; months that the inbox has already are simulated, not written."""
 
     def __init__(self, config: SupplierConfig, staging: Path, months_to_write: list[int], say: Progress) -> None:
         self.config = config
         self.staging = staging
         self.months_to_write = set(months_to_write)
         self.say = say
-        self.population: Population = build_population(config)
-        self.metering = Metering(config, self.population)
-        self.stress: StressPaths = stress_paths(config, self.population, config.months + 1)
-        self.enrolments: list[Enrolment] = enrolments(
-            config, self.population, peak_estimate_kw(self.population.kind, self.population.annual_kwh)
-        )
-        self.model = LoadModel(config, self.population)
-        size = self.population.size
-        self.kwh = np.zeros((size, config.months, 3, 24), dtype=np.int64)
-        self.peak_kw = np.zeros_like(self.kwh)
-        self.kvarh = np.zeros((size, config.months), dtype=np.int64)
-        self.supplied = np.zeros((size, config.months), dtype=bool)
-        self.changes: dict[int, list[MeterChange]] = {}
-        self.outage_rows: dict[int, np.ndarray] = {}
-        self.dead_meter_rows: dict[int, np.ndarray] = {}
-        self.orders = np.zeros(size)
         self.counts = {month: DeliveryCounts(delivery_name(config, month)) for month in range(config.months)}
-        self.weather: dict[int, np.ndarray] = {}
 
     def run(self) -> Iterator[tuple[DeliveryCounts, str]]:
-        """Simulate everything and yield each finished delivery, oldest first."""
+        """Simulate everything and yield each finished delivery with its fingerprint, oldest first."""
         shutil.rmtree(self.staging, ignore_errors=True)
-        for month in sorted(self.months_to_write):
-            (self.staging / self.counts[month].name).mkdir(parents=True)
-        self._simulate_readings()
-        self._write_entities()
+        for month in self.months_to_write:
+            self._folder(month).mkdir(parents=True)
+        simulation = Simulation(self.config)
+        self._write_all_readings(simulation)
+        self.say("pricing bills, paying them, answering contacts")
+        self._write_entities(simulation, simulation.money())
+        self._write_tariffs()
+        if self.config.dirty:
+            self._spoil_entities()
         for month in sorted(self.months_to_write):
             self._write_delivery_note(month)
             yield self.counts[month], _fingerprint(self.config, month)
@@ -249,168 +200,74 @@ class _Simulation:
     def _folder(self, month: int) -> Path:
         return self.staging / self.counts[month].name
 
-    def _simulate_readings(self) -> None:
-        config = self.config
-        reform = config.scenario_start("tariff_reform")
-        late_rows: list[pa.Table] = []
-        repaired = MonthDirt()
-        with ThreadPoolExecutor(WORKERS) as pool:
-            for month_index in range(config.months):
-                calendar = MonthCalendar(config.month_at(month_index), config.interval_minutes)
-                if month_index == reform:
-                    self.model.shift_to_valley(moved_by_reform(config, self.enrolments), REFORM_VALLEY_SHIFT)
-                weather = MonthWeather(
-                    temperatures_c(config, month_index, calendar), cloudiness(config, calendar)
-                )
-                self.weather[month_index] = weather.temperature_c
-                level = self._levels(month_index)
-                faults = self.metering.begin_month(month_index, calendar)
-                self._note_events(month_index, faults)
+    def _write_all_readings(self, simulation: Simulation) -> None:
+        follow_up = _FollowUp()
+        for month in simulation.months():
+            follow_up = self._write_readings(simulation, month, follow_up)
+            if month.index in self.months_to_write:
+                self._write_csv(month.index, "weather", _weather_frame(month))
+            if month.index % 6 == 5 or month.index == self.config.months - 1:
+                self.say(f"simulated {month.index + 1} of {self.config.months} months of readings")
 
-                def read(
-                    block: slice,
-                    month_index: int = month_index,
-                    calendar: MonthCalendar = calendar,
-                    weather: MonthWeather = weather,
-                    level: np.ndarray = level,
-                    faults: MeteringMonth = faults,
-                ) -> BlockReadings:
-                    load = self.model.block_load(block, month_index, calendar, weather, level[block])
-                    return self.metering.read_block(
-                        load, block, month_index, calendar, faults,
-                        lambda row: self.model.estimated_kw(block.start + row, float(level[block.start + row])),
-                    )  # fmt: skip
-
-                blocks = pool.map(read, self.population.blocks())
-                late_rows, repaired = self._write_readings(month_index, calendar, blocks, late_rows, repaired)
-                self.changes[month_index] = self.metering.end_month(month_index, calendar)
-                if month_index % 6 == 5 or month_index == config.months - 1:
-                    self.say(f"simulated {month_index + 1} of {config.months} months of readings")
-
-    def _levels(self, month_index: int) -> np.ndarray:
-        """Return the factor on each customer's own load: trend, orders, stress, recession."""
-        population = self.population
-        random = stream(self.config.seed, "orders", month_index)
-        is_business = population.customer_class != "residential"
-        innovation = ORDER_INNOVATION * random.standard_normal(population.size)
-        self.orders = ORDER_PERSISTENCE * self.orders + innovation * is_business
-        stress = np.clip(self.stress.values[:, month_index], 0, 4)
-        exponent = population.trend_per_year * month_index / 12 + self.orders - population.stress_load_share * stress
-        recession = recession_load_factor(self.config, month_index, population.customer_class)
-        return (np.exp(exponent) * recession).astype(np.float32)
-
-    def _note_events(self, month_index: int, faults: MeteringMonth) -> None:
-        dark = [feeder for feeder, _, _ in faults.outages]
-        self.outage_rows[month_index] = np.flatnonzero(np.isin(self.population.feeder, dark))
-        self.dead_meter_rows[month_index] = np.flatnonzero(self.metering.dead_from < ALIVE)
-
-    def _write_readings(
-        self,
-        month_index: int,
-        calendar: MonthCalendar,
-        blocks: Iterator[BlockReadings],
-        late_rows: list[pa.Table],
-        repaired: MonthDirt,
-    ) -> tuple[list[pa.Table], MonthDirt]:
+    def _write_readings(self, simulation: Simulation, month: SimulatedMonth, brought: "_FollowUp") -> "_FollowUp":
         """Write one month's readings and return what the next delivery has to bring."""
-        is_written = month_index in self.months_to_write
-        counts = self.counts[month_index]
-        next_late: list[pa.Table] = []
+        is_written = month.index in self.months_to_write
+        counts = self.counts[month.index]
+        follow_up = _FollowUp()
         dirt = MonthDirt()
-        extra = [*late_rows, *repaired.repaired]
-        path = self._folder(month_index) / "meter_readings.parquet"
-        writer = _readings_writer(path) if is_written else None
-        try:
-            for readings in blocks:
-                block = readings.block
-                self.kwh[block, month_index] = readings.cube
-                self.peak_kw[block, month_index] = readings.peaks
-                self.kvarh[block, month_index] = readings.kvarh
-                self.supplied[block, month_index] = readings.supplied
-                if self.config.dirty and block.start == 0:
-                    dirt = disturb(self.config, self.metering, month_index, calendar, readings)
-                tables = BlockTables(readings, self.metering, calendar)
-                next_late.append(tables.late())
+        path = self._folder(month.index) / "meter_readings.parquet"
+        with _readings_writer(path) if is_written else contextlib.nullcontext() as writer:
+            for readings in month.blocks:
+                if self.config.dirty and readings.block.start == 0:
+                    dirt = disturb(self.config, simulation.metering, month.index, month.calendar, readings)
+                tables = BlockTables(readings, simulation.metering, month.calendar)
+                follow_up.tables.append(tables.late())
                 if writer is not None:
                     delivered = tables.delivered()
                     writer.write_table(delivered)
                     counts.add("meter_readings", delivered.num_rows)
-        finally:
-            if writer is not None:
-                writer.close()
-        supplement = pa.concat_tables([table.unify_dictionaries() for table in (*extra, *dirt.rows)] or [SCHEMA.empty_table()])
+        follow_up.tables.extend(dirt.repaired)
+        follow_up.repeated_rows = dirt.repeated
+        supplement = pa.concat_tables([SCHEMA.empty_table(), *brought.tables, *dirt.rows]).unify_dictionaries()
         if is_written and supplement.num_rows:
             with _readings_writer(path.with_name("meter_readings_supplement.parquet")) as extra_writer:
-                extra_writer.write_table(supplement.unify_dictionaries())
-        counts.add("meter_readings", supplement.num_rows, dirt.quarantined, dirt.duplicates + repaired.repeated)
-        return next_late, dirt
+                extra_writer.write_table(supplement)
+        counts.add("meter_readings", supplement.num_rows, dirt.quarantined, dirt.duplicates + brought.repeated_rows)
+        return follow_up
 
-    def _write_entities(self) -> None:
-        config, population = self.config, self.population
-        self.say("pricing bills")
-        cube = MeteredCube(self.kwh, self.peak_kw, self.kvarh, self.supplied)
-        cents = monthly_cents(config, population, cube, self.enrolments)
-        kwh = self.kwh.sum(axis=(2, 3))
-        bills = issue_bills(config, population, kwh, cents, _supplied_days(config, population))
-        programmes = programme_enrolments(config, population)
-        behaviour: PaymentBehaviour = pay_bills(
-            config, population, bills, self.stress, autopay_months(config, population, programmes)
-        )
-        self.say("writing customers, bills, payments and contacts")
-        contact_rows = contacts(config, population, bills, behaviour, self.outage_rows, self.dead_meter_rows)
-        inspection_rows = inspections(config, population, self.dead_meter_rows)
+    def _write_entities(self, simulation: Simulation, money: Money) -> None:
+        config, population = self.config, simulation.population
         frames = {
             "customers": entities.customers_frame(config, population),
-            "meters": entities.meters_frame(config, self.metering, self.changes),
-            "tariff_enrolments": entities.enrolments_frame(config, population, self.enrolments),
-            "bills": entities.bills_frame(config, population, bills),
-            "payments": entities.payments_frame(config, population, bills, behaviour.payments),
-            "service_contacts": entities.contacts_frame(config, population, contact_rows),
-            "programme_enrolments": entities.programmes_frame(config, population, programmes),
-            "inspections": entities.inspections_frame(config, population, inspection_rows),
+            "meters": entities.meters_frame(config, simulation.metering, simulation.meter_changes),
+            "tariff_enrolments": entities.enrolments_frame(config, population, simulation.enrolments),
+            "bills": entities.bills_frame(config, population, money.bills),
+            "payments": entities.payments_frame(config, population, money.bills, money.behaviour.payments),
+            "service_contacts": entities.contacts_frame(config, population, money.contacts),
+            "programme_enrolments": entities.programmes_frame(config, population, money.programmes),
+            "inspections": entities.inspections_frame(config, population, money.inspections),
         }
         for name, frame in frames.items():
             parts = frame.partition_by(entities.DELIVERY, as_dict=True, include_key=False, maintain_order=True)
             for month in self.months_to_write:
-                part = parts.get((month,))
-                if part is not None:
-                    self._write_csv(month, name, part)
-        for month in self.months_to_write:
-            self._write_csv(month, "weather", self._weather_frame(month))
-        self._write_tariffs()
-        if config.dirty:
-            self._spoil_entities(bills)
+                if (month,) in parts:
+                    self._write_csv(month, name, parts[(month,)])
 
     def _write_csv(self, month: int, name: str, frame: pl.DataFrame) -> None:
         frame.write_csv(self._folder(month) / f"{name}.csv", datetime_format="%Y-%m-%dT%H:%M:%SZ")
         self.counts[month].add(name, frame.height)
 
-    def _weather_frame(self, month: int) -> pl.DataFrame:
-        calendar = MonthCalendar(self.config.month_at(month), 60)
-        step = 60 // self.config.interval_minutes
-        temperatures = self.weather[month][:, :, ::step].reshape(len(DISTRICTS), -1)
-        return pl.DataFrame(
-            {
-                "district": np.repeat(DISTRICTS, calendar.ticks_count).tolist(),
-                "observed_at": pl.Series(np.tile(calendar.read_at_us, len(DISTRICTS))).cast(pl.Datetime("us")),
-                "temperature_c": temperatures.reshape(-1).astype(np.float64).round(1),
-            }
-        )
-
     def _write_tariffs(self) -> None:
         """Deliver the catalogue with the first delivery, and again when a reform changes it."""
+        catalogues = {0: supplier_catalogue(self.config.as_of(0))}
         reform = self.config.scenario_start("tariff_reform")
-        before = supplier_catalogue(self.config.as_of(0)) if self.config.months else None
-        for month, catalogue in ((0, before), (reform, supplier_catalogue(self.config))):
-            if catalogue is None or month is None or month not in self.months_to_write:
-                continue
-            tariffs = [json.loads(tariff.to_json()) for tariff in catalogue.tariffs]
-            text = json.dumps({"tariffs": tariffs}, ensure_ascii=False, indent=1)
-            (self._folder(month) / "tariffs.json").write_text(text, encoding="utf-8")
-            self.counts[month].add("tariffs", len(tariffs))
+        if reform is not None:
+            catalogues[reform] = supplier_catalogue(self.config)
+        for month in self.months_to_write & catalogues.keys():
+            self._write_csv(month, "tariffs", entities.tariffs_frame(catalogues[month]))
 
-    def _spoil_entities(self, bills: Bills) -> None:
-        """Append rows to the CSV files that the landing contract must refuse, and repeat some others."""
+    def _spoil_entities(self) -> None:
+        """Append rows to the CSV files that the landing contract must refuse, and repeat one payment."""
         for month in sorted(self.months_to_write):
             following = self.config.month_at(month + 1)
             stamp = f"{self.config.month_at(month):%Y%m}"
@@ -418,10 +275,10 @@ class _Simulation:
             period = f"{self.config.month_at(month)},{following}"
             self._append(month, "bills", f"X{stamp}0000001,C9999999,{period},100.0000,54.69,{following},{due}")
             self._append(month, "bills", f"X{stamp}0000002,C0000001,{period},100.0000,n/a,{following},{due}")
-            self._append(month, "payments", f"X{stamp}0000001,B00000000000000,{following},54.69,counter")
+            self._append(month, "payments", f"X{stamp}0000001,B0000000000000,{following},54.69,counter")
             self._append(month, "weather", f"{DISTRICTS[0]},{following}T00:00:00Z,99.9")
             self._append(month, "inspections", f"X{stamp}0000001,C0000001,{following},unclear")
-            self._repeat_last_good_row(month, "payments")
+            self._repeat_first_row(month, "payments")
 
     def _append(self, month: int, name: str, line: str) -> None:
         path = self._folder(month) / f"{name}.csv"
@@ -430,12 +287,12 @@ class _Simulation:
                 file.write(line + "\n")
             self.counts[month].add(name, 1, quarantined=1)
 
-    def _repeat_last_good_row(self, month: int, name: str) -> None:
+    def _repeat_first_row(self, month: int, name: str) -> None:
         path = self._folder(month) / f"{name}.csv"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        if len(lines) > 2:
+        if path.exists():
+            first_row = path.read_text(encoding="utf-8").splitlines()[1]
             with path.open("a", encoding="utf-8", newline="") as file:
-                file.write(lines[1] + "\n")
+                file.write(first_row + "\n")
             self.counts[month].add(name, 1, duplicates=1)
 
     def _write_delivery_note(self, month: int) -> None:
@@ -446,18 +303,28 @@ class _Simulation:
         (self._folder(month) / "delivery.yaml").write_text(note, encoding="utf-8")
 
 
+@dataclass
+class _FollowUp:
+    """Reading rows that the next delivery brings: late ones, true values of what was wrong, repetitions."""
+
+    tables: list[pa.Table] = field(default_factory=list)
+    repeated_rows: int = 0
+
+
+def _weather_frame(month: SimulatedMonth) -> pl.DataFrame:
+    hours = MonthCalendar(month.calendar.first, 60)
+    step = month.calendar.slots_per_day // 24
+    return pl.DataFrame(
+        {
+            "district": np.repeat(DISTRICTS, hours.ticks_count).tolist(),
+            "observed_at": pl.Series(np.tile(hours.read_at_us, len(DISTRICTS))).cast(pl.Datetime("us")),
+            "temperature_c": month.temperature_c[:, :, ::step].reshape(-1).astype(np.float64).round(1),
+        }
+    )
+
+
 def _readings_writer(path: Path) -> pq.ParquetWriter:
     return pq.ParquetWriter(
         path, SCHEMA, compression="zstd", compression_level=1, store_decimal_as_integer=True,
         use_dictionary=["meter_id", "read_at", "kvarh", "export_kwh", "quality"],
     )  # fmt: skip
-
-
-def _supplied_days(config: SupplierConfig, population: Population) -> np.ndarray:
-    """Return first day and day after the last day of supply by customer and month, as days since 1970."""
-    starts = np.array([(config.month_at(month) - entities.EPOCH).days for month in range(config.months + 1)])
-    first = np.maximum(population.registered_day[:, None], starts[None, :-1])
-    closes_here = population.close_month[:, None] == np.arange(config.months)[None, :]
-    last = starts[None, :-1] + population.close_day_of_month[:, None]
-    end = np.where(closes_here & (population.close_month < NEVER)[:, None], last, starts[None, 1:])
-    return np.stack([first, end], axis=2)

@@ -6,8 +6,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from ml.tariffs.catalogue import Catalogue
 from orchestration.ingestion.simulated_supplier.behaviour import CHANNELS, Bills, Payments
 from orchestration.ingestion.simulated_supplier.billing import SUPPLY_ROUTE, Enrolment, voltage_levels
+from orchestration.ingestion.simulated_supplier.calendar import days_since_1970
 from orchestration.ingestion.simulated_supplier.config import SupplierConfig
 from orchestration.ingestion.simulated_supplier.identities import (
     address,
@@ -40,7 +42,7 @@ def _dates(days: np.ndarray, missing: int | None = None) -> pl.Series:
 
 def _delivered_in(config: SupplierConfig, days: np.ndarray) -> np.ndarray:
     """Return the month index in which each day lies; its delivery brings what happened on the day."""
-    starts = np.array([(config.month_at(month) - EPOCH).days for month in range(config.months + 13)])
+    starts = np.array([days_since_1970(config.month_at(month)) for month in range(config.months + 13)])
     return np.searchsorted(starts, days, side="right") - 1
 
 
@@ -68,7 +70,7 @@ def customers_frame(config: SupplierConfig, population: Population) -> pl.DataFr
             "transformer_id": [f"T{index:05d}" for index in population.transformer],
             "feeder_id": [f"F{index:04d}" for index in population.feeder],
             "voltage_level": voltage_levels(population).tolist(),
-            "contract_capacity_kva": pl.Series(np.where(is_residential, np.nan, population.capacity_kva)).fill_nan(None),
+            "contract_capacity_kva": pl.Series(population.capacity_kva).replace(0.0, None),
             "industry_code": pl.Series(codes, dtype=pl.String),
             "supply_route": [SUPPLY_ROUTE[name] for name in population.customer_class],
             "registered_date": _dates(population.registered_day),
@@ -88,7 +90,7 @@ def customers_frame(config: SupplierConfig, population: Population) -> pl.DataFr
 
 def _last_day(config: SupplierConfig, population: Population, row: int) -> int:
     month = config.month_at(int(population.close_month[row]))
-    return (month - EPOCH).days + int(population.close_day_of_month[row]) - 1
+    return days_since_1970(month) + int(population.close_day_of_month[row]) - 1
 
 
 def meters_frame(config: SupplierConfig, metering: Metering, changes: dict[int, list[MeterChange]]) -> pl.DataFrame:
@@ -123,8 +125,10 @@ def enrolments_frame(config: SupplierConfig, population: Population, enrolments:
     """Return each enrolment when it begins, and again, with its last day, when it ends."""
     ids = population.customer_ids()
     begun = np.maximum(_delivered_in(config, population.registered_day), 0)
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for item in enrolments:
+        if item.first_month > population.close_month[item.row]:
+            continue
         registered = day(population.registered_day[item.row])
         start = registered if item.first_month < 0 else config.month_at(item.first_month)
         first_delivery = max(item.first_month, int(begun[item.row]))
@@ -143,8 +147,7 @@ def enrolments_frame(config: SupplierConfig, population: Population, enrolments:
         DELIVERY: pl.Int64,
     }
     frame = pl.DataFrame(rows, schema=schema, orient="row")
-    # Who leaves before a switch never makes it.
-    return frame.filter(pl.col(DELIVERY) < config.months, pl.col(DELIVERY) >= 0)
+    return frame.filter(pl.col(DELIVERY) < config.months)
 
 
 def _enrolment_end(config: SupplierConfig, population: Population, item: Enrolment) -> tuple[dt.date | None, int]:
@@ -156,10 +159,28 @@ def _enrolment_end(config: SupplierConfig, population: Population, item: Enrolme
     return None, -1
 
 
+def tariffs_frame(catalogue: Catalogue) -> pl.DataFrame:
+    """Return every version of every tariff, whole, as JSON."""
+    return pl.DataFrame(
+        [
+            (tariff.tariff_id, tariff.version, tariff.valid_from, tariff.valid_to, tariff.to_json())
+            for tariff in catalogue.tariffs
+        ],
+        schema={
+            "tariff_id": pl.String,
+            "version": pl.String,
+            "valid_from": pl.Date,
+            "valid_to": pl.Date,
+            "tariff_json": pl.String,
+        },
+        orient="row",
+    )
+
+
 def bills_frame(config: SupplierConfig, population: Population, bills: Bills) -> pl.DataFrame:
     """Return the bills; one issued after the delivery of its month comes with the next."""
     ids = np.array(population.customer_ids(), dtype=object)
-    following = np.array([(config.month_at(month + 1) - EPOCH).days for month in range(config.months)])
+    following = np.array([days_since_1970(config.month_at(month + 1)) for month in range(config.months)])
     is_held_back = bills.issued > following[bills.month] + 1
     return pl.DataFrame(
         {

@@ -4,13 +4,12 @@ Energies are integers in units of 0.0001 kWh, so that what is billed and what is
 The register of a meter keeps counting while its interval readings get lost; a dead meter counts nothing.
 """
 
-import datetime as dt
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from orchestration.ingestion.simulated_supplier.calendar import DAY_TYPES_COUNT, MonthCalendar
+from orchestration.ingestion.simulated_supplier.calendar import DAY_TYPES_COUNT, MonthCalendar, days_since_1970
 from orchestration.ingestion.simulated_supplier.config import SupplierConfig
 from orchestration.ingestion.simulated_supplier.load import BlockLoad
 from orchestration.ingestion.simulated_supplier.population import NEVER, Population
@@ -151,7 +150,7 @@ class Metering:
     def _let_meters_die(self, random: np.random.Generator, month_index: int, calendar: MonthCalendar) -> None:
         # Drawn for every customer in order, so that customers appended by a scenario leave the others' draws alone.
         draws = random.random((self.population.size, 3))
-        first_day = (calendar.first - dt.date(1970, 1, 1)).days
+        first_day = days_since_1970(calendar.first)
         dying = (
             (draws[:, 0] < DEATH_CHANCE_PER_METER_MONTH)
             & (self.dead_from == ALIVE)
@@ -165,8 +164,7 @@ class Metering:
 
     def end_month(self, month_index: int, calendar: MonthCalendar) -> list[MeterChange]:
         """Replace meters whose day has come and return the meters that began or ended in the month."""
-        epoch = dt.date(1970, 1, 1)
-        first_day = (calendar.first - epoch).days
+        first_day = days_since_1970(calendar.first)
         after_last_day = first_day + calendar.days_count
         population = self.population
         joined = np.flatnonzero((population.registered_day < after_last_day) & (population.registered_day >= first_day))
@@ -245,17 +243,18 @@ class Metering:
             days = calendar.day_types == day_type
             cube[:, day_type] = daily[:, days].sum(axis=(1, 3))
             peaks[:, day_type] = daily[:, days].max(axis=(1, 3)) * (per_day // 24)
+        in_supply: np.ndarray = np.any(supplied, axis=1)
         kvarh = np.zeros(size, dtype=np.int64)
         kvarh[reactive_rows] = raw_kvarh.sum(axis=1) * multiplier[reactive_rows]
         return BlockReadings(
-            block, raw, raw_kvarh, raw_export, fate, meter_index, cube, peaks, kvarh, supplied.any(axis=1),
+            block, raw, raw_kvarh, raw_export, fate, meter_index, cube, peaks, kvarh, in_supply,
             reactive_rows, solar,
         )  # fmt: skip
 
     def _supplied(self, block: slice, month_index: int, calendar: MonthCalendar) -> np.ndarray:
         """Return whether each interval lies within the customer's supply, shape (customers, ticks)."""
         population = self.population
-        first_day = (calendar.first - dt.date(1970, 1, 1)).days
+        first_day = days_since_1970(calendar.first)
         days = first_day + np.arange(calendar.days_count)
         begun = days[None, :] >= population.registered_day[block][:, None]
         close_month = population.close_month[block]
@@ -302,13 +301,11 @@ class Metering:
         supplied: np.ndarray,
     ) -> None:
         """Bill estimates while a meter is dead; some suppliers' rows say so, others are simply absent."""
-        first_day = (calendar.first - dt.date(1970, 1, 1)).days
+        first_day = days_since_1970(calendar.first)
         draws = random.random((len(raw), 2))
         for row in np.flatnonzero(self.dead_from[block] < self._tick_origin + calendar.ticks_count):
             start = max(0, int(self.dead_from[block][row]) - self._tick_origin)
-            stop = min(
-                calendar.ticks_count, (int(self.replaced_on[block][row]) - first_day) * calendar.slots_per_day
-            )
+            stop = min(calendar.ticks_count, (int(self.replaced_on[block][row]) - first_day) * calendar.slots_per_day)
             error = np.exp(0.2 * (draws[row, 0] - 0.5))
             estimate = estimate_kw(int(row))[calendar.day_types].reshape(-1) * error
             scale = KWH_SCALE * self.config.interval_minutes / 60 / self.multiplier[block][row]

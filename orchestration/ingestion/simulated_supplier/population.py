@@ -4,15 +4,16 @@ Everything here is drawn once per customer and does not depend on how many month
 new-customer wave are appended after the others, in blocks of their own, so the others keep every draw.
 """
 
-import datetime as dt
+import itertools
 from dataclasses import dataclass, fields
 
 import numpy as np
 
+from orchestration.ingestion.simulated_supplier.calendar import days_since_1970
 from orchestration.ingestion.simulated_supplier.config import SupplierConfig
 from orchestration.ingestion.simulated_supplier.kinds import CLASS_SHARES, KINDS, kind_indices
 from orchestration.ingestion.simulated_supplier.randomness import stream
-from orchestration.ingestion.simulated_supplier.scenarios import wave_customers_count
+from orchestration.ingestion.simulated_supplier.scenarios import wave_customers
 
 BLOCK_CUSTOMERS = 500
 DISTRICTS = ("chengguan", "dongjiao", "xihe", "nanshan", "beigang")
@@ -21,9 +22,9 @@ DISTRICT_SHARES = (0.34, 0.22, 0.18, 0.12, 0.14)
 CUSTOMERS_PER_TRANSFORMER = 70
 TRANSFORMERS_PER_FEEDER = 8
 NEVER = 10**6
-LATE_JOINERS_SHARE = 0.06
+LATE_JOINERS_SHARE = 0.05
 JOIN_HORIZON_MONTHS = 36
-CLOSE_CHANCE_PER_MONTH = 0.0025
+CLOSE_CHANCE_PER_MONTH = 0.0018
 TRANSFORMER_SIZES_KVA = np.array([30, 50, 80, 100, 125, 160, 200, 250, 315, 400, 500, 630, 800, 1000, 1250, 1600,
                                   2000, 2500, 3150, 4000, 5000, 6300, 8000, 10000, 12500, 16000, 20000])  # fmt: skip
 
@@ -118,23 +119,17 @@ class Population:
         return [f"C{number:07d}" for number in self.number]
 
     def blocks(self) -> list[slice]:
-        """Return the customers in blocks that are simulated with draws of their own."""
-        edges = {0, self.size}
-        edges.update(range(0, self.size, BLOCK_CUSTOMERS))
+        """Return the customers in blocks that are simulated with draws of their own; a wave begins a new block."""
         wave_start = int(np.searchsorted(self.number, WAVE_FIRST_NUMBER))
-        edges.update(range(wave_start, self.size, BLOCK_CUSTOMERS))
-        edges = {edge for edge in edges if edge <= wave_start or (edge - wave_start) % BLOCK_CUSTOMERS == 0}
-        ordered = sorted(edges | {self.size})
-        return [slice(start, stop) for start, stop in zip(ordered, ordered[1:], strict=False)]
+        starts = [*range(0, wave_start, BLOCK_CUSTOMERS), *range(wave_start, self.size, BLOCK_CUSTOMERS)]
+        return [slice(start, stop) for start, stop in itertools.pairwise([*starts, self.size])]
 
 
 WAVE_FIRST_NUMBER = 5_000_000
 
 
 def _class_counts(customers: int) -> dict[str, int]:
-    small = {
-        name: max(1, round(share * customers)) for name, share in CLASS_SHARES.items() if name != "residential"
-    }
+    small = {name: max(1, round(share * customers)) for name, share in CLASS_SHARES.items() if name != "residential"}
     return {"residential": customers - sum(small.values()), **small}
 
 
@@ -158,12 +153,11 @@ def peak_estimate_kw(kind: np.ndarray, annual_kwh: np.ndarray) -> np.ndarray:
 
 
 def _registered_days(config: SupplierConfig, random: np.random.Generator, join_month: np.ndarray) -> np.ndarray:
-    epoch = dt.date(1970, 1, 1)
-    start = (config.start_month - epoch).days
+    start = days_since_1970(config.start_month)
     before = start - 30 - random.integers(0, 12 * 365, size=len(join_month))
     day_of_month = random.integers(0, 27, size=len(join_month))
     months = np.unique(join_month[join_month >= 0])
-    first_days = {int(month): (config.month_at(int(month)) - epoch).days for month in months}
+    first_days = {int(month): days_since_1970(config.month_at(int(month))) for month in months}
     joined = np.array([first_days.get(int(month), 0) for month in join_month]) + day_of_month
     return np.where(join_month >= 0, joined, before).astype(np.int64)
 
@@ -277,10 +271,10 @@ def _build(config: SupplierConfig, label: str, counts: dict[str, int], first_num
 def build_population(config: SupplierConfig) -> Population:
     """Return every customer whom the simulation will ever know, ordered by number."""
     population = _build(config, "county", _class_counts(config.customers), first_number=1)
-    wave_count = wave_customers_count(config)
-    if wave_count == 0:
+    start, count = wave_customers(config)
+    if count == 0:
         return population
-    wave = _build_wave(config, wave_count)
+    wave = _build_wave(config, start, count)
     return Population(
         **{
             field.name: np.concatenate([getattr(population, field.name), getattr(wave, field.name)])
@@ -289,10 +283,8 @@ def build_population(config: SupplierConfig) -> Population:
     )
 
 
-def _build_wave(config: SupplierConfig, count: int) -> Population:
+def _build_wave(config: SupplierConfig, start: int, count: int) -> Population:
     """Return a new housing estate: young families with heat pumps and vehicles, some shops, all in one district."""
-    start = config.scenario_start("new_customer_wave")
-    assert start is not None
     shops = max(1, round(count * 0.06))
     wave = _build(config, "wave", {"residential": count - shops, "commercial": shops}, WAVE_FIRST_NUMBER)
     random = stream(config.seed, "wave appliances")

@@ -161,9 +161,11 @@ def disturb(
     tables = BlockTables(readings, metering, calendar)
     flat_raw, flat_fate = readings.raw.reshape(-1), readings.fate.reshape(-1)
     usable = np.flatnonzero((flat_fate == ACTUAL) & (flat_raw > 100))
-    wanted = (NEGATIVE_ROWS, ABSURD_ROWS, CONFLICTING_ROWS, CORRECTED_ROWS, DUPLICATE_ROWS, REPEATED_ROWS, OFF_GRID_ROWS)
-    picked = random.choice(usable, size=sum(wanted), replace=False)
-    parts = np.split(picked, np.cumsum(wanted)[:-1])
+    sizes = (
+        NEGATIVE_ROWS, ABSURD_ROWS, CONFLICTING_ROWS, CORRECTED_ROWS, DUPLICATE_ROWS, REPEATED_ROWS, OFF_GRID_ROWS
+    )  # fmt: skip
+    picked = random.choice(usable, size=sum(sizes), replace=False)
+    parts = np.split(picked, np.cumsum(sizes)[:-1])
     negative, absurd, conflicting, corrected, duplicated, repeated, off_grid = (np.sort(part) for part in parts)
 
     dirt.repaired.append(tables.cells(np.sort(np.concatenate([negative, absurd, conflicting, corrected]))))
@@ -173,7 +175,7 @@ def disturb(
     dirt.rows.append(tables.cells(duplicated))
     dirt.rows.append(tables.cells(off_grid, shift_minutes=7))
     dirt.rows.append(_orphans(random, calendar))
-    dirt.rows.append(_before_installation(metering, readings, calendar))
+    dirt.rows.append(_before_installation(metering, readings))
     dirt.repaired.append(tables.cells(repeated))
     flat_fate[np.concatenate([negative, absurd])] = ABSENT
     flat_raw[corrected] //= 2
@@ -195,7 +197,7 @@ def _orphans(random: np.random.Generator, calendar: MonthCalendar) -> pa.Table:
     )
 
 
-def _before_installation(metering: Metering, readings: BlockReadings, calendar: MonthCalendar) -> pa.Table:
+def _before_installation(metering: Metering, readings: BlockReadings) -> pa.Table:
     """Return readings of the oldest connected customers' meters from a year before they were installed."""
     first = readings.block.start
     registered = metering.population.registered_day[readings.block]

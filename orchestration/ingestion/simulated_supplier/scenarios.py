@@ -72,7 +72,9 @@ def meter_fault_factor(config: SupplierConfig, month_index: int, batch_rank: np.
     return np.where(faulty, METER_FAULT_RECORDED_SHARE, 1.0).astype(np.float32)
 
 
-def wave_customers_count(config: SupplierConfig) -> int:
-    """Return how many customers a new-customer wave brings, all in its first month."""
+def wave_customers(config: SupplierConfig) -> tuple[int, int]:
+    """Return the month index of a new-customer wave and how many customers it brings, 0 without one."""
     start = config.scenario_start("new_customer_wave")
-    return 0 if start is None or start >= config.months else round(config.customers * WAVE_SHARE)
+    if start is None or start >= config.months:
+        return -1, 0
+    return start, round(config.customers * WAVE_SHARE)

@@ -1,12 +1,14 @@
 """What customers ask, which programmes they join, and what inspectors find."""
 
-import datetime as dt
-
 import numpy as np
 import polars as pl
 
 from orchestration.ingestion.simulated_supplier.behaviour import NOT_PAID, Bills, PaymentBehaviour
-from orchestration.ingestion.simulated_supplier.calendar import MICROSECONDS_PER_MINUTE, UTC_OFFSET_HOURS
+from orchestration.ingestion.simulated_supplier.calendar import (
+    MICROSECONDS_PER_MINUTE,
+    UTC_OFFSET_HOURS,
+    days_since_1970,
+)
 from orchestration.ingestion.simulated_supplier.config import SupplierConfig
 from orchestration.ingestion.simulated_supplier.population import NEVER, Population
 from orchestration.ingestion.simulated_supplier.randomness import stream
@@ -38,8 +40,7 @@ INSPECTED_WHEN_STEALING = 0.05
 def programme_enrolments(config: SupplierConfig, population: Population) -> pl.DataFrame:
     """Return one row per customer and programme: row, programme, joined_day, left_day, joined_month, left_month."""
     frames = []
-    epoch = dt.date(1970, 1, 1)
-    start_day = (config.start_month - epoch).days
+    start_day = days_since_1970(config.start_month)
     for programme in PROGRAMMES:
         random = stream(config.seed, "programme", programme)
         draws = random.random((population.size, 5))
@@ -56,7 +57,7 @@ def programme_enrolments(config: SupplierConfig, population: Population) -> pl.D
         staying = np.floor(np.log(np.clip(draws[:, 2], 1e-12, 1)) / np.log1p(-LEAVING_PER_MONTH))
         left_month = np.maximum(joined_month, 0) + 1 + staying
         rows = np.flatnonzero(eligible & (joined_month < config.months) & (joined_month < population.close_month))
-        month_starts = np.array([(config.month_at(month) - epoch).days for month in range(config.months + 1)])
+        month_starts = np.array([days_since_1970(config.month_at(month)) for month in range(config.months + 1)])
         joined_at = joined_month[rows].astype(np.int64)
         day_of_month = (27 * draws[rows, 3]).astype(np.int64)
         joined_day = np.where(
@@ -152,7 +153,7 @@ def _contact_frame(
     # One generator per customer would be slow; indexing one draw per customer and topic keeps appended customers apart.
     draws = stream(config.seed, "contact details", month).random((population.size, len(TOPICS), 6), dtype=np.float32)
     draws = draws[rows, topics]
-    first_day = (config.month_at(month) - dt.date(1970, 1, 1)).days
+    first_day = days_since_1970(config.month_at(month))
     days = (config.month_at(month + 1) - config.month_at(month)).days
     earliest = np.maximum(first_day, population.registered_day[rows])
     day = earliest + (draws[:, 0] * np.maximum(first_day + days - 1 - earliest, 1)).astype(np.int64)
@@ -177,9 +178,7 @@ def _contact_frame(
     )
 
 
-def inspections(
-    config: SupplierConfig, population: Population, dead_meter_rows: dict[int, np.ndarray]
-) -> pl.DataFrame:
+def inspections(config: SupplierConfig, population: Population, dead_meter_rows: dict[int, np.ndarray]) -> pl.DataFrame:
     """Return one row per inspection: row, month, day, outcome. Some thieves are found, some never."""
     frames = []
     found = np.zeros(population.size, dtype=bool)
@@ -198,7 +197,7 @@ def inspections(
             ["theft", "tampering", "meter_fault", "meter_fault"],
             default="normal",
         )
-        first_day = (config.month_at(month) - dt.date(1970, 1, 1)).days
+        first_day = days_since_1970(config.month_at(month))
         day = first_day + (27 * draws[rows, 1]).astype(np.int64)
         frames.append(
             pl.DataFrame(
