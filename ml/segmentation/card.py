@@ -27,8 +27,8 @@ MODEL_CARD = ModelCard(
     ),
     method=(
         Bilingual(
-            en="Shapes: 24 working-day and 24 weekend hours of the trailing year, divided by the day's mean and capped; "
-            "residential and business apart.",
+            en="Shapes: 24 working-day and 24 weekend hours of the trailing year, divided by the day's mean and "
+            "capped; residential and business apart.",
             zh="形态：近一年工作日与休息日各 24 小时，除以日均并设上限；居民与企业分开。",
         ),
         Bilingual(
@@ -41,8 +41,8 @@ MODEL_CARD = ModelCard(
             zh="新旧中心以匈牙利算法匹配，编号与名称延续。",
         ),
         Bilingual(
-            en="Value: quantiles of twelve months' billed amount within the class. Stage: first matching rule of new, at "
-            "risk (energy halved, or weeks without any), growing, shrinking, stable.",
+            en="Value: quantiles of twelve months' billed amount within the class. Stage: first matching rule of new, "
+            "at risk (energy halved, or weeks without any), growing, shrinking, stable.",
             zh="价值：按类别内近十二月电费分位；阶段：依次按新户、流失风险、增长、萎缩、平稳规则判定。",
         ),
     ),

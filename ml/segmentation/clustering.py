@@ -19,7 +19,7 @@ from sklearn.metrics import (
     silhouette_score,
 )
 from sklearn.neighbors import NearestNeighbors
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # publishes no type information
 
 from ml.segmentation.config import SegmentationConfig
 from ml.segmentation.features import SHAPE_WEIGHTS, FloatArray

@@ -93,7 +93,8 @@ def shape_matrix(features: pd.DataFrame, ceiling: float) -> FloatArray:
         features: Prepared features.
         ceiling: Ratios above it count as this much.
     """
-    return np.clip(features[SHAPE_NAMES].to_numpy(dtype=np.float64), 0.0, ceiling)
+    # Row by row in memory, whatever the frame looks like: sums along a row then have one order, and one result.
+    return np.clip(np.ascontiguousarray(features[SHAPE_NAMES].to_numpy(dtype=np.float64)), 0.0, ceiling)
 
 
 def present_weight(shapes: FloatArray) -> FloatArray:

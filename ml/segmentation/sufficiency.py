@@ -97,8 +97,8 @@ def check_sufficiency(features: pd.DataFrame, config: SegmentationConfig | None 
                 found=f"{daily_share:.0%} of the customers have their whole day in one hour",
                 required=f"at most {DAILY_SHAPES_SHARE_MAX:.0%}",
                 passed=daily_share <= DAILY_SHAPES_SHARE_MAX,
-                message="Most meters are read once a day, which says how much is used and not when: load-shape segments "
-                "need readings of 60 minutes or shorter."
+                message="Most meters are read once a day, which says how much is used and not when: load-shape "
+                "segments need readings of 60 minutes or shorter."
                 if daily_share > DAILY_SHAPES_SHARE_MAX
                 else "The readings are hourly or finer.",
             )

@@ -1,0 +1,49 @@
+"""Settings of tariff matching, recorded with every trained bundle."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TariffMatchingConfig(BaseModel):
+    """When to advise a change of tariff, and how next year's load is foretold and judged."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    minimum_saving_amount: float = Field(
+        10.0, ge=0, description="Expected saving of a year below which the advice is to stay, in the tariff's currency."
+    )
+    minimum_saving_share: float = Field(
+        0.005, ge=0, le=1, description="The same as a share of the expected bill on today's tariff."
+    )
+    minimum_probability: float = Field(
+        0.7, ge=0.5, le=1, description="Probability that the change saves below which the advice is to stay."
+    )
+    interval_level: float = Field(0.8, gt=0, lt=1, description="Probability that the interval of the saving covers.")
+    history_months: int = Field(12, ge=6, le=24, description="Months before the decision that are used.")
+    horizon_months: int = Field(12, ge=6, le=12, description="Months after the decision that are foretold.")
+    backtest_months_min_count: int = Field(
+        6, ge=3, le=12, description="Fewest months before and after the decision of a back-test."
+    )
+    minimum_customers_count: int = Field(
+        30, ge=10, le=10_000, description="Customers with complete loads below which nothing is learned."
+    )
+    minimum_coverage_pct: float = Field(
+        50.0, gt=0, le=100, description="Share of a month's intervals below which the month counts as not read."
+    )
+    complete_coverage_pct: float = Field(
+        90.0, gt=0, le=100, description="Share of a month's intervals from which its bill is good enough to judge by."
+    )
+    neighbours_count: int = Field(
+        50, ge=10, le=500, description="Similar customers whose surprises make a customer's scenarios; two each."
+    )
+    donors_max_count: int = Field(3_000, ge=50, le=100_000, description="Customers whose surprises a model keeps.")
+    ridge_penalty: float = Field(50.0, gt=0, description="Penalty of the growth model, in customers.")
+    folds_count: int = Field(5, ge=2, le=20, description="Groups of customers for cross-fitting.")
+    contracted_levels: tuple[float, ...] = Field(
+        (0.7, 0.8, 0.9, 1.0),
+        description="Contracted demands tried, as shares of the year's largest demand that is free of excess charge.",
+    )
+    harm_tolerance_amount: float = Field(
+        1.0, ge=0, description="Extra cost of a year up to which a customer does not count as made worse off."
+    )
+    bootstrap_runs_count: int = Field(400, ge=50, le=10_000, description="Bootstrap draws behind each interval.")
+    chunk_customers_count: int = Field(300, ge=1, le=100_000, description="Customers priced at once.")

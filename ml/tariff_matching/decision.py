@@ -1,0 +1,119 @@
+"""From scenario bills to advice: which offer is best, how much it saves, how sure that is, and when to stay."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ml.tariff_matching.config import TariffMatchingConfig
+from ml.tariff_matching.features import BoolArray, FloatArray
+from ml.tariff_matching.forecast import LoadForecast
+from ml.tariff_matching.offers import Situation, price_scenarios
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """The coming bills of all offers, as scenarios.
+
+    Attributes:
+        expected: Mean bill, (customers, columns), NaN where not offered.
+        savings: Bill on today's offer less bill on the column, (customers, columns, scenarios), NaN where either is
+            not offered. The spread is as the forecast gave it, not yet calibrated.
+    """
+
+    expected: FloatArray
+    savings: npt.NDArray[np.float32]
+
+    def calibrated(self, spread: FloatArray) -> npt.NDArray[np.float64]:
+        """Return the savings with every customer's spread around the median scaled.
+
+        Args:
+            spread: One factor per customer.
+        """
+        savings = self.savings.astype(np.float64)
+        middle = np.median(savings, axis=2, keepdims=True)
+        return middle + spread[:, None, None] * (savings - middle)
+
+
+@dataclass(frozen=True)
+class Savings:
+    """Figures of the coming year's saving against today's offer, (customers, columns), NaN where unknown.
+
+    Attributes:
+        expected: Mean.
+        lower: Lower end of the interval.
+        upper: Upper end of the interval.
+        probability: Share of the scenarios in which the column costs less.
+    """
+
+    expected: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    probability: FloatArray
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """The advice to every customer.
+
+    Attributes:
+        recommended: Column, -1 where nothing can be said.
+        best: Column with the lowest expected bill, -1 where there is none.
+        is_switch: Whether the advice is to change.
+    """
+
+    recommended: npt.NDArray[np.intp]
+    best: npt.NDArray[np.intp]
+    is_switch: BoolArray
+
+
+def look_ahead(situation: Situation, forecast: LoadForecast, config: TariffMatchingConfig) -> Outlook:
+    """Price the scenarios of the coming months for all customers and offers."""
+    scenarios_count = 2 * min(config.neighbours_count, len(forecast.donor_classes))
+    expected = np.full(situation.is_offered.shape, np.nan)
+    savings = np.full((*situation.is_offered.shape, scenarios_count), np.nan, np.float32)
+    for rows, columns, bills in price_scenarios(situation, forecast, config):
+        expected[np.ix_(rows, columns)] = bills.mean(axis=2)
+        position = {column: index for index, column in enumerate(columns)}
+        for index, row in enumerate(rows):
+            current = situation.current[row]
+            if current >= 0:
+                savings[row, columns] = bills[index, position[current]] - bills[index]
+    return Outlook(expected, savings)
+
+
+def savings_of(outlook: Outlook, spread: FloatArray, config: TariffMatchingConfig) -> Savings:
+    """Return the figures of every saving, with the calibrated spread."""
+    scenarios = outlook.calibrated(spread)
+    is_known = np.isfinite(scenarios).all(axis=2)
+    tail = (1 - config.interval_level) / 2
+    lower, upper = np.quantile(scenarios, [tail, 1 - tail], axis=2)
+    probability = np.where(is_known, (scenarios > 0).mean(axis=2), np.nan)
+    return Savings(expected=scenarios.mean(axis=2), lower=lower, upper=upper, probability=probability)
+
+
+def decide(situation: Situation, outlook: Outlook, savings: Savings, config: TariffMatchingConfig) -> Decisions:
+    """Choose the offer with the lowest expected bill, or today's when the evidence for a change is weak."""
+    rows = np.arange(len(situation))
+    expected = np.where(situation.is_offered & np.isfinite(outlook.expected), outlook.expected, np.inf)
+    if not expected.shape[1]:
+        nobody = np.full(len(situation), -1, np.intp)
+        return Decisions(nobody, nobody, np.zeros(len(situation), bool))
+    has_current = situation.current >= 0
+    current = np.maximum(situation.current, 0)
+    # Today's offer wins a tie, then the first column.
+    ranking = expected.copy()
+    ranking[rows[has_current], current[has_current]] -= 0.005
+    best = np.where(np.isfinite(expected).any(axis=1), ranking.argmin(axis=1), -1)
+    chosen = np.maximum(best, 0)
+    saving = savings.expected[rows, chosen]
+    demanded = np.maximum(config.minimum_saving_amount, config.minimum_saving_share * np.abs(expected[rows, current]))
+    is_switch = (
+        has_current
+        & (best >= 0)
+        & (best != situation.current)
+        & (saving >= demanded)
+        & (savings.probability[rows, chosen] >= config.minimum_probability)
+    )
+    recommended = np.where(is_switch | ~has_current, best, situation.current)
+    return Decisions(recommended=recommended, best=best, is_switch=is_switch)

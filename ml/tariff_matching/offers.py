@@ -1,0 +1,447 @@
+"""What each customer may take, with every choice of options, and what it costs on a given load.
+
+A column is a tariff with one choice of options (billing basis, contracted demand). The columns are the same for all
+customers of a computation; which of them a customer may take is a mask. Contracted demands are the customer's own
+numbers: the one agreed today, and shares of the largest demand of the past months.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ml.columns import CUSTOMER_KEY
+from ml.errors import TariffError
+from ml.splits import add_months
+from ml.tariff_matching.config import TariffMatchingConfig
+from ml.tariff_matching.features import (
+    BoolArray,
+    FloatArray,
+    carried_forward,
+    class_codes,
+    interval_amount_arrays,
+    redated,
+    window,
+)
+from ml.tariff_matching.forecast import LoadForecast, ScenarioCube
+from ml.tariffs.eligibility import CustomerTable, ineligibility_reasons
+from ml.tariffs.load_cube import LoadCube
+from ml.tariffs.pricing import BillArray, price_cube
+from ml.tariffs.schema import (
+    BillingBasis,
+    CapacityComponent,
+    ContractedDemandComponent,
+    DemandComponent,
+    Tariff,
+)
+
+CONTRACTED = "contracted_demand"
+SHIFTS_IN_MONTHS = (0, -12, 12, -24, 24, -36, 36)
+"""A load outside of a tariff's validity is priced as if it had happened some whole years earlier or later."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfferColumn:
+    """A tariff with one choice of options.
+
+    Attributes:
+        tariff: The tariff.
+        billing_basis: Chosen basis of the basic charge, where the tariff has several.
+        contracted_level: Share of the largest demand free of excess charge that is contracted; ``None`` for the
+            contract of today, or where nothing is contracted.
+    """
+
+    tariff: Tariff
+    billing_basis: BillingBasis | None = None
+    contracted_level: float | None = None
+
+    def options(self, contracted_kw: float) -> dict[str, str | float]:
+        """Return the options to choose, as they are shown to the customer."""
+        if self.billing_basis is None:
+            return {}
+        if self.billing_basis != CONTRACTED:
+            return {"billing_basis": self.billing_basis}
+        return {"billing_basis": self.billing_basis, "contracted_kw": float(contracted_kw)}
+
+
+@dataclass(frozen=True, slots=True)
+class NotPriced:
+    """A tariff that is left out for one customer.
+
+    Attributes:
+        tariff_id: The tariff.
+        reason: Why, in words.
+    """
+
+    tariff_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Customers at one decision: what is known, what they may take, what they have.
+
+    Attributes:
+        features: Prepared rows, one per customer.
+        classes: Class code of every customer.
+        customers: Facts for eligibility and pricing.
+        history: Loads of the months before the decision.
+        carried: The same, carried forward to the months after it.
+        columns: Offers.
+        contracted_kw: Contracted demand per customer and column, NaN where there is none.
+        is_offered: Whether a customer may take a column, or has it today.
+        current: Column of today's tariff and options, -1 where it is not known.
+        interval_amounts: Given bills of tariffs that need interval prices, by tariff, for the months of ``history``.
+        unpriced: Tariffs that cannot be priced for anybody, with the reason.
+    """
+
+    features: pd.DataFrame
+    classes: npt.NDArray[np.intp]
+    customers: CustomerTable
+    history: LoadCube
+    carried: LoadCube
+    columns: tuple[OfferColumn, ...]
+    contracted_kw: FloatArray
+    is_offered: BoolArray
+    current: npt.NDArray[np.intp]
+    interval_amounts: Mapping[str, FloatArray]
+    unpriced: tuple[NotPriced, ...]
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+@dataclass(frozen=True)
+class WindowBills:
+    """Bills of a window.
+
+    Attributes:
+        amounts: Per customer and column, NaN where not offered or not priced.
+        components: Amounts per component name and column, NaN likewise; filled on request only.
+    """
+
+    amounts: FloatArray
+    components: list[dict[str, FloatArray]] = field(default_factory=list)
+
+
+def current_tariffs(tariffs: Sequence[Tariff], on_date: date) -> list[Tariff]:
+    """Return the version of every tariff that is valid on a day, ordered by id."""
+    valid = [tariff for tariff in tariffs if tariff.is_valid_on(on_date)]
+    return sorted(valid, key=lambda tariff: tariff.tariff_id)
+
+
+def build_situation(
+    features: pd.DataFrame,
+    cube: LoadCube,
+    tariffs: Sequence[Tariff],
+    last_month: date,
+    config: TariffMatchingConfig,
+    interval_amounts: pd.DataFrame | None = None,
+    *,
+    history_months: int | None = None,
+    horizon_months: int | None = None,
+) -> Situation:
+    """Collect what is known at the end of a month.
+
+    Args:
+        features: Prepared rows, one per customer, each with a load in ``cube``.
+        cube: Loads; months after ``last_month`` are not looked at.
+        tariffs: The catalogue.
+        last_month: The last month that is known.
+        config: Settings.
+        interval_amounts: Bills of tariffs that need interval prices.
+        history_months: Months before the decision; the setting by default.
+        horizon_months: Months after it; the setting by default.
+    """
+    keys = features[CUSTOMER_KEY].to_numpy(dtype=object)
+    history = window(cube.take(keys), last_month, history_months or config.history_months, config)
+    carried = carried_forward(history, horizon_months or config.horizon_months)
+    customers = CustomerTable.from_frame(features)
+    given = interval_amount_arrays(interval_amounts, keys, history.months)
+    columns: list[OfferColumn] = []
+    unpriced: list[NotPriced] = []
+    # Those that have started when the decision takes effect, so that a new tariff is on offer at once.
+    for tariff in current_tariffs(tariffs, last_month):
+        reason = _why_not_priced(tariff, history, carried, given)
+        if reason is not None:
+            unpriced.append(NotPriced(tariff.tariff_id, reason))
+            continue
+        columns += _columns_of(tariff, config)
+    contracted_kw = _contracted_kw(columns, history, customers)
+    current = _current_columns(columns, features, contracted_kw)
+    is_offered = np.zeros((len(features), len(columns)), bool)
+    has_load = history.present.any(axis=1)
+    for number, column in enumerate(columns):
+        may_take = customers.is_eligible(column.tariff) | (current == number)
+        is_offered[:, number] = may_take & has_load & _can_be_billed(column, customers, contracted_kw[:, number])
+        if column.tariff.tariff_id in given:
+            amounts = given[column.tariff.tariff_id]
+            is_offered[:, number] &= (~history.present | np.isfinite(amounts)).all(axis=1)
+    current = np.where(
+        (current >= 0) & np.take_along_axis(is_offered, np.maximum(current, 0)[:, None], axis=1)[:, 0]
+        if columns
+        else np.zeros(len(features), bool),
+        current,
+        -1,
+    )
+    return Situation(
+        features=features,
+        classes=class_codes(features),
+        customers=customers,
+        history=history,
+        carried=carried,
+        columns=tuple(columns),
+        contracted_kw=contracted_kw,
+        is_offered=is_offered,
+        current=current,
+        interval_amounts=given,
+        unpriced=tuple(unpriced),
+    )
+
+
+def not_priced_for(situation: Situation, tariffs: Sequence[Tariff], row: int) -> list[NotPriced]:
+    """Return the tariffs of the catalogue that one customer is not compared on, with the reason."""
+    facts = situation.customers.facts(row)
+    offered = {
+        column.tariff.tariff_id
+        for column, is_offered in zip(situation.columns, situation.is_offered[row], strict=True)
+        if is_offered
+    }
+    unpriced = {entry.tariff_id: entry for entry in situation.unpriced}
+    entries = []
+    for tariff in current_tariffs(tariffs, situation.history.months[-1]):
+        if tariff.tariff_id in offered:
+            continue
+        reasons = ineligibility_reasons(tariff, facts)
+        if reasons:
+            entries.append(NotPriced(tariff.tariff_id, "; ".join(reasons)))
+        elif tariff.tariff_id in unpriced:
+            entries.append(unpriced[tariff.tariff_id])
+        elif not situation.history.present[row].any():
+            entries.append(NotPriced(tariff.tariff_id, "no load was read in the months before the decision"))
+        else:
+            entries.append(NotPriced(tariff.tariff_id, "a fact that the price depends on is missing for the customer"))
+    return entries
+
+
+def price_window(
+    situation: Situation,
+    cube: LoadCube,
+    interval_amounts: Mapping[str, FloatArray],
+    *,
+    with_components: bool = False,
+) -> WindowBills:
+    """Price a window of the situation's customers on every column that they may take, exactly.
+
+    Args:
+        situation: Customers and offers.
+        cube: Loads of the same customers in the same order.
+        interval_amounts: Given bills for the months of ``cube``.
+        with_components: Whether to keep the amounts by component.
+    """
+    amounts = np.full(situation.is_offered.shape, np.nan)
+    components: list[dict[str, FloatArray]] = [{} for _ in situation.columns]
+    has_load = cube.present.any(axis=1)
+    for number, column in enumerate(situation.columns):
+        rows = np.flatnonzero(situation.is_offered[:, number] & has_load)
+        if not len(rows):
+            continue
+        given = interval_amounts.get(column.tariff.tariff_id)
+        if given is not None:
+            read = cube.present[rows]
+            amounts[rows, number] = np.where(read, given[rows], 0.0).sum(axis=1)
+            amounts[rows[(read & np.isnan(given[rows])).any(axis=1)], number] = np.nan
+            continue
+        part = cube if len(rows) == len(cube) else cube.take(rows)
+        bills = _bills(column, part, situation.customers, situation.contracted_kw[rows, number])
+        amounts[rows, number] = bills.sum_amount
+        if with_components:
+            for name, units in bills.component_units.items():
+                values = np.full(len(situation), np.nan)
+                values[rows] = units.sum(axis=1) / 10**bills.unit_decimals
+                components[number][name] = values
+    return WindowBills(amounts, components)
+
+
+def price_scenarios(
+    situation: Situation, forecast: LoadForecast, config: TariffMatchingConfig
+) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], FloatArray]]:
+    """Price the scenarios of the coming months, a part of the customers at a time.
+
+    Yields:
+        Rows of the situation, columns that all of them may take, and the bills (rows, columns, scenarios).
+    """
+    signatures, inverse = np.unique(situation.is_offered, axis=0, return_inverse=True)
+    for code, signature in enumerate(signatures):
+        columns = np.flatnonzero(signature)
+        members = np.flatnonzero(inverse.ravel() == code)
+        if not len(columns):
+            continue
+        for start in range(0, len(members), config.chunk_customers_count):
+            rows = members[start : start + config.chunk_customers_count]
+            scenarios = forecast.scenarios(
+                situation.history.take(rows), situation.carried.take(rows), situation.classes[rows], config
+            )
+            yield rows, columns, _scenario_bills(situation, scenarios, rows, columns)
+
+
+def options_json(column: OfferColumn, contracted_kw: float) -> str:
+    """Return the options of an offer as JSON text with sorted keys."""
+    return json.dumps(column.options(contracted_kw), sort_keys=True)
+
+
+def _scenario_bills(
+    situation: Situation, scenarios: ScenarioCube, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]
+) -> FloatArray:
+    scenarios_count = len(scenarios) // len(rows)
+    bills = np.empty((len(rows), len(columns), scenarios_count))
+    for position, number in enumerate(columns):
+        column = situation.columns[number]
+        given = situation.interval_amounts.get(column.tariff.tariff_id)
+        if given is not None:
+            amounts = _interval_scenarios(situation, scenarios, rows, given[rows])
+        else:
+            contracted = np.repeat(situation.contracted_kw[rows, number], scenarios_count)
+            priced = _bills(column, scenarios, situation.customers, contracted)
+            amounts = priced.sum_units / 10**priced.unit_decimals
+        bills[:, position, :] = amounts.reshape(len(rows), scenarios_count)
+    return bills
+
+
+def _interval_scenarios(
+    situation: Situation, scenarios: ScenarioCube, rows: npt.NDArray[np.intp], given: FloatArray
+) -> FloatArray:
+    """Return scenario bills of a tariff that needs interval prices: last year's mean price per kWh of each month."""
+    history_kwh = situation.history.month_kwh()[rows]
+    known = situation.history.present[rows] & np.isfinite(given)
+    total_kwh = np.where(known, history_kwh, 0).sum(axis=1)
+    mean_price = np.where(known, given, 0.0).sum(axis=1) / np.maximum(total_kwh, 1)
+    prices = np.empty((len(rows), len(scenarios.months)))
+    for index, month in enumerate(scenarios.months):
+        source = next((i for i, one in enumerate(situation.history.months) if one.month == month.month), None)
+        prices[:, index] = mean_price
+        if source is not None:
+            has_price = known[:, source] & (history_kwh[:, source] > 0)
+            ratio = given[:, source] / np.maximum(history_kwh[:, source], 1)
+            prices[:, index] = np.where(has_price, ratio, mean_price)
+    scenario_kwh = scenarios.month_kwh().reshape(len(rows), -1, len(scenarios.months))
+    return np.ascontiguousarray(scenario_kwh * prices[:, None, :]).sum(axis=2).ravel()
+
+
+def _bills(column: OfferColumn, cube: LoadCube, customers: CustomerTable, contracted_kw: FloatArray) -> BillArray:
+    """Price one column; rows of the cube are customers, or scenarios of customers."""
+    shift = _shift_into_validity(column.tariff, cube.months)
+    if shift is None:
+        raise TariffError(f"{column.tariff.tariff_id}: no year of its validity can price these months")
+    moved_months = tuple(add_months(month, shift) for month in cube.months)
+    if shift == 0:
+        priced = cube
+    elif isinstance(cube, ScenarioCube):
+        priced = cube.with_months(moved_months)
+    else:
+        priced = redated(cube, shift)
+    if column.billing_basis is None:
+        return price_cube(column.tariff, priced, customers)
+    aligned = customers.aligned_to(cube.customer_keys).with_billing_basis(column.billing_basis)
+    if column.billing_basis == CONTRACTED:
+        aligned = replace(aligned, contracted_kw=contracted_kw)
+    if isinstance(cube, ScenarioCube):
+        # Pricing looks customers up by key, which must be unique: every scenario is a customer of its own here.
+        numbers = np.arange(len(cube)).astype(object)
+        priced = priced.with_keys(numbers) if isinstance(priced, ScenarioCube) else priced
+        aligned = replace(aligned, customer_keys=numbers)
+    return price_cube(column.tariff, priced, aligned)
+
+
+def _why_not_priced(
+    tariff: Tariff, history: LoadCube, carried: LoadCube, given: Mapping[str, FloatArray]
+) -> str | None:
+    if tariff.requires_intervals:
+        if tariff.tariff_id in given:
+            return None
+        return "its prices change from interval to interval, and no bills from interval readings were given"
+    for cube in (history, carried):
+        if _shift_into_validity(tariff, cube.months) is None:
+            return f"valid from {tariff.valid_from} to {tariff.valid_to}, which holds no full year of prices"
+    if tariff.calendar is not None:
+        try:
+            for month in range(1, 13):
+                tariff.calendar.period_codes(month, history.slot_minutes)
+        except TariffError as error:
+            return str(error)
+    return None
+
+
+def _shift_into_validity(tariff: Tariff, months: Sequence[date]) -> int | None:
+    """Return by how many months the load has to be moved to lie in the validity, 0 where it does."""
+    for shift in SHIFTS_IN_MONTHS:
+        if all(tariff.is_valid_on(add_months(month, shift)) for month in (months[0], months[-1])):
+            return shift
+    return None
+
+
+def _columns_of(tariff: Tariff, config: TariffMatchingConfig) -> list[OfferColumn]:
+    columns = []
+    for basis in tariff.billing_bases or (None,):
+        columns.append(OfferColumn(tariff, basis))
+        if basis == CONTRACTED:
+            columns += [OfferColumn(tariff, basis, level) for level in config.contracted_levels]
+    return columns
+
+
+def _contracted_kw(columns: Sequence[OfferColumn], history: LoadCube, customers: CustomerTable) -> FloatArray:
+    contracted = np.full((len(history), len(columns)), np.nan)
+    largest_kw = history.month_peak_kw().max(axis=1, initial=0) / 1e4
+    for number, column in enumerate(columns):
+        if column.billing_basis != CONTRACTED:
+            continue
+        if column.contracted_level is None:
+            contracted[:, number] = customers.contracted_kw
+            continue
+        parts = [part for part in column.tariff.components if isinstance(part, ContractedDemandComponent)]
+        tolerance = float(parts[0].tolerance)
+        floor = np.nan_to_num(customers.contract_capacity_kva) * float(parts[0].floor_share_of_kva)
+        wanted = np.ceil(np.round(column.contracted_level * largest_kw / tolerance, 6))
+        contracted[:, number] = np.maximum(np.maximum(wanted, np.ceil(floor)), 1.0)
+    return contracted
+
+
+def _current_columns(
+    columns: Sequence[OfferColumn], features: pd.DataFrame, contracted_kw: FloatArray
+) -> npt.NDArray[np.intp]:
+    """Return the column of every customer's tariff and options of today, -1 where the catalogue does not hold it."""
+    current = np.full(len(features), -1, np.intp)
+    tariff_ids = features["tariff_id"].to_numpy()
+    chosen_bases = features["billing_basis"].to_numpy()
+    for number, column in enumerate(columns):
+        if column.contracted_level is not None:
+            continue
+        matches = tariff_ids == column.tariff.tariff_id
+        if column.billing_basis is not None:
+            default = column.tariff.billing_bases[0]
+            basis = np.array([default if chosen is None else chosen for chosen in chosen_bases], dtype=object)
+            matches &= basis == column.billing_basis
+            if column.billing_basis == CONTRACTED:
+                matches &= contracted_kw[:, number] > 0
+        current[matches] = number
+    return current
+
+
+def _can_be_billed(column: OfferColumn, customers: CustomerTable, contracted_kw: FloatArray) -> BoolArray:
+    """Return for which customers every number is known that the column charges for."""
+    can = np.ones(len(customers), bool)
+    for component in column.tariff.components:
+        if component.billing_basis not in (None, column.billing_basis):
+            continue
+        needs_capacity = isinstance(component, CapacityComponent | ContractedDemandComponent) or (
+            isinstance(component, DemandComponent) and component.discount is not None
+        )
+        if needs_capacity:
+            can &= customers.contract_capacity_kva > 0
+        if isinstance(component, ContractedDemandComponent):
+            can &= contracted_kw > 0
+    return can
