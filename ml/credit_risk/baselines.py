@@ -36,6 +36,8 @@ def _raw(rows: pd.DataFrame, columns: list[str]) -> FloatArray:
 def _logistic_scores(train: pd.DataFrame, holdout: pd.DataFrame) -> FloatArray:
     known, asked = _raw(train, DIMENSION_COLUMNS), _raw(holdout, DIMENSION_COLUMNS)
     used = ~np.isnan(known).all(axis=0)
+    if not used.any():
+        return np.zeros(len(holdout))
     known, asked = known[:, used], asked[:, used]
     centre = np.nanmedian(known, axis=0)
     # Robust limits, so that one absurd bill does not decide the scale of its column.

@@ -101,7 +101,7 @@ def _outcomes(labelled: LabelledRows, config: CreditRiskConfig) -> list[Finding]
         people = chosen[CUSTOMER_KEY].nunique()
         enough = people >= config.minimum_class_customers
         counted = f"{len(chosen):,} {word} of {people:,} customers"
-        needed = f"{config.minimum_class_rows:,} of {config.minimum_class_customers:,} customers"
+        needed = f"{config.minimum_class_rows:,} of at least {config.minimum_class_customers:,} customers"
         lead = f"There are no {word}" if chosen.empty else f"There are only {counted}"
         findings.append(
             Finding(

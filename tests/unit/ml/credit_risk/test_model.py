@@ -1,0 +1,131 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ml.bundle import TrainingResult
+from ml.columns import names
+from ml.credit_risk.features import to_matrix
+from ml.credit_risk.model import BOOSTER_FILE, SETTINGS_FILE, CreditRiskModel
+from ml.credit_risk.schema import FEATURES, PREDICTIONS, RATINGS
+from ml.errors import BundleError
+
+SETTINGS = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+NUMBERS = st.none() | st.floats(-1e6, 1e6, allow_nan=False)
+CLASSES = st.none() | st.sampled_from(["residential", "commercial", "space station"])
+ROWS = st.lists(
+    st.fixed_dictionaries({c.name: NUMBERS if c.kind == "numeric" else CLASSES for c in FEATURES}),
+    min_size=1,
+    max_size=70,
+)
+
+
+@pytest.fixture(scope="module")
+def model(trained: TrainingResult) -> CreditRiskModel:
+    assert isinstance(trained.model, CreditRiskModel)
+    return trained.model
+
+
+@pytest.fixture(scope="module")
+def rows(trained: TrainingResult) -> pd.DataFrame:
+    assert trained.holdout is not None
+    return trained.holdout.head(300).reset_index(drop=True)
+
+
+@SETTINGS
+@given(ROWS, st.data())
+def test_a_row_gets_the_same_answer_alone_in_any_batch_and_as_a_record(
+    model: CreditRiskModel, records: list[dict[str, object]], data: st.DataObject
+):
+    frame = pd.DataFrame(records).assign(customer_key=[str(position) for position in range(len(records))])
+    batch = model.predict(frame)
+    order = data.draw(st.permutations(range(len(records))))
+    shuffled = model.predict(frame.iloc[order]).set_index("customer_key").loc[batch["customer_key"]].reset_index()
+    pd.testing.assert_frame_equal(shuffled, batch, check_exact=True)
+    position = order[0]
+    alone = model.predict(frame.iloc[[position]]).iloc[0]
+    as_record = model.predict_records([records[position]])[0]
+    for name in names(PREDICTIONS):
+        assert alone[name] == batch[name][position]
+        assert as_record[name] == batch[name][position]
+
+
+def test_saving_changes_no_bit(model: CreditRiskModel, rows: pd.DataFrame):
+    files = model.to_files()
+    loaded = CreditRiskModel.from_files(files)
+    pd.testing.assert_frame_equal(loaded.predict(rows), model.predict(rows), check_exact=True)
+    assert loaded.to_files() == files
+    assert sorted(files) == [BOOSTER_FILE, SETTINGS_FILE]
+
+
+def test_answers_have_the_columns_of_the_schema_and_its_values(model: CreditRiskModel, rows: pd.DataFrame):
+    answers = model.predict(rows)
+    assert list(answers.columns) == ["customer_key", *names(PREDICTIONS)]
+    assert answers["customer_key"].equals(rows["customer_key"])
+    assert answers["default_probability"].between(0, 1, inclusive="neither").all()
+    assert set(answers["credit_rating"]) <= set(RATINGS)
+    codes = answers[[f"reason_{rank}_code" for rank in (1, 2, 3)]]
+    assert set(codes.stack().dropna()) <= set(names(FEATURES))
+
+
+def test_no_rows_give_no_answers(model: CreditRiskModel, rows: pd.DataFrame):
+    assert list(model.predict(rows.head(0)).columns) == ["customer_key", *names(PREDICTIONS)]
+    assert len(model.predict(rows.head(0))) == 0
+    assert model.predict_records([]) == []
+
+
+def test_a_row_without_any_value_is_scored(model: CreditRiskModel):
+    answer = model.predict_records([{column.name: None for column in FEATURES}])[0]
+    assert 0 < answer["default_probability"] < 1
+
+
+@pytest.mark.parametrize("column", [column for column in FEATURES if column.monotone], ids=lambda column: column.name)
+def test_the_probability_moves_only_in_the_direction_of_the_schema(
+    model: CreditRiskModel, rows: pd.DataFrame, column: object
+):
+    values = np.linspace(-5, 120, 60)
+    for _, row in rows.head(3).iterrows():
+        grid = pd.DataFrame([row] * len(values)).assign(**{column.name: values})
+        steps = np.diff(model.predict(grid)["default_probability"])
+        assert (steps * column.monotone >= 0).all()
+
+
+def test_reasons_are_the_exact_contributions_that_raise_the_risk(model: CreditRiskModel, rows: pd.DataFrame):
+    scores = model.score(to_matrix(rows))
+    answers = model.predict(rows)
+    feature_names = names(FEATURES)
+    for position, reasons in enumerate(model.explain(rows)):
+        effects = dict(zip(feature_names, scores.effects[position], strict=True))
+        assert [r.effect for r in reasons] == sorted((r.effect for r in reasons), reverse=True)
+        largest = sorted((effect for effect in effects.values() if effect > 0.02), reverse=True)[:3]
+        assert [r.effect for r in reasons] == pytest.approx(largest)
+        for rank in range(3):
+            code = answers[f"reason_{rank + 1}_code"][position]
+            assert code == (reasons[rank].code if rank < len(reasons) else None)
+        for found in reasons:
+            value = rows[found.code][position]
+            assert found.value == (None if pd.isna(value) else value)
+
+
+def test_contributions_add_up_to_the_log_odds(model: CreditRiskModel, rows: pd.DataFrame):
+    import xgboost as xgb
+
+    from ml.credit_risk.features import MATRIX_NAMES
+
+    matrix = to_matrix(rows)
+    data = xgb.DMatrix(matrix, feature_names=list(MATRIX_NAMES))
+    margins = model.booster.predict(data, output_margin=True)
+    bias = model.booster.predict(data, pred_contribs=True)[:, -1]
+    np.testing.assert_allclose(model.score(matrix).effects.sum(axis=1) + bias, margins, atol=1e-4)
+
+
+def test_files_that_are_not_this_model_are_refused(model: CreditRiskModel):
+    files = model.to_files()
+    with pytest.raises(BundleError, match=r"lacks booster\.ubj"):
+        CreditRiskModel.from_files({SETTINGS_FILE: files[SETTINGS_FILE]})
+    with pytest.raises(BundleError, match="is not valid"):
+        CreditRiskModel.from_files({**files, SETTINGS_FILE: b"{}"})
+    other = files[SETTINGS_FILE].replace(b"tenure_months", b"shoe_size")
+    with pytest.raises(BundleError, match="trained on other columns"):
+        CreditRiskModel.from_files({**files, SETTINGS_FILE: other})

@@ -1,0 +1,86 @@
+import pandas as pd
+import pytest
+
+from ml.credit_risk.config import CreditRiskConfig
+from ml.credit_risk.sufficiency import check_sufficiency
+from ml.errors import SchemaMismatchError
+
+Marts = tuple[pd.DataFrame, pd.DataFrame]
+
+
+def test_complete_marts_suffice(marts: Marts):
+    report = check_sufficiency(*marts)
+    assert report.is_sufficient, report.sentence()
+    assert [finding.check for finding in report.findings] == [
+        "bills",
+        "payments",
+        "mature_months",
+        "customers",
+        "labelled_snapshots",
+        "defaults",
+        "good_payers",
+        "parts",
+    ]
+
+
+def test_missing_bills_and_payments_are_named(marts: Marts):
+    features, outcomes = marts
+    shares = ["recovery_rate_due_12m_pct", "recovery_rate_30d_12m_pct", "on_time_share_12m_pct"]
+    unpaid = features.assign(**dict.fromkeys(shares, 0.0))
+    assert "There are no payments" in check_sufficiency(unpaid, outcomes).sentence()
+    nothing = features.assign(**dict.fromkeys(shares, float("nan")), bills_12m_count=0.0)
+    sentence = check_sufficiency(nothing, outcomes).sentence()
+    assert "There are no bills" in sentence
+    assert "There are no payments" in sentence
+
+
+def test_empty_marts_are_an_outcome_and_not_a_crash(marts: Marts):
+    features, outcomes = marts
+    report = check_sufficiency(features.head(0), outcomes.head(0))
+    assert not report.is_sufficient
+    assert "There are no bills" in report.sentence()
+
+
+def test_waiting_outcomes_are_counted(marts: Marts):
+    features, outcomes = marts
+    outcomes = outcomes.assign(is_mature=False, is_default=None)
+    sentence = check_sufficiency(features, outcomes).sentence()
+    assert f"No snapshot has a known outcome yet: {len(outcomes):,} are waiting" in sentence
+
+
+def test_exclusions_are_shown(marts: Marts):
+    features, outcomes = marts
+    sentence = check_sufficiency(features, outcomes.assign(exclusion="closed")).sentence()
+    assert f"{len(outcomes):,} are excluded (closed)" in sentence
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"), [(False, "There are no defaults"), (True, "no snapshots without a default")]
+)
+def test_one_outcome_only_is_not_enough(marts: Marts, outcome: bool, words: str):
+    features, outcomes = marts
+    report = check_sufficiency(features, outcomes.assign(is_default=outcome))
+    assert not report.is_sufficient
+    assert words in report.sentence()
+    assert "a model learns from both outcomes" in report.sentence()
+
+
+def test_few_customers_are_not_enough(marts: Marts):
+    features, outcomes = marts
+    kept = sorted(set(features["customer_key"]))[:50]
+    report = check_sufficiency(
+        features[features["customer_key"].isin(kept)], outcomes[outcomes["customer_key"].isin(kept)]
+    )
+    assert "Only 50 customers have a known outcome; 200 are needed." in report.sentence()
+
+
+def test_parts_that_come_out_too_thin_are_named(marts: Marts):
+    report = check_sufficiency(*marts, CreditRiskConfig(minimum_part_class_rows=2000))
+    assert [finding.check for finding in report.missing] == ["parts"]
+    assert "Cut into training, calibration and hold-out, too little remains" in report.sentence()
+
+
+def test_a_mart_without_a_column_is_a_schema_error(marts: Marts):
+    features, outcomes = marts
+    with pytest.raises(SchemaMismatchError, match="lacks the columns tenure_months"):
+        check_sufficiency(features.drop(columns=["tenure_months"]), outcomes)
