@@ -1,14 +1,11 @@
 {{
     config(
-        materialized='incremental',
-        incremental_strategy='delete+insert',
-        unique_key='month',
-        on_schema_change='fail',
-        post_hook="{{ note_processed_months(ref('int_load_cube_months')) }}",
+        materialized='monthly_batches',
+        months_from='int_load_cube_months',
+        month_column='month',
     )
 }}
 
-{%- set months = pending_months(ref('int_load_cube_months')) %}
 
 -- depends_on: {{ ref('int_load_cube_months') }}
 
@@ -19,7 +16,7 @@ with slot_contributions as (
         grain = 'slot'
         and visible_until_month_number is null
         and interval_count > 0
-        and month_number in {{ integer_list(months) }}
+        and month_number in {{ batch_months() }}
 
 ),
 

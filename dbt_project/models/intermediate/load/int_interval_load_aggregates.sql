@@ -1,27 +1,14 @@
 {{
     config(
-        materialized='incremental',
-        incremental_strategy='delete+insert',
-        unique_key='month_number',
-        on_schema_change='fail',
-        post_hook="{{ note_processed_months(ref('int_reading_months')) }}",
+        materialized='monthly_batches',
+        months_from='int_reading_months',
     )
 }}
 
-{%- set months = pending_months(ref('int_reading_months')) -%}
-{%- set partitions = read_months(ref('int_reading_months'), months) -%}
 {%- set has_parallel_meters = row_count(ref('int_parallel_meter_customers')) > 0 %}
 
 -- depends_on: {{ ref('int_reading_months') }}
 -- depends_on: {{ ref('int_parallel_meter_customers') }}
-
-{% if is_incremental() and not months %}
-
--- Nothing new was delivered: the readings are not touched.
-select * from {{ this }}
-where false
-
-{% else %}
 
 with ticks as (
 
@@ -38,7 +25,7 @@ corrected_keys as (
     from {{ ref('stg_metering__readings') }}
     where
         revision > 0
-        and read_month in {{ date_list(partitions) }}
+        and read_month in {{ batch_read_months() }}
 
 ),
 
@@ -55,7 +42,7 @@ uncorrected_readings as (
         cast(null as timestamp) as superseded_at
     from {{ ref('stg_metering__readings') }} as readings
     where
-        readings.read_month in {{ date_list(partitions) }}
+        readings.read_month in {{ batch_read_months() }}
         and not exists (
             select 1
             from corrected_keys
@@ -85,7 +72,7 @@ corrected_readings as (
         on
             readings.meter_id = corrected_keys.meter_id
             and readings.read_at = corrected_keys.read_at
-    where readings.read_month in {{ date_list(partitions) }}
+    where readings.read_month in {{ batch_read_months() }}
 
 ),
 
@@ -121,7 +108,7 @@ intervals as {{ not_materialized() }} (
         on {{ tick_number('readings.read_at') }} = ticks.tick_number
     left join ticks as known_ticks
         on {{ tick_number('readings.known_at') }} = known_ticks.tick_number
-    where ticks.month_number in {{ integer_list(months) }}
+    where ticks.month_number in {{ batch_months() }}
 
 ),
 
@@ -233,5 +220,3 @@ final as (
 )
 
 select * from final
-
-{% endif %}

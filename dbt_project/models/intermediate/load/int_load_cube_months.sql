@@ -2,6 +2,7 @@ with reading_months as (
 
     select distinct
         month_number,
+        customers_count,
         fingerprint
     from {{ ref('int_reading_months') }}
 
@@ -22,6 +23,7 @@ final as (
 
     select
         reading_months.month_number,
+        reading_months.customers_count,
         md5(concat(reading_months.fingerprint, metered_customer_months.meters_hash)) as fingerprint
     from reading_months
     left join metered_customer_months

@@ -1,14 +1,10 @@
 {{
     config(
-        materialized='incremental',
-        incremental_strategy='delete+insert',
-        unique_key='month_number',
-        on_schema_change='fail',
-        post_hook="{{ note_processed_months(ref('int_reading_months')) }}",
+        materialized='monthly_batches',
+        months_from='int_reading_months',
     )
 }}
 
-{%- set months = pending_months(ref('int_reading_months')) %}
 
 -- depends_on: {{ ref('int_reading_months') }}
 
@@ -17,7 +13,7 @@ with daily_contributions as (
     select * from {{ ref('int_interval_load_aggregates') }}
     where
         grain = 'day'
-        and month_number in {{ integer_list(months) }}
+        and month_number in {{ batch_months() }}
 
 ),
 

@@ -10,6 +10,12 @@ ticks as (
 
 ),
 
+meters as (
+
+    select count(distinct customer_key) as customers_count from {{ ref('stg_metering__meters') }}
+
+),
+
 parallel_meter_customers as (
 
     select {{ hash_of_group('customer_key') }} as customers_hash from {{ ref('int_parallel_meter_customers') }}
@@ -52,6 +58,7 @@ final as (
 
     select
         deliveries_by_month.month_number,
+        meters.customers_count,
         utc_months.utc_month as read_month,
         md5(concat(
             deliveries_by_month.deliveries_hash,
@@ -64,6 +71,7 @@ final as (
         on deliveries_by_month.month_number = utc_months.month_number
     inner join local_months
         on deliveries_by_month.month_number = local_months.month_number
+    cross join meters
     cross join parallel_meter_customers
 
 )

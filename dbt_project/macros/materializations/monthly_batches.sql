@@ -1,0 +1,167 @@
+{#-
+    Materialization for what is computed from interval readings, month by month.
+
+    `months_from` names a model that gives every local month (month_number) a fingerprint of the deliveries and settings
+    behind it. The fingerprint from which a month was computed is noted in `intermediate.processed_months` in the
+    transaction that writes the month's rows. A month is pending while the two differ: after a new or late delivery, a
+    changed setting, a changed model, or a run that was killed. Months that are not pending are not read at all.
+
+    Pending months are computed in batches that fit into memory: one statement over 36 million readings spills and takes
+    six times as long as eight statements over three months each.
+
+    A model uses `batch_months()` and `batch_read_months()` as the right side of an `in` condition, and says what it
+    waits for: `-- depends_on: ref(<months_from>)`.
+-#}
+{% materialization monthly_batches, default, supported_languages=['sql'] %}
+
+    {%- set target_relation = this.incorporate(type='table') -%}
+    {%- set existing_relation = load_cached_relation(this) -%}
+    {%- set months_relation = ref(config.require('months_from')) -%}
+    {%- set model_fingerprint = local_md5(model.raw_code) -%}
+    {%- set rebuild = existing_relation is none or existing_relation.is_view or should_full_refresh() -%}
+
+    {{ run_hooks(pre_hooks, inside_transaction=False) }}
+    {{ run_hooks(pre_hooks, inside_transaction=True) }}
+
+    {%- do statement_in_transaction(create_processed_months()) -%}
+    {% if rebuild %}
+        {% if existing_relation is not none %}
+            {% do adapter.drop_relation(existing_relation) %}
+        {% endif %}
+        {% do statement_in_transaction(forget_processed_months(this.identifier)) %}
+        {% do statement_in_transaction(create_table_as(False, target_relation, sql_of_batch(compiled_code, [], []))) %}
+    {% endif %}
+    {% do adapter.commit() %}
+
+    {%- set batches = batches_of_months(months_relation, this.identifier, model_fingerprint) -%}
+    {% for batch in batches %}
+        {%- set batch_sql = sql_of_batch(compiled_code, batch, read_months(months_relation, batch)) -%}
+        {% do statement_in_transaction(replace_months(target_relation, batch, batch_sql)) %}
+        {% do statement_in_transaction(
+            note_processed_months(months_relation, this.identifier, model_fingerprint, batch)
+        ) %}
+        {% do adapter.commit() %}
+    {% endfor %}
+
+    {% call noop_statement('main', 'OK, ' ~ (batches | sum(start=[]) | length) ~ ' months') %}
+        {{ sql_of_batch(compiled_code, [], []) }}
+    {% endcall %}
+    {{ run_hooks(post_hooks, inside_transaction=True) }}
+    {% do adapter.commit() %}
+    {{ run_hooks(post_hooks, inside_transaction=False) }}
+
+    {{ return({'relations': [target_relation]}) }}
+
+{% endmaterialization %}
+
+{#- Local months of the batch that is being computed. -#}
+{% macro batch_months() -%}
+    (__batch_months__)
+{%- endmacro %}
+
+{#- UTC months, which are the partitions of the readings, that hold the local months of the batch. -#}
+{% macro batch_read_months() -%}
+    (__batch_read_months__)
+{%- endmacro %}
+
+{% macro sql_of_batch(sql, months, read_months) -%}
+    {%- set dates = [] -%}
+    {%- for month in read_months or ['0001-01-01'] -%}{%- do dates.append("date '" ~ month ~ "'") -%}{%- endfor -%}
+    {{ return(
+        sql
+        | replace('__batch_months__', (months or [-1]) | join(', '))
+        | replace('__batch_read_months__', dates | join(', '))
+    ) }}
+{%- endmacro %}
+
+{% macro statement_in_transaction(sql) -%}
+    {%- call statement(auto_begin=True) -%}
+        {{ sql }}
+    {%- endcall -%}
+{%- endmacro %}
+
+{% macro processed_months() -%}
+    {{ return(api.Relation.create(database=target.database, schema='intermediate', identifier='processed_months')) }}
+{%- endmacro %}
+
+{#- Pending months, oldest first, in lists of at most `batch_customer_months` customer-months. -#}
+{% macro batches_of_months(months_relation, model_name, model_fingerprint) -%}
+    {%- set pending = run_query(
+        "select months.month_number, max(months.customers_count) as customers_count from " ~ months_relation ~ " as months"
+        ~ " where not exists (select 1 from " ~ processed_months() ~ " as processed"
+        ~ " where processed.model_name = '" ~ model_name ~ "'"
+        ~ " and processed.model_fingerprint = '" ~ model_fingerprint ~ "'"
+        ~ " and processed.month_number = months.month_number and processed.fingerprint = months.fingerprint)"
+        ~ " group by months.month_number order by months.month_number"
+    ) -%}
+    {%- set batches = [] -%}
+    {%- if pending.rows | length -%}
+        {%- set months = pending.columns[0].values() | map('int') | list -%}
+        {%- set customers_count = [pending.columns[1].values() | map('int') | max, 1] | max -%}
+        {%- set batch_length = [var('batch_customer_months') // customers_count, 1] | max -%}
+        {%- for batch in months | batch(batch_length) -%}{%- do batches.append(batch) -%}{%- endfor -%}
+    {%- endif -%}
+    {{ return(batches) }}
+{%- endmacro %}
+
+{#- Partitions of the readings that hold the given local months; empty for relations that do not know them. -#}
+{% macro read_months(months_relation, months) -%}
+    {%- if 'read_month' not in adapter.get_columns_in_relation(months_relation) | map(attribute='name') -%}
+        {{ return([]) }}
+    {%- endif -%}
+    {{ return(run_query(
+        "select distinct read_month from " ~ months_relation
+        ~ " where month_number in (" ~ months | join(', ') ~ ") order by read_month"
+    ).columns[0].values() | map('string') | list) }}
+{%- endmacro %}
+
+{% macro create_processed_months() -%}
+    create table if not exists {{ processed_months() }} (
+        model_name {{ type_string() }},
+        model_fingerprint {{ type_string() }},
+        month_number {{ type_int() }},
+        fingerprint {{ type_string() }}
+    )
+{%- endmacro %}
+
+{% macro forget_processed_months(model_name, months=none) -%}
+    {{ adapter.dispatch('forget_processed_months')(model_name, months) }}
+{%- endmacro %}
+
+{% macro default__forget_processed_months(model_name, months) -%}
+    delete from {{ processed_months() }}
+    where
+        model_name = '{{ model_name }}'
+        {%- if months is not none %}
+        and month_number in ({{ months | join(', ') }})
+        {%- endif %}
+{%- endmacro %}
+
+{% macro note_processed_months(months_relation, model_name, model_fingerprint, months) -%}
+    {{ forget_processed_months(model_name, months) }};
+    insert into {{ processed_months() }}
+    select distinct '{{ model_name }}', '{{ model_fingerprint }}', month_number, fingerprint
+    from {{ months_relation }}
+    where month_number in ({{ months | join(', ') }})
+{%- endmacro %}
+
+{#- Replaces the rows of some months. On Spark this is one `insert overwrite` of the months' partitions. -#}
+{% macro replace_months(relation, months, sql) -%}
+    {{ adapter.dispatch('replace_months')(relation, months, sql) }}
+{%- endmacro %}
+
+{% macro default__replace_months(relation, months, sql) -%}
+    {%- set columns = adapter.get_columns_in_relation(relation) | map(attribute='quoted') | join(', ') -%}
+    delete from {{ relation }}
+    where {{ month_number(config.get('month_column')) if config.get('month_column') else 'month_number' }}
+        in ({{ months | join(', ') }});
+    insert into {{ relation }} ({{ columns }})
+    select {{ columns }} from (
+        {{ sql }}
+    ) as batch
+{%- endmacro %}
+
+{% macro spark__replace_months(relation, months, sql) -%}
+    insert overwrite table {{ relation }} partition ({{ config.get('month_column', 'month_number') }})
+    {{ sql }}
+{%- endmacro %}
