@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 
 import numpy as np
 import pandas as pd
@@ -50,10 +51,7 @@ def series_sums(
         TariffError: The series is missing, has two values for one instant, or none for an instant that was read.
     """
     where = f"{tariff.tariff_id}: {component.name}: series `{component.series}`"
-    if component.series not in series:
-        raise TariffError(f"{where} is missing; it was given {', '.join(series) or 'no series'}")
-    values = to_polars(series[component.series])
-    values = values.select(utc_column(values, "read_at"), "value")
+    values = _values(component, series, where)
     if values.get_column("read_at").is_duplicated().any():
         raise TariffError(f"{where} has two values for one instant")
     joined = local_readings(readings, time_zone).join(values, on="read_at", how="left")
@@ -96,6 +94,28 @@ def series_sums(
     rest = (high % head) * _REST_SPLIT + low % _REST_SPLIT
     money = Money(_dense(part, "units", shape) + high // head, rest, amount.rest_decimals)
     return [SeriesSum(ALL_PERIODS, _dense(part, "kwh", shape), None, money)]
+
+
+def _values(
+    component: EnergySeriesComponent, series: Mapping[str, pd.DataFrame | pl.DataFrame], where: str
+) -> pl.DataFrame:
+    """Return ``read_at`` and ``value`` of the series that was given, or else of the one in the tariff."""
+    if component.series in series:
+        given = to_polars(series[component.series])
+        return given.select(utc_column(given, "read_at"), "value")
+    if component.values is None:
+        raise TariffError(f"{where} is missing; it was given {', '.join(series) or 'no series'}")
+    own = component.values
+    read_at = pl.datetime_range(
+        own.starts_at.astimezone(UTC),
+        own.ends_at.astimezone(UTC),
+        f"{own.interval_minutes}m",
+        closed="left",
+        time_unit="us",
+        time_zone="UTC",
+        eager=True,
+    )
+    return pl.DataFrame({"read_at": read_at, "value": own.values})
 
 
 def _formula_prices(component: EnergySeriesComponent, values: pl.Series) -> IntArray:

@@ -7,8 +7,9 @@ a bill that a person can check.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 
 from ml.columns import CUSTOMER_KEY
 from ml.errors import TariffError
-from ml.tariffs.calendar import ALL_PERIODS, DayCalendar, days_in_month
+from ml.tariffs.calendar import ALL_PERIODS, DayCalendar, days_in_month, next_month
+from ml.tariffs.catalogue import Catalogue
 from ml.tariffs.eligibility import CustomerTable, scaled_quantity
 from ml.tariffs.exact import (
     FACTOR_DECIMALS,
@@ -28,7 +30,7 @@ from ml.tariffs.exact import (
     multiply,
     to_scaled,
 )
-from ml.tariffs.load_cube import LoadCube
+from ml.tariffs.load_cube import LoadCube, to_polars, utc_column
 from ml.tariffs.price_series import SeriesSum, series_sums
 from ml.tariffs.schema import (
     BillingBasis,
@@ -45,6 +47,7 @@ from ml.tariffs.schema import (
     UnitPrice,
 )
 
+_MONTHLY_AMOUNT_COLUMNS = (CUSTOMER_KEY, "month", "tariff_id", "amount")
 _ONE_FACTOR = 10**FACTOR_DECIMALS
 _MEAN_DAYS = Decimal(365) / Decimal(12)
 
@@ -177,7 +180,8 @@ def price_intervals(
         time_zone: IANA name of the tariff's zone.
         days: Day types.
         series: By the name that the tariff gives, a table of ``read_at`` (start, UTC where it carries no zone) and
-            ``value`` (a band, or a price per kWh) with a row for every instant read.
+            ``value`` (a band, or a price per kWh) with a row for every instant read; needed where the tariff does not
+            bring the values along.
         customers: See ``price_cube``.
         opening_kwh: Energy of each customer from 1 January until the first month.
     """
@@ -192,6 +196,58 @@ def price_intervals(
         if isinstance(part, EnergySeriesComponent)
     }
     return _Pricer(tariff, cube, customers, sums).bills()
+
+
+def monthly_amounts_from_intervals(
+    catalogue: Catalogue, readings: pd.DataFrame | pl.DataFrame, *, time_zone: str, days: DayCalendar | None = None
+) -> pd.DataFrame:
+    """Price readings on all tariffs of a catalogue that need intervals and bring their price series along.
+
+    A month gets an amount where it lies in the validity of the tariff and inside its series; other months have no row.
+
+    Args:
+        catalogue: Tariffs; those that the load cube can price are passed over.
+        readings: ``customer_key``, ``read_at`` (UTC where it carries no zone), ``interval_minutes`` and ``kwh``.
+        time_zone: IANA name of the tariffs' zone.
+        days: Day types; needed by tariffs with a calendar.
+
+    Returns:
+        One row per customer, month and tariff: ``customer_key``, ``month``, ``tariff_id``, ``amount``.
+    """
+    frame = to_polars(readings)
+    frame = frame.with_columns(utc_column(frame, "read_at"))
+    local_month = pl.col("read_at").dt.convert_time_zone(time_zone).dt.date().dt.month_start()
+    parts = []
+    for tariff in catalogue.tariffs:
+        if not tariff.requires_intervals:
+            continue
+        if tariff.calendar is not None and days is None:
+            raise TariffError(f"{tariff.tariff_id}: calendar: its periods may depend on the day type; pass `days`")
+        months = frame.select(local_month.unique().sort()).to_series().to_list()
+        covered = [month for month in months if _is_covered(tariff, month, time_zone)]
+        for (interval_minutes,), part in frame.filter(local_month.is_in(covered)).group_by("interval_minutes"):
+            bills = price_intervals(
+                tariff,
+                part,
+                interval_minutes=int(interval_minutes),
+                time_zone=time_zone,
+                days=days or DayCalendar(),
+            )
+            parts.append(bills.to_frame()[list(_MONTHLY_AMOUNT_COLUMNS)])
+    if not parts:
+        return pd.DataFrame(columns=list(_MONTHLY_AMOUNT_COLUMNS))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _is_covered(tariff: Tariff, month: date, time_zone: str) -> bool:
+    """Return whether the tariff is valid in a local month, and its series hold values for all of it."""
+    zone = ZoneInfo(time_zone)
+    start, end = (datetime(day.year, day.month, 1, tzinfo=zone) for day in (month, next_month(month)))
+    return tariff.is_valid_on(month) and all(
+        part.values is not None and part.values.starts_at <= start and end <= part.values.ends_at
+        for part in tariff.components
+        if isinstance(part, EnergySeriesComponent)
+    )
 
 
 def _check_validity(tariff: Tariff, cube: LoadCube) -> None:
@@ -541,16 +597,22 @@ def price_tariffs(tariffs: Sequence[Tariff], cube: LoadCube, customers: Customer
     sum_units = np.zeros((len(cube), len(offers)), np.int64)
     is_eligible = np.zeros((len(cube), len(offers)), bool)
     has_load = cube.present.any(axis=1)
+    columns_by_customers: dict[bytes, list[int]] = {}
     for column, offer in enumerate(offers):
         if offer.tariff.requires_intervals:
             continue
         eligible = aligned.is_eligible(offer.tariff) & has_load
         if offer.billing_basis == "contracted_demand":
             eligible &= aligned.contracted_kw > 0
-        if not eligible.any():
-            continue
-        chosen = aligned if offer.billing_basis is None else aligned.with_billing_basis(offer.billing_basis)
-        part = cube if eligible.all() else cube.take(eligible)
-        sum_units[eligible, column] = price_cube(offer.tariff, part, chosen).sum_units
         is_eligible[:, column] = eligible
+        if eligible.any():
+            columns_by_customers.setdefault(eligible.tobytes(), []).append(column)
+    # Offers to the same customers share one part of the cube, and with it the sums per price period.
+    for columns in columns_by_customers.values():
+        eligible = is_eligible[:, columns[0]]
+        part = cube if eligible.all() else cube.take(eligible)
+        for column in columns:
+            offer = offers[column]
+            chosen = aligned if offer.billing_basis is None else aligned.with_billing_basis(offer.billing_basis)
+            sum_units[eligible, column] = price_cube(offer.tariff, part, chosen).sum_units
     return OfferTable(cube.customer_keys, offers, sum_units, is_eligible)

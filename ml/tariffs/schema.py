@@ -10,14 +10,15 @@ A tariff is a list of components whose amounts add up. Rules that hold for every
 """
 
 import json
+import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ml.errors import TariffError
 from ml.tariffs.calendar import ALL_PERIODS, Calendar, MonthNumber, month_starts, next_month
@@ -36,6 +37,7 @@ Quantity = Annotated[Decimal, Field(decimal_places=QUANTITY_DECIMALS, gt=0, allo
 Factor = Annotated[Decimal, Field(decimal_places=FACTOR_DECIMALS, ge=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 
+_NUMBER = re.compile(r"-?\d+(\.\d{1,8})?")
 _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MONTHS_CHECKED_AFTER_LAST_CHANGE = 12
 
@@ -179,11 +181,35 @@ class EnergyComponent(_Component):
     tables: tuple[PeriodPrices, ...] = Field(min_length=1)
 
 
+class SeriesValues(_Model):
+    """The values of a price series, when the tariff brings them along.
+
+    Attributes:
+        starts_at: Instant at which the first value begins to hold.
+        interval_minutes: How long each value holds.
+        values: Band names, or prices per kWh as decimal numbers, one after the other without gaps.
+    """
+
+    starts_at: AwareDatetime
+    interval_minutes: Annotated[int, Field(gt=0)]
+    values: Annotated[
+        tuple[str, ...],
+        BeforeValidator(lambda values: [str(v) for v in values] if isinstance(values, list | tuple) else values),
+        Field(min_length=1),
+    ]
+
+    @property
+    def ends_at(self) -> datetime:
+        """Instant at which the last value ceases to hold."""
+        return self.starts_at + timedelta(minutes=self.interval_minutes * len(self.values))
+
+
 class EnergySeriesComponent(_Component):
     """A price per kWh that a time series gives for every interval: by band name, or as a number.
 
     Attributes:
-        series: Name of the series that is supplied with the readings.
+        series: Name of the series; it is supplied with the readings, or stands in ``values``.
+        values: The series itself, where the tariff brings it along.
         bands: Price of each band where the series holds band names; without it the series holds prices per kWh.
         multiplier: Factor on a price series.
         adder: Added to the multiplied price.
@@ -193,6 +219,7 @@ class EnergySeriesComponent(_Component):
 
     kind: Literal["energy_series"]
     series: Name
+    values: SeriesValues | None = None
     bands: dict[str, Price] | None = None
     multiplier: Factor = Decimal(1)
     adder: Price = Decimal(0)
@@ -206,6 +233,15 @@ class EnergySeriesComponent(_Component):
             raise ValueError("bands: multiplier, adder, cap and floor apply to a series of prices, not of bands")
         if self.cap is not None and self.floor is not None and self.cap < self.floor:
             raise ValueError(f"cap: {self.cap} is below the floor {self.floor}")
+        return self
+
+    @model_validator(mode="after")
+    def _values_have_a_price(self) -> Self:
+        for value in dict.fromkeys(() if self.values is None else self.values.values):
+            if self.bands is None and not _NUMBER.fullmatch(value):
+                raise ValueError(f"values.values: `{value}` is not a price; name the price of each band in `bands`")
+            if self.bands is not None and value not in self.bands:
+                raise ValueError(f"values.values: `{value}` is not one of the bands {', '.join(self.bands)}")
         return self
 
 

@@ -15,10 +15,17 @@ from hypothesis import strategies as st
 
 from ml.errors import SchemaMismatchError, TariffError
 from ml.tariffs.calendar import DayCalendar, month_starts
-from ml.tariffs.catalogue import load_catalogue
+from ml.tariffs.catalogue import Catalogue, load_catalogue
 from ml.tariffs.eligibility import CustomerTable
 from ml.tariffs.load_cube import LoadCube
-from ml.tariffs.pricing import BillArray, offers_of, price_cube, price_intervals, price_tariffs
+from ml.tariffs.pricing import (
+    BillArray,
+    monthly_amounts_from_intervals,
+    offers_of,
+    price_cube,
+    price_intervals,
+    price_tariffs,
+)
 from ml.tariffs.schema import Rounding, Tariff, load_tariff
 from tests.unit.ml.tariffs.reference import Customer, Reading, reference_totals
 from tests.unit.ml.tariffs.strategies import DAYS, as_frame, as_readings, loads, tariffs
@@ -315,6 +322,55 @@ class TestTables:
         )
         np.testing.assert_allclose(bills[0].sum_amount, plain["dynamic"], atol=0.001)
         np.testing.assert_allclose(bills[1].sum_amount, plain["flat"], atol=0.06)
+
+
+class TestMonthlyAmountsFromIntervals:
+    READ_AT = pd.date_range("2024-12-01", "2025-04-01", freq="30min", inclusive="left")
+
+    @pytest.fixture
+    def readings(self) -> pd.DataFrame:
+        return pd.DataFrame({"customer_key": "c", "read_at": self.READ_AT, "interval_minutes": 30, "kwh": 0.5})
+
+    def spot(self, **fields: Any) -> Tariff:
+        values = ["High" if i % 2 else "Low" for i in range(48 * 59)]  # January and February
+        series = {"starts_at": "2025-01-01T00:00:00Z", "interval_minutes": 30, "values": values}
+        component = {
+            "kind": "energy_series",
+            "name": "E",
+            "series": "s",
+            "bands": {"High": 2, "Low": 1},
+            "values": series,
+        }
+        return tariff_of(component, **fields)
+
+    def test_only_whole_months_inside_series_and_validity_have_an_amount(self, readings: pd.DataFrame) -> None:
+        catalogue = Catalogue.of([*load_catalogue().tariffs, self.spot(valid_to="2025-01-31")])
+
+        amounts = monthly_amounts_from_intervals(catalogue, readings, time_zone="UTC")
+
+        assert amounts.to_dict("records") == [
+            {"customer_key": "c", "month": pd.Timestamp("2025-01-01"), "tariff_id": "t", "amount": 31 * 24 * 1.5}
+        ]
+
+    def test_a_month_that_starts_before_the_series_has_no_amount(self, readings: pd.DataFrame) -> None:
+        catalogue = Catalogue.of([self.spot()])
+
+        # In Shanghai January starts eight hours before the series does, and February is whole.
+        amounts = monthly_amounts_from_intervals(catalogue, readings, time_zone="Asia/Shanghai")
+
+        assert amounts["month"].tolist() == [pd.Timestamp("2025-02-01")]
+
+    def test_nothing_to_price_is_an_empty_table(self, readings: pd.DataFrame) -> None:
+        amounts = monthly_amounts_from_intervals(load_catalogue(), readings, time_zone="UTC")
+
+        assert amounts.empty
+        assert amounts.columns.tolist() == ["customer_key", "month", "tariff_id", "amount"]
+
+    def test_a_calendar_asks_for_day_types(self, readings: pd.DataFrame) -> None:
+        tariff = self.spot(calendar={"schedules": [{"otherwise": "day"}]})
+
+        with pytest.raises(TariffError, match="t: calendar: its periods may depend on the day type"):
+            monthly_amounts_from_intervals(Catalogue.of([tariff]), readings, time_zone="UTC")
 
 
 class TestMinimum:

@@ -62,6 +62,7 @@ def test_yaml_text_file_and_mapping_mean_the_same(tmp_path: Path) -> None:
     assert load_tariff(text) == load_tariff(tmp_path / "t.yaml") == load_tariff(RECORD)
 
 
+SERIES = {"starts_at": "2025-01-01T00:00:00Z", "interval_minutes": 30, "values": [0.12, -0.03]}
 TABLES = "components.0.tables"
 
 
@@ -134,6 +135,12 @@ def test_a_factor_that_would_lose_decimals_is_refused() -> None:
             "components[0].bands: multiplier, adder, cap and floor apply to a series of prices",
         ),
         ({"cap": 1, "floor": 2}, "components[0].cap: 1 is below the floor 2"),
+        ({"bands": {"High": 1}, "values": SERIES | {"values": ["High", "Low"]}}, "`Low` is not one of the bands High"),
+        ({"values": SERIES | {"values": ["High"]}}, "components[0].values.values: `High` is not a price"),
+        (
+            {"values": SERIES | {"starts_at": "2025-01-01T00:00:00"}},
+            "components[0].values.starts_at: Input should have",
+        ),
     ],
 )
 def test_contradicting_price_formulas_are_refused(fields: dict[str, Any], message: str) -> None:
