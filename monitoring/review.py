@@ -39,6 +39,7 @@ def review_month(
     policy: DriftPolicy | None = None,
     outcomes: "pd.DataFrame | None" = None,
     webhook_url: str | None = None,
+    with_report: bool = True,
 ) -> Verdict:
     """Compare what a release predicted for a month with its reference, and record the verdict.
 
@@ -56,6 +57,8 @@ def review_month(
         policy: Rules; None takes the version that is valid today.
         outcomes: What happened to customers, for use cases with a performance rule.
         webhook_url: Where alerts are posted.
+        with_report: False leaves out Evidently's page and workspace run, where many months are judged only for their
+            verdicts, as in drills.
 
     Returns:
         The verdict.
@@ -83,7 +86,7 @@ def review_month(
         scores = score_columns(current, reference, month, policy)
     directory = verdict_directory(reports_dir, use_case, month, release)
     report_path = None
-    if any(score.status == "judged" for score in scores):
+    if with_report and any(score.status == "judged" for score in scores):
         page = directory / "report.html"
         scores = _report(current, reference, scores, policy, month=month, release=release, page=page)
         report_path = str(page.relative_to(reports_dir))

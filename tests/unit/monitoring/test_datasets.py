@@ -1,0 +1,201 @@
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from monitoring.datasets import (
+    CurrentRows,
+    ReferenceUnreadableError,
+    load_current,
+    load_reference,
+    same_season,
+    schema_columns,
+)
+from monitoring.policy import SampleRule, SeasonRule
+from tests.unit.monitoring.factories import MONTH, RELEASE, Platform, prediction_frame
+
+SAMPLE = SampleRule(rows=50_000, seed=1, reason="large enough for the whole month")
+
+
+def read(platform: Platform, sample: SampleRule = SAMPLE, release: str = RELEASE) -> CurrentRows:
+    return load_current(
+        platform.use_case,
+        MONTH,
+        predictions_dir=platform.predictions_dir,
+        log_dir=platform.log_dir,
+        release=release,
+        sample=sample,
+    )
+
+
+def online(rows: int, **changes) -> pd.DataFrame:
+    """Logged rows about customers that the batch does not hold."""
+    frame = prediction_frame("credit_risk", MONTH, rows, seed=9)
+    frame["customer_key"] = [f"online-{number}" for number in range(rows)]
+    frame["request_id"] = [f"request-{number}" for number in range(rows)]
+    return frame.assign(source="online", **changes)
+
+
+def test_batch_and_log_of_a_month_are_read_together(make_platform) -> None:
+    platform = make_platform(rows=100)
+    platform.write_log(online(7), date(2026, 9, 3), "a")
+    platform.write_log(online(5, as_of_month=date(2026, 9, 1)), date(2026, 10, 3), "b")
+    current = read(platform)
+    assert len(current.frame) == current.rows_available == 107
+    assert set(current.frame["source"]) == {"batch", "online"}
+
+
+def test_rows_without_as_of_month_count_in_the_month_of_their_decision(make_platform) -> None:
+    platform = make_platform(rows=0)
+    decided = pd.Series([datetime(2026, 8, 31, 23, tzinfo=UTC), datetime(2026, 9, 1, 0, tzinfo=UTC)])
+    platform.write_log(online(2, as_of_month=None, decided_at=decided), date(2026, 8, 31), "a")
+    assert read(platform).frame["request_id"].tolist() == ["request-0"]
+
+
+def test_mixed_time_zones_meet_in_utc(make_platform) -> None:
+    platform = make_platform(rows=0)
+    shanghai = timezone(timedelta(hours=8))
+    moments = {
+        "shanghai": pd.Series([datetime(2026, 9, 1, 7, 30, tzinfo=shanghai)]),
+        "naive": pd.Series([datetime(2026, 8, 31, 23, 30)]),
+        "text": pd.Series(["2026-08-31T23:30:00+00:00"]),
+    }
+    for name, moment in moments.items():
+        frame = online(1, as_of_month=None, decided_at=moment).assign(customer_key=name, request_id=name)
+        platform.write_log(frame, date(2026, 8, 31), name)
+    current = read(platform)
+    assert set(current.frame["customer_key"]) == set(moments)
+    assert current.frame["decided_at"].nunique() == 1
+
+
+def test_a_torn_last_log_file_is_skipped_and_counted(make_platform) -> None:
+    platform = make_platform(rows=100)
+    platform.write_log(online(5), date(2026, 9, 3), "whole")
+    torn = platform.write_log(online(5), date(2026, 9, 4), "torn")
+    torn.write_bytes(torn.read_bytes()[:-200])
+    (torn.parent / "empty.parquet").touch()
+    current = read(platform)
+    assert set(current.files_unreadable) == {"torn.parquet", "empty.parquet"}
+    assert current.files_read == 2
+    assert len(current.frame) == 105
+
+
+def test_a_file_with_a_whole_footer_and_a_broken_page_is_skipped(make_platform) -> None:
+    platform = make_platform(rows=100)
+    broken = platform.write_log(online(200), date(2026, 9, 4), "broken")
+    content = bytearray(broken.read_bytes())
+    content[4 : len(content) // 2] = bytes(len(content) // 2 - 4)
+    broken.write_bytes(content)
+    current = read(platform)
+    assert current.files_unreadable == ("broken.parquet",)
+    assert len(current.frame) == 100
+
+
+def test_duplicated_rows_are_dropped_and_counted(make_platform) -> None:
+    platform = make_platform(rows=100)
+    platform.write_log(online(5), date(2026, 9, 3), "first")
+    platform.write_log(online(5), date(2026, 9, 3), "again")
+    current = read(platform)
+    assert (len(current.frame), current.rows_duplicated, current.rows_superseded) == (105, 5, 0)
+
+
+def test_a_customer_who_is_asked_about_often_counts_once_with_the_latest_decision(make_platform) -> None:
+    platform = make_platform(rows=100)
+    frame = online(50).assign(
+        customer_key="often",
+        decided_at=[datetime(2026, 9, 3, tzinfo=UTC) + timedelta(minutes=number) for number in range(50)],
+        credit_points=np.arange(50.0),
+    )
+    platform.write_log(frame.sample(frac=1, random_state=0), date(2026, 9, 3), "a")
+    current = read(platform)
+    assert current.rows_superseded == 49
+    assert current.frame.loc[current.frame["customer_key"] == "often", "credit_points"].tolist() == [49.0]
+
+
+def test_rows_without_customer_are_kept_each(make_platform) -> None:
+    platform = make_platform(rows=0)
+    platform.write_log(online(20).assign(customer_key=None), date(2026, 9, 3), "a")
+    assert len(read(platform).frame) == 20
+
+
+def test_rows_of_other_releases_are_counted_and_not_compared(make_platform) -> None:
+    platform = make_platform(rows=100)
+    current = read(platform, release="0002-other")
+    assert (len(current.frame), current.rows_of_other_releases) == (0, 100)
+
+
+def test_the_sample_is_bounded_seeded_and_independent_of_file_order(make_platform) -> None:
+    platform = make_platform(rows=6_000)
+    small = SampleRule(rows=1_000, seed=1, reason="a sixth of the month's rows")
+    first, again = read(platform, small), read(platform, small)
+    assert len(first.frame) == 1_000
+    assert first.rows_available == 6_000
+    platform.write_batch(prediction_frame("credit_risk", MONTH, 6_000, seed=1).iloc[::-1])
+    reordered = read(platform, small)
+    other_seed = read(platform, SampleRule(rows=1_000, seed=2, reason="a sixth of the month's rows"))
+    keys = [set(rows.frame["customer_key"]) for rows in (first, again, reordered, other_seed)]
+    assert keys[0] == keys[1] == keys[2] != keys[3]
+
+
+def test_a_load_test_on_few_customers_does_not_crowd_out_the_others(make_platform) -> None:
+    platform = make_platform(rows=900)
+    platform.write_log(online(5_000).assign(customer_key="load-test"), date(2026, 9, 3), "a")
+    current = read(platform, SampleRule(rows=1_000, seed=1, reason="smaller than the number of rows"))
+    assert len(current.frame) == 901
+
+
+def test_vanished_new_and_retyped_columns_are_reported(make_platform) -> None:
+    platform = make_platform(rows=0)
+    frame = prediction_frame("credit_risk", MONTH, 50, seed=1)
+    frame = frame.drop(columns="tenure_months").assign(brand_new=1, bills_12m_count="twelve")
+    platform.write_batch(frame)
+    current = read(platform)
+    assert current.columns_absent == ("tenure_months",)
+    assert current.columns_unknown == ("brand_new",)
+    assert list(current.columns_retyped) == ["bills_12m_count"]
+    assert current.frame["bills_12m_count"].isna().all()
+
+
+def test_files_of_two_schemas_are_read_together(make_platform) -> None:
+    platform = make_platform(rows=100)
+    platform.write_log(online(5).drop(columns="tenure_months"), date(2026, 9, 3), "older")
+    current = read(platform)
+    assert current.columns_absent == ()
+    assert current.frame["tenure_months"].isna().sum() == 5
+
+
+def test_an_empty_month_gives_no_rows_and_all_columns(make_platform) -> None:
+    platform = make_platform(rows=0)
+    features, predictions = schema_columns("credit_risk")
+    current = read(platform)
+    assert current.rows_available == 0
+    assert {column.name for column in (*features, *predictions)} <= set(current.frame.columns)
+
+
+def test_a_missing_or_broken_reference_is_refused(make_platform) -> None:
+    platform = make_platform(rows=0)
+    reference = platform.bundle_dir / "reference.parquet"
+    reference.write_bytes(reference.read_bytes()[:100])
+    with pytest.raises(ReferenceUnreadableError, match="not readable as Parquet"):
+        load_reference("credit_risk", platform.bundle_dir, SAMPLE)
+    reference.unlink()
+    with pytest.raises(ReferenceUnreadableError, match="has no reference sample"):
+        load_reference("credit_risk", platform.bundle_dir, SAMPLE)
+
+
+def test_a_reference_of_an_older_schema_names_what_it_lacks(make_platform) -> None:
+    platform = make_platform(rows=0)
+    frame = prediction_frame("credit_risk", MONTH, 50, seed=1).drop(columns=["tenure_months"])
+    platform.write_reference(frame)
+    assert load_reference("credit_risk", platform.bundle_dir, SAMPLE).columns_absent == ("tenure_months",)
+
+
+@pytest.mark.parametrize(
+    ("month", "expected"), [(date(2026, 1, 1), {12, 1, 2}), (date(2026, 12, 1), {11, 12, 1}), (MONTH, {7, 8, 9})]
+)
+def test_the_same_season_reaches_around_the_turn_of_the_year(month, expected) -> None:
+    reference = pd.DataFrame({"as_of_month": [date(2025, number, 1) for number in range(1, 13)]})
+    rule = SeasonRule(months_around=1, reason="neighbouring months share their window")
+    season = same_season(reference, month, rule)
+    assert {number + 1 for number in np.flatnonzero(season)} == expected
