@@ -42,6 +42,12 @@ class TariffMatchingConfig(BaseModel):
         (0.7, 0.8, 0.9, 1.0),
         description="Contracted demands tried, as shares of the year's largest demand that is free of excess charge.",
     )
+    coverage_tolerance: float = Field(
+        0.03, ge=0, lt=0.5, description="How far the back-test's coverage may lie from the promised one beyond doubt."
+    )
+    holdout_customers_max_count: int = Field(
+        400, ge=30, le=10_000, description="Customers on whom a challenger and a champion are compared."
+    )
     harm_tolerance_amount: float = Field(
         1.0, ge=0, description="Extra cost of a year up to which a customer does not count as made worse off."
     )

@@ -388,12 +388,12 @@ class TariffMatchingModel:
         if decisions.is_switch[row]:
             saving = savings.expected[row, recommended]
             lower, upper = savings.lower[row, recommended], savings.upper[row, recommended]
-            level = f"{self.config.interval_level:.0%}"
+            level, ahead = f"{self.config.interval_level:.0%}", len(situation.carried.months)
             return (
-                f"Change to {tariff.name}: expected to save {saving:,.2f} over the next "
-                f"{len(situation.carried.months)} months ({level} interval {lower:,.2f} to {upper:,.2f}), from {months} months of readings.",
-                f"建议改为“{tariff.name_zh or tariff.name}”：未来 {len(situation.carried.months)} 个月预计节省 "
-                f"{saving:,.2f}（{level} 区间 {lower:,.2f} 至 {upper:,.2f}），依据 {months} 个月读数。",
+                f"Change to {tariff.name}: expected to save {saving:,.2f} over the next {ahead} months "
+                f"({level} interval {lower:,.2f} to {upper:,.2f}), from {months} months of readings.",
+                f"建议改为“{tariff.name_zh or tariff.name}”：未来 {ahead} 个月预计节省 {saving:,.2f}"
+                f"（{level} 区间 {lower:,.2f} 至 {upper:,.2f}），依据 {months} 个月读数。",
             )
         if best == situation.current[row]:
             return "Stay: today's offer is expected to cost least.", "建议维持：现行方案预计费用最低。"

@@ -131,6 +131,7 @@ PREDICTIONS = (
         "Bill of the past twelve months on the recommended tariff",
         "推荐电价年电费",
         "currency",
+        nullable=True,
     ),
     Column(
         "expected_saving_amount",
@@ -138,12 +139,23 @@ PREDICTIONS = (
         "Expected saving over the next twelve months",
         "未来十二个月预期节省",
         "currency",
+        nullable=True,
     ),
     Column(
-        "saving_lower_amount", "numeric", "Lower end of the 80 % interval of the saving", "节省额区间下限", "currency"
+        "saving_lower_amount",
+        "numeric",
+        "Lower end of the 80 % interval of the saving",
+        "节省额区间下限",
+        "currency",
+        nullable=True,
     ),
     Column(
-        "saving_upper_amount", "numeric", "Upper end of the 80 % interval of the saving", "节省额区间上限", "currency"
+        "saving_upper_amount",
+        "numeric",
+        "Upper end of the 80 % interval of the saving",
+        "节省额区间上限",
+        "currency",
+        nullable=True,
     ),
     Column(
         "saving_probability",
@@ -152,6 +164,7 @@ PREDICTIONS = (
         "节省的概率",
         minimum=0,
         maximum=1,
+        nullable=True,
     ),
     Column(
         "price_is_verified",

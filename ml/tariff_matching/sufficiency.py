@@ -109,8 +109,8 @@ def check_sufficiency(
             "customers_with_a_choice",
             int(has_choice.sum()),
             config.minimum_customers_count,
-            missing=f"Only {int(has_choice.sum())} customers are on a tariff of the catalogue and may take another that "
-            f"can be priced; {config.minimum_customers_count} are needed."
+            missing=f"Only {int(has_choice.sum())} customers are on a tariff of the catalogue and may take another "
+            f"that can be priced; {config.minimum_customers_count} are needed."
             + (f" Not in the catalogue: {', '.join(unlisted[:5])}." if unlisted else "")
             + "".join(f" {entry.tariff_id}: {entry.reason}." for entry in situation.unpriced[:5])
             + " Deliver the tariffs and the facts that eligibility asks for (class, voltage, supply route, capacity).",

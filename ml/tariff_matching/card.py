@@ -1,0 +1,104 @@
+"""Texts of the tariff matcher's model card."""
+
+from ml.model_card import Bilingual, CardFigure, ModelCard
+
+MODEL_CARD = ModelCard(
+    title=Bilingual(en="Tariff advice", zh="电价方案匹配"),
+    purpose=Bilingual(
+        en="Says for every customer which tariff and options are expected to cost least over the next year, how much a "
+        "change saves with an interval, and to stay when the evidence is weak.",
+        zh="为每位客户给出未来一年预计费用最低的电价与选项、节省额及其区间；证据不足时建议维持现状。",
+    ),
+    key_figure=Bilingual(
+        en="Share of the attainable saving that customers who follow the advice really capture: 100 % is what somebody "
+        "who knows the future would save, 0 % is staying.",
+        zh="按建议执行后实际获得的节省占可得节省的比例；100% 为预知未来者，0% 为维持现状。",
+    ),
+    intended_uses=(
+        Bilingual(en="Tariff counselling of single customers and campaigns", zh="客户电价咨询与营销推荐"),
+        Bilingual(en="Choice of billing basis and contracted demand", zh="基本电费计收方式与合同需量的选择"),
+    ),
+    excluded_uses=(
+        Bilingual(
+            en="Billing: prices marked as not verified are for demonstration", zh="不得用于计费：未核实价格仅供演示"
+        ),
+        Bilingual(en="Promises to a customer beyond the stated interval", zh="不得向客户承诺区间以外的节省"),
+    ),
+    method=(
+        Bilingual(
+            en="Exact bills of the past months under every tariff and option that is open to the customer, from the "
+            "load cube; contracted demands on a small grid.",
+            zh="以负荷立方体精确计算过去各月在全部可选电价与选项下的电费，合同需量取小网格。",
+        ),
+        Bilingual(
+            en="Next year: the same months carried forward, times a growth model, times the surprises that similar "
+            "customers met in the following year (months, hours and peaks kept together): 100 scenarios.",
+            zh="下一年：去年同月负荷乘以增长模型，再乘以相似客户次年的偏差（月、时段与峰值整体保留），共 100 个情景。",
+        ),
+        Bilingual(
+            en="Every scenario is billed exactly; interval widths are calibrated on customers not seen.",
+            zh="每个情景均精确计费；区间宽度以未参与训练的客户校准。",
+        ),
+    ),
+    data=(
+        Bilingual(
+            en="customer_tariff_features and customer_load_cube. Learned from customers read well enough before and "
+            "after the decision month.",
+            zh="电价特征表与负荷立方体；仅以决策月前后读数充分的客户学习。",
+        ),
+    ),
+    limits=(
+        Bilingual(
+            en="Customers are assumed not to change their habits when prices change.",
+            zh="假定客户不因电价变化改变用电习惯。",
+        ),
+        Bilingual(
+            en="One pair of years: the direction of the next common movement (weather, economy) is not foretold, only "
+            "its size.",
+            zh="仅一对年份：只估计共同变动的幅度，不预测方向。",
+        ),
+        Bilingual(
+            en="Prices of the next year are those known today; where none are published, those of the last year.",
+            zh="下一年价格取已知价格，未公布的沿用去年价格。",
+        ),
+        Bilingual(en="The power-factor adjustment is not part of the bills.", zh="电费不含功率因数调整。"),
+    ),
+    figures=(
+        CardFigure(
+            plot="back_test.png",
+            title=Bilingual(en="Back-test against simpler advice", zh="与简单方法的回测比较"),
+            caption=Bilingual(
+                en="Decided with what was known then; bills paid afterwards. Lines: 95 % intervals over customers.",
+                zh="按当时已知信息决策，以其后账单结算；线段为 95% 区间。",
+            ),
+            is_wide=True,
+        ),
+        CardFigure(
+            plot="savings.png",
+            title=Bilingual(en="Foretold and realised savings", zh="预测与实际节省"),
+            is_wide=True,
+        ),
+        CardFigure(
+            plot="coverage.png",
+            title=Bilingual(en="Do the intervals cover what they promise?", zh="区间是否如约覆盖"),
+        ),
+    ),
+    metric_titles={
+        "captured_saving_share": Bilingual(en="Captured share of the attainable saving", zh="已获节省占可得节省比例"),
+        "harmed_share": Bilingual(en="Customers made worse off", zh="因建议受损客户比例"),
+        "interval_coverage": Bilingual(en="Coverage of the interval", zh="区间覆盖率"),
+        "interval_coverage_of_advice": Bilingual(
+            en="Coverage where a change was advised", zh="建议变更客户的区间覆盖率"
+        ),
+        "mean_saving_amount": Bilingual(en="Mean saving per customer", zh="户均节省"),
+        "attainable_saving_amount": Bilingual(en="Mean attainable saving", zh="户均可得节省"),
+        "switched_share": Bilingual(en="Customers advised to change", zh="建议变更客户比例"),
+        "annual_energy_error": Bilingual(en="Error of next year's energy", zh="年用电量预测误差"),
+    },
+    slice_titles={
+        "policy": Bilingual(en="Advice", zh="建议方式"),
+        "forecast": Bilingual(en="Forecast", zh="预测方法"),
+        "customer_class": Bilingual(en="Class", zh="用电类别"),
+        "district": Bilingual(en="District", zh="供电区域"),
+    },
+)

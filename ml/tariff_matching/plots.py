@@ -1,0 +1,85 @@
+"""Plots of the tariff matcher's model card."""
+
+import numpy as np
+
+from ml.evaluation import Metric
+from ml.plots import BLUE, GREEN, GREY, INK, ORANGE, RED, new_figure, to_png
+from ml.tariff_matching.backtest import POLICIES, BackTest
+from ml.tariff_matching.config import TariffMatchingConfig
+from ml.tariff_matching.evaluation import KEY_METRIC, POLICY_NAMES
+
+SHOWN_PERCENTILES = (1, 99)
+
+
+def back_test_bars(metrics: list[Metric]) -> bytes:
+    """Draw, by policy, the share of the attainable saving that was captured and the share of customers harmed."""
+    figure, axes = new_figure(9.0, 3.0, 2, 1)
+    for axis, name, title in (
+        (axes[0], KEY_METRIC, "captured share of the attainable saving"),
+        (axes[1], "harmed_share", "share of customers made worse off"),
+    ):
+        for position, policy in enumerate(reversed(POLICIES)):
+            label = POLICY_NAMES[policy][0]
+            metric = next(m for m in metrics if m.name == name and m.slice_value == label)
+            if metric.value is None:
+                continue
+            axis.barh(position, metric.value, color=BLUE if policy == "model" else GREY, height=0.6)
+            if metric.lower is not None and metric.upper is not None:
+                axis.plot([metric.lower, metric.upper], [position, position], color=INK, linewidth=1.5)
+            end = max(metric.value, metric.upper or metric.value, 0.0)
+            axis.annotate(
+                f"{metric.value:.1%}", (end, position), (4, 0), textcoords="offset points", va="center", fontsize=8
+            )
+        axis.set_title(title, fontsize=10, loc="left")
+        axis.margins(x=0.16)
+        axis.grid(visible=False, axis="y")
+    axes[0].set_yticks(range(len(POLICIES)), [POLICY_NAMES[policy][0] for policy in reversed(POLICIES)])
+    axes[1].set_yticks(range(len(POLICIES)), [""] * len(POLICIES))
+    return to_png(figure)
+
+
+def saving_distribution(back_test: BackTest) -> bytes:
+    """Draw foretold and realised savings of the customers who were advised to change."""
+    figure, (left, right) = new_figure(9.0, 3.6, 2, 1)
+    rows = np.flatnonzero(back_test.choices["model"] != back_test.current)
+    chosen = back_test.choices["model"][rows]
+    foretold = back_test.foretold.expected[rows, chosen]
+    realised = back_test.saved("model")[rows]
+    if len(rows):
+        both = np.concatenate([foretold, realised])
+        low, high = np.percentile(both, SHOWN_PERCENTILES)
+        left.scatter(foretold, realised, s=8, color=BLUE, alpha=0.4, linewidths=0)
+        left.plot([low, high], [low, high], color=GREY, linewidth=1)
+        left.axhline(0, color=RED, linewidth=1, linestyle="--")
+        left.set_xlim(low, high)
+        left.set_ylim(low, high)
+        bins = np.linspace(low, high, 40).tolist()
+        right.hist(foretold, bins, color=GREY, alpha=0.6, label="foretold")
+        right.hist(realised, bins, color=BLUE, alpha=0.6, label="realised")
+        right.axvline(0, color=RED, linewidth=1, linestyle="--")
+        right.legend(frameon=False, fontsize=9)
+    left.set_xlabel("foretold saving")
+    left.set_ylabel("realised saving")
+    right.set_xlabel("saving")
+    right.set_ylabel("customers")
+    left.set_title(f"{len(rows):,} customers advised to change", fontsize=10, loc="left")
+    return to_png(figure)
+
+
+def interval_coverage(metrics: list[Metric], config: TariffMatchingConfig) -> bytes:
+    """Draw the coverage of the promised interval, overall and by class and district."""
+    shown = [m for m in metrics if m.name == "interval_coverage"]
+    figure, (axis,) = new_figure(6.5, 0.42 * len(shown) + 1.1)
+    for position, metric in enumerate(reversed(shown)):
+        if metric.value is None:
+            continue
+        colour = BLUE if metric.slice_column is None else GREEN if metric.slice_column == "customer_class" else ORANGE
+        if metric.lower is not None and metric.upper is not None:
+            axis.plot([metric.lower, metric.upper], [position, position], color=colour, linewidth=2, alpha=0.5)
+        axis.plot([metric.value], [position], marker="o", color=colour)
+    axis.axvline(config.interval_level, color=RED, linewidth=1, linestyle="--")
+    labels = [f"{metric.slice_value or 'all'} ({metric.rows:,})" for metric in reversed(shown)]
+    axis.set_yticks(range(len(shown)), labels, fontsize=8)
+    axis.set_xlim(0.4, 1.0)
+    axis.set_xlabel(f"share of savings inside the {config.interval_level:.0%} interval")
+    return to_png(figure)

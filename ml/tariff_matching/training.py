@@ -1,0 +1,150 @@
+"""Training of the tariff matcher: learn what a year can bring, judge advice by a back-test, and put both together."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from ml.bundle import DataWindow, TrainingResult, fingerprint_frames
+from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, names
+from ml.evaluation import Evaluation
+from ml.tariff_matching import plots
+from ml.tariff_matching.backtest import Origin, choose_origin, fit_and_judge, learning_customers
+from ml.tariff_matching.card import MODEL_CARD
+from ml.tariff_matching.config import TariffMatchingConfig
+from ml.tariff_matching.evaluation import holdout_frame, judged_metrics, tables
+from ml.tariff_matching.features import CubeRows, as_load_cube, latest_rows, prepare_features, rows_at
+from ml.tariff_matching.model import TariffMatchingModel, tariffs_of
+from ml.tariff_matching.schema import FEATURES
+from ml.tariff_matching.sufficiency import USE_CASE, check_sufficiency, customers_without_load
+from ml.tariffs.catalogue import Catalogue
+from ml.tariffs.load_cube import LoadCube
+from ml.tariffs.schema import Tariff
+
+
+def train(
+    features: pd.DataFrame,
+    cube: CubeRows,
+    catalogue: Catalogue | Sequence[Tariff],
+    *,
+    config: TariffMatchingConfig | None = None,
+    seed: int = 7,
+    data_fingerprint: str | None = None,
+    interval_amounts: pd.DataFrame | None = None,
+) -> TrainingResult:
+    """Train a tariff matcher.
+
+    Args:
+        features: Rows of ``customer_tariff_features``, all as-of months.
+        cube: Rows of ``customer_load_cube``, or a load cube.
+        catalogue: Tariffs on offer, in one currency.
+        config: Settings.
+        seed: Seed of the bootstrap; nothing else is random.
+        data_fingerprint: Hash of the training data; computed when absent.
+        interval_amounts: Monthly bills of tariffs that need interval prices (customer_key, month, tariff_id, amount).
+
+    Raises:
+        InsufficientDataError: The data does not suffice; the message says what is missing.
+    """
+    config = config or TariffMatchingConfig()
+    tariffs = tariffs_of(catalogue)
+    loads = as_load_cube(cube) if len(cube) else cube
+    sufficiency = check_sufficiency(features, loads, tariffs, config=config, interval_amounts=interval_amounts)
+    sufficiency.require()
+    # Sufficient data has loads and an origin; this tells the type checker.
+    assert isinstance(loads, LoadCube)  # noqa: S101
+    origin = choose_origin(loads.months, config)
+    assert origin is not None  # noqa: S101
+
+    prepared = prepare_features(features)
+    learning = learning_customers(rows_at(prepared, origin.decision_month), loads, origin, config)
+    fitted = fit_and_judge(learning, loads, tariffs, origin, config, interval_amounts)
+    model = TariffMatchingModel(config, tariffs, fitted.forecast)
+    key_metric, metrics, baselines, criteria = judged_metrics(fitted.back_test, config, seed)
+    latest = latest_rows(prepared)
+    predictions = model.predict(latest, loads, interval_amounts=interval_amounts)
+    evaluation = Evaluation(
+        use_case=USE_CASE,
+        holdout_description=_holdout_description(origin, len(fitted.back_test.rows)),
+        key_metric=key_metric,
+        metrics=tuple(metrics),
+        baselines=tuple(baselines),
+        criteria=tuple(criteria),
+        sufficiency=sufficiency,
+        tables=tables(fitted.back_test, config),
+        notes=_notes(latest, loads, tariffs, fitted.forecast.uses_growth, origin, config),
+    )
+    context = [name for name in (CUSTOMER_KEY, AS_OF_MONTH, "district") if name in latest.columns]
+    reference = pd.concat([latest[[*context, *names(FEATURES)]], predictions.drop(columns=CUSTOMER_KEY)], axis=1)
+    return TrainingResult(
+        use_case=USE_CASE,
+        model=model,
+        evaluation=evaluation,
+        reference=reference,
+        holdout=holdout_frame(learning, loads, origin, config),
+        plots={
+            "back_test.png": plots.back_test_bars(metrics),
+            "savings.png": plots.saving_distribution(fitted.back_test),
+            "coverage.png": plots.interval_coverage(metrics, config),
+        },
+        model_card=MODEL_CARD,
+        config=config,
+        seed=seed,
+        data_window=DataWindow(first_month=loads.months[0], last_month=loads.months[-1]),
+        data_fingerprint=data_fingerprint or _fingerprint(prepared, loads),
+        rows={
+            "customers": len(latest),
+            "learned_from": len(learning.features),
+            "judged": len(fitted.back_test.rows),
+        },
+    )
+
+
+def _fingerprint(prepared: pd.DataFrame, loads: LoadCube) -> str:
+    months = pd.DataFrame(
+        {
+            CUSTOMER_KEY: loads.customer_keys.astype(str),
+            "kwh": loads.kwh.sum(axis=(1, 2, 3)),
+            "peak_kw": loads.peak_kw.sum(axis=(1, 2, 3)),
+        }
+    )
+    ordered = prepared.sort_values([CUSTOMER_KEY, AS_OF_MONTH], kind="stable")
+    return fingerprint_frames({"customer_tariff_features": ordered, "customer_load_cube": months})
+
+
+def _holdout_description(origin: Origin, customers_count: int) -> str:
+    return (
+        f"Decided at the end of {origin.decision_month:%Y-%m} on {origin.history_months} months of readings, by "
+        f"forecasts learned from other customers; the exact bills of the {origin.horizon_months} months to "
+        f"{origin.last_month:%Y-%m} were then paid ({customers_count:,} customers with a known tariff and an "
+        "alternative)."
+    )
+
+
+def _notes(
+    latest: pd.DataFrame,
+    loads: LoadCube,
+    tariffs: Sequence[Tariff],
+    uses_growth: bool,
+    origin: Origin,
+    config: TariffMatchingConfig,
+) -> tuple[str, ...]:
+    notes = [
+        "The growth model is used: on customers not seen it was nearer than 'same as last year'."
+        if uses_growth
+        else "The growth model is not used: on customers not seen 'same as last year' was at least as near."
+    ]
+    if origin.history_months + origin.horizon_months < config.history_months + config.horizon_months:
+        notes.append(
+            f"The history is short: the back-test decides on {origin.history_months} and pays {origin.horizon_months} "
+            "months, so the seasons before and after the decision differ."
+        )
+    without_load = customers_without_load(latest, loads)
+    if without_load:
+        notes.append(f"{without_load:,} customers have no interval load and are advised to stay.")
+    unverified = [tariff.tariff_id for tariff in tariffs if not tariff.is_verified]
+    if unverified:
+        notes.append(
+            f"{len(unverified)} of {len(tariffs)} tariffs hold prices that are not verified "
+            f"({', '.join(unverified[:4])}{', …' if len(unverified) > 4 else ''}): for demonstration, not for promises."
+        )
+    return tuple(notes)
