@@ -21,6 +21,8 @@ _READ_AT = f"make_timestamp((key & {(1 << _MINUTE_BITS) - 1}) * 60000000)"
 _DAY = f"((key & {(1 << _MINUTE_BITS) - 1}) // 1440)"
 
 _WIDEST_KWH = 1e9
+_ROW_GROUP_ROWS = 500_000
+_MAX_LABELS = 100_000
 _SUSPICIOUS_UNIT_RATIO = (300, 3000)
 _MINIMUM_HISTORY_HOURS = 168
 _MINIMUM_HOURS = 24
@@ -31,6 +33,8 @@ def build_meter_spans(workspace: Workspace) -> None:
 
     A row of a later delivery overrules earlier rows of the meter for the time that it covers.
     """
+    if workspace.spans_are_current:
+        return
     connection = workspace.connection
     simple = "select meter_id from known_meters group by meter_id having count(*) = 1"
     columns = "meter_id, customer_key, interval_minutes, multiplier, installed_date, removed_date, known_at"
@@ -51,9 +55,26 @@ def build_meter_spans(workspace: Workspace) -> None:
         create or replace temp table meter_numbers as
         select meter_id, row_number() over (order by meter_id) as meter_no
         from (select distinct meter_id from occupancies);
-        create or replace temp table meter_spans as
+        drop table if exists meter_spans;
+        drop type if exists meter_label;
+        drop type if exists customer_label;
+        """
+    )
+    # Labels are written to Parquet as dictionaries as they are, which takes a third of the time of texts; beyond some
+    # number their dictionaries in every row group cost more than they save.
+    if workspace.scalar("select count(*) from meter_numbers") <= _MAX_LABELS:
+        connection.execute(
+            "create type meter_label as enum (select meter_id from meter_numbers order by meter_no);"
+            "create type customer_label as enum (select distinct customer_key from occupancies order by 1)"
+        )
+        labels = "cast(o.meter_id as meter_label) as meter_label, cast(o.customer_key as customer_label) as customer_label"
+    else:
+        labels = "o.meter_id as meter_label, o.customer_key as customer_label"
+    connection.execute(
+        f"""
+        create temp table meter_spans as
         select cast(row_number() over (order by o.meter_id, o.installed_date) as integer) as span_no,
-            cast(n.meter_no as bigint) << {_MINUTE_BITS} as meter_bits, o.meter_id, o.customer_key,
+            cast(n.meter_no as bigint) << {_MINUTE_BITS} as meter_bits, o.meter_id, {labels},
             o.interval_minutes, coalesce(o.multiplier, 1.0) as multiplier, o.known_at,
             {_local_midnight('o.installed_date', '0', workspace.time_zone)} as from_at,
             {_local_midnight('o.removed_date', '1', workspace.time_zone)} as to_at,
@@ -71,6 +92,7 @@ def build_meter_spans(workspace: Workspace) -> None:
         ) c using (customer_key);
         """
     )
+    workspace.spans_are_current = True
 
 
 def _local_midnight(column: str, further_days: str, time_zone: str) -> str:
@@ -120,7 +142,7 @@ class ReadingsStage(Stage):
         """Return the column definitions of the stage."""
         return (
             f"file_no integer, {ROW} bigint, span_no integer, meter_id varchar, key bigint, kwh decimal(14,4), "
-            "kvarh decimal(14,4), export_kwh decimal(14,4), quality varchar, known_at timestamp, is_repeated boolean, "
+            "kvarh decimal(14,4), export_kwh decimal(14,4), quality enum('actual', 'estimated', 'missing'), known_at timestamp, is_repeated boolean, "
             "problem smallint, problem_value varchar, is_duplicate boolean default false, revision integer default 0"
         )
 
@@ -200,17 +222,9 @@ class ReadingsStage(Stage):
         self._settle_duplicates()
         if any(work.source.register_kind == "cumulative" for work, _ in self.files.values()):
             self._registers_to_energy()
+        self._sum_by_meter()
         self._refuse_wrong_units()
-        self.refuse(
-            RowCheck(
-                Reason.IMPOSSIBLE_VALUE,
-                "kwh",
-                "is more than the meter can pass in one interval; correct the value, its unit or the meter's multiplier",
-            ),
-            "rowid in (select stage.rowid from stage join meter_spans s using (span_no) where stage.kwh > s.max_kwh "
-            f"or abs(stage.kvarh) > {MAX_KWH_PER_INTERVAL} or stage.export_kwh > {MAX_KWH_PER_INTERVAL})",
-            "kwh",
-        )
+        self._refuse_absurd_values()
         self._compare_with_earlier()
 
     def _refuse_unknown_meters(self) -> None:
@@ -239,12 +253,11 @@ class ReadingsStage(Stage):
         connection = self.workspace.connection
         connection.execute(
             f"""
-            create or replace temp table repeated_keys as
-            select key from stage where problem = 0 group by key having count(*) > 1;
             create or replace temp table repeated as
             select rowid as id, key, row_number() over (partition by key order by file_no, {ROW}) as occurrence,
                 hash(kwh, kvarh, export_kwh, quality) as content
-            from stage where problem = 0 and key in (select key from repeated_keys);
+            from stage where problem = 0
+                and key in (select key from stage where problem = 0 group by key having count(*) > 1)
             """
         )
         if self.workspace.scalar("select count(*) from repeated"):
@@ -319,6 +332,39 @@ class ReadingsStage(Stage):
             "insert into register_state by name from new_registers"
         )
 
+    def _sum_by_meter(self) -> None:
+        """Aggregate the readings once for all checks that look at a meter as a whole."""
+        self.workspace.connection.execute(
+            """
+            create or replace temp table meter_sums as
+            select file_no, span_no, cast(sum(kwh) as double) as kwh, count(kwh) as readings, max(kwh) as max_kwh,
+                max(abs(kvarh)) as max_kvarh, max(export_kwh) as max_export_kwh
+            from stage where problem = 0 and not is_duplicate group by file_no, span_no
+            """
+        )
+
+    def _refuse_absurd_values(self) -> None:
+        """Refuse what no meter of this kind can pass in one interval."""
+        check = "is more than the meter can pass in one interval; correct the value, its unit or the meter's multiplier"
+        for column, limit in (
+            ("kwh", "s.max_kwh"),
+            ("kvarh", str(MAX_KWH_PER_INTERVAL)),
+            ("export_kwh", str(MAX_KWH_PER_INTERVAL)),
+        ):
+            spans = [
+                str(span)
+                for (span,) in self.workspace.rows(
+                    f"select distinct span_no from meter_sums m join meter_spans s using (span_no) where m.max_{column} > {limit}"
+                )
+            ]
+            if spans:
+                self.refuse(
+                    RowCheck(Reason.IMPOSSIBLE_VALUE, column, check),
+                    "rowid in (select stage.rowid from stage join meter_spans s using (span_no) "
+                    f"where span_no in ({', '.join(spans)}) and abs(stage.{column}) > {limit})",
+                    column,
+                )
+
     def _refuse_wrong_units(self) -> None:
         """Refuse energy that is about a thousand times too high for the meter: Wh under the name of kWh."""
         low, high = _SUSPICIOUS_UNIT_RATIO
@@ -334,10 +380,7 @@ class ReadingsStage(Stage):
                 coalesce(t.daily_kwh / 24 > 5 * s.contract_capacity_kva, false) as is_above_capacity
             from (
                 select m.file_no, m.span_no, m.kwh * 1440 / m.readings / s.interval_minutes as daily_kwh
-                from (
-                    select file_no, span_no, cast(sum(kwh) as double) as kwh, count(kwh) as readings
-                    from stage where problem = 0 and not is_duplicate group by file_no, span_no
-                ) m join meter_spans s using (span_no)
+                from meter_sums m join meter_spans s using (span_no)
                 where m.readings * s.interval_minutes >= {_MINIMUM_HOURS * 60} and m.kwh > 0
             ) t
             join meter_spans s using (span_no)
@@ -447,21 +490,26 @@ class ReadingsStage(Stage):
         ]
         self.staged.read_months = months
         self._files_table()
+        connection.execute(
+            f"drop type if exists delivery_label; create type delivery_label as enum ({literal(self.delivery.delivery_id)});"
+            "drop type if exists file_label; create type file_label as enum (select source_file from stage_files)"
+        )
         for month in months:
             folder = self.target / "meter_readings" / f"read_month={month}"
             folder.mkdir(parents=True)
             connection.execute(
                 f"""
                 copy (
-                    select s.meter_id, s.customer_key, {_READ_AT} as read_at, cast(s.interval_minutes as smallint) as interval_minutes,
-                        stage.kwh, stage.kvarh, stage.export_kwh, stage.quality,
-                        {literal(self.delivery.delivery_id)} as delivery_id,
-                        coalesce(stage.known_at, timestamp '{self.delivery.known_at}') as known_at,
-                        f.source_file, stage.revision
-                    from stage join meter_spans s using (span_no) join stage_files f using (file_no)
-                    where {loaded} and {_in_month(month)}
-                    order by key
-                ) to {literal(str(folder / 'part-0.parquet'))} ({PARQUET_OPTIONS})
+                    select s.meter_label as meter_id, s.customer_label as customer_key, {_READ_AT} as read_at,
+                        cast(s.interval_minutes as smallint) as interval_minutes,
+                        r.kwh, r.kvarh, r.export_kwh, r.quality,
+                        cast({literal(self.delivery.delivery_id)} as delivery_label) as delivery_id,
+                        coalesce(r.known_at, timestamp '{self.delivery.known_at}') as known_at,
+                        cast(f.source_file as file_label) as source_file, r.revision
+                    from stage r join meter_spans s using (span_no) join stage_files f using (file_no)
+                    where r.problem = 0 and not r.is_duplicate and {_in_month(month)}
+                    order by r.key
+                ) to {literal(str(folder / 'part-0.parquet'))} ({PARQUET_OPTIONS}, row_group_size {_ROW_GROUP_ROWS})
                 """
             )
         if months:

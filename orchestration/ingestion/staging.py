@@ -291,6 +291,8 @@ class Stage:
             f"insert into known_{entity.name} select {', '.join(known_key(entity))}, content, revision, known_at{extras} "
             f"from stage where {loaded}"
         )
+        if entity.name in ("customers", "meters"):
+            self.workspace.spans_are_current = False
         if entity.personal_columns:
             self._write_identities(loaded)
 

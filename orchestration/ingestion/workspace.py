@@ -70,6 +70,7 @@ class Workspace:
         progress: Receives a sentence per step.
         month_paths: Readings files of earlier deliveries by month.
         erased: Marks of erased customers.
+        spans_are_current: Whether the table of meters and their customers holds all that is known.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -82,6 +83,7 @@ class Workspace:
     progress: Callable[[str], None]
     month_paths: dict[str, list[Path]] = field(default_factory=dict)
     erased: frozenset[str] = frozenset()
+    spans_are_current: bool = False
 
     def rows(self, sql: str) -> list[tuple]:  # type: ignore[type-arg]  # rows of any shape
         """Run a query and return its rows."""
