@@ -72,7 +72,8 @@ TITLES = {
 def error_from_validation(error: ValidationError) -> ApiError:
     """Return the refusal for a body that is no JSON or does not fit its schema."""
     problems = error.errors(include_url=False, include_input=False, include_context=True)
-    first = problems[0]
+    # An unknown field is usually the misspelt name of one that is then reported as missing: it comes first.
+    first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
     if first["type"] == "json_invalid":
         return ApiError(400, "invalid_json", f"{first['msg']}; send one JSON object in UTF-8")
     field = _field_path(first)

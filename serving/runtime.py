@@ -1,6 +1,5 @@
 """Everything a running API holds: settings, releases, prediction log; made once per process."""
 
-import gc
 import hashlib
 import hmac
 
@@ -47,9 +46,6 @@ class Runtime:
         self.board.start()
         if self.log is not None:
             self.log.start()
-        # Models and modules live as long as the process: what the collector never walks costs no pauses.
-        gc.collect()
-        gc.freeze()
 
     def stop(self) -> None:
         """Stop the threads and write what is still in memory."""

@@ -1,7 +1,7 @@
 """Serves customer segmentation: which segment a customer belongs to, and what to do for it."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from ml.segmentation.model import Segment, SegmentationModel
 from serving.released_model import ReleasedModel, ScoringInput, ScoringResult
@@ -9,6 +9,8 @@ from serving.released_model import ReleasedModel, ScoringInput, ScoringResult
 
 class ReleasedSegmentation(ReleasedModel):
     """The segmentation of one release; adds the segment's description and actions to each answer."""
+
+    runs_in_event_loop: ClassVar[bool] = False
 
     def _load(self, files: dict[str, bytes]) -> None:
         self._model = SegmentationModel.from_files(files)

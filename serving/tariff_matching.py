@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import pandas as pd
+from ml.tariff_matching.model import TariffMatchingModel
 
 from ml.columns import AS_OF_MONTH
-from ml.tariff_matching.model import TariffMatchingModel
 from serving.released_model import ReleasedModel, ScoringInput, ScoringResult
 
 LOAD_CUBE_TABLE = "customer_load_cube"
