@@ -16,6 +16,9 @@ export BENTOML_DO_NOT_TRACK := True
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DAGSTER_DISABLE_TELEMETRY := 1
 export PYTHONUTF8 := 1
+# Tools start each other by name (dg starts dagster, dagster starts dbt).
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 DAGSTER_PORT ?= 3000
 
 .PHONY: help run test dev serve reports check bench clean reset env manifest dagster-home
@@ -30,7 +33,7 @@ $(VENV)/.ready: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, found " + sys.version.split()[0])'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@( $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) \
-	   && VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip sync --quiet requirements.lock ) \
+	   && $(BIN)/uv pip sync --quiet requirements.lock ) \
 	 || $(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@touch $@
 

@@ -3,7 +3,9 @@
 Keep SQL in ``dbt_project``; keep running and reporting in ``assets/transformation.py``.
 """
 
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -73,7 +75,11 @@ def dbt_variables(settings: PlatformSettings) -> dict[str, Any]:
 
 def build_dbt_resource() -> DbtCliResource:
     """Return the resource that runs dbt; which warehouse and landing it works on travels in the variables."""
-    return DbtCliResource(project_dir=dbt_project, profiles_dir=str(DBT_PROJECT_DIR))
+    # The dbt of this environment, whether or not its folder is on the PATH.
+    executable = Path(sys.executable).parent / "dbt"
+    return DbtCliResource(
+        project_dir=dbt_project, profiles_dir=str(DBT_PROJECT_DIR), dbt_executable=str(executable)
+    )
 
 
 def close_adapter(invocation: DbtCliInvocation) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml.errors import KilowiseError
 from orchestration.files import replace_text
@@ -299,7 +299,7 @@ def latest_months(marts: MartsVersion, count: int, first_month: date) -> Sequenc
 
 def _log_columns(scored: "pd.DataFrame", use_case: str, release: "ReleaseManifest") -> "pd.DataFrame":
     """Put the columns of the prediction log before features and predictions."""
-    context = {
+    context: dict[str, Any] = {
         "request_id": [f"batch-{release.name}-{month:%Y%m}" for month in scored["as_of_month"]],
         "decided_at": datetime.now(UTC).replace(microsecond=0),
         "use_case": use_case,

@@ -1,5 +1,7 @@
 """The main job for the command line: the same jobs as in the UI, in this process, with progress."""
 
+from typing import Any
+
 import dagster as dg
 
 from orchestration.definitions import build_definitions
@@ -9,7 +11,7 @@ from orchestration.partitions import partition_range_tags
 from orchestration.settings import PlatformSettings
 
 # Only our own lines: the framework's would bury them.
-_RUN_CONFIG = {"loggers": {"progress": {"config": {}}}}
+_RUN_CONFIG: dict[str, Any] = {"loggers": {"progress": {"config": {}}}}
 
 
 def run_jobs(settings: PlatformSettings) -> bool:

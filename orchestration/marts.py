@@ -34,7 +34,7 @@ MARTS: Mapping[str, tuple[str, ...]] = {
     "customer_credit_features": ("as_of_month", "customer_key"),
     "customer_credit_outcomes": ("as_of_month", "customer_key"),
     "customer_interval_load": ("customer_key", "read_at"),
-    "tariff_catalogue": ("tariff_id", "valid_from"),
+    "tariff_catalogue": ("tariff_id", "version"),
     "service_quality_monthly": ("month", "district", "channel", "topic"),
 }
 """Published marts with their sort order; a fixed order makes equal content equal bytes."""

@@ -51,7 +51,7 @@ def _reason(event: dg.DagsterEvent) -> str:
     return error.message.strip() if error is not None else "see the run in the Dagster UI"
 
 
-@dg.logger(description="One readable line per step, for a person at a terminal.")
+@dg.logger({}, description="One readable line per step, for a person at a terminal.")
 def progress_logger(init_context: dg.InitLoggerContext) -> logging.Logger:
     """Return the logger that `make run` and `make score` show."""
     logger = logging.getLogger(f"kilowise.progress.{id(init_context)}")

@@ -18,7 +18,7 @@ def build_schedules(
     """
     scoring_day = settings.as_of_lag_days + 1
 
-    def monthly(name: str, job: dg.UnresolvedAssetJobDefinition, hour: int, description: str) -> dg.ScheduleDefinition:
+    def monthly(name: str, job: object, hour: int, description: str) -> dg.ScheduleDefinition:
         @dg.schedule(
             name=name,
             job=job,
@@ -27,7 +27,7 @@ def build_schedules(
             description=description,
         )
         def latest_month(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-            month = months.get_last_partition_key(context.scheduled_execution_time)
+            month = months.get_last_partition_key()
             return dg.RunRequest(run_key=f"{name}-{month}", partition_key=month)
 
         return latest_month

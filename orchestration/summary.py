@@ -27,7 +27,7 @@ def render_summary(settings: PlatformSettings, *, succeeded: bool) -> str:
 
 
 def _data_lines(settings: PlatformSettings) -> list[str]:
-    from orchestration.ingestion.landing import landed_totals
+    from orchestration.ingestion.totals import landed_totals
 
     totals = landed_totals(settings.landing_dir)
     rows_in = sum(total.rows_in for total in totals.values())

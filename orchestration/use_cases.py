@@ -139,7 +139,7 @@ class Segmentation(UseCase):
         return compare_with_champion(
             SegmentationModel.from_files(challenger.estimator_files()),
             SegmentationModel.from_files(champion.estimator_files()),
-            challenger.holdout(),
+            _holdout(challenger),
             champion_version=champion.manifest.version,
             seed=settings.seed,
         )
@@ -206,7 +206,7 @@ class TariffMatching(UseCase):
         return compare_with_champion(
             TariffMatchingModel.from_files(challenger.estimator_files()),
             TariffMatchingModel.from_files(champion.estimator_files()),
-            challenger.holdout(),
+            _holdout(challenger),
             champion_version=champion.manifest.version,
             seed=settings.seed,
         )
@@ -220,12 +220,13 @@ class TariffMatching(UseCase):
         self, bundle: "Bundle", features: "pd.DataFrame", marts: MartsVersion, settings: PlatformSettings
     ) -> "pd.DataFrame":
         from ml.tariff_matching.model import TariffMatchingModel
+        from ml.tariffs.catalogue import Catalogue
 
         model = TariffMatchingModel.from_files(bundle.estimator_files())
         return model.predict(
             features,
             marts.read_table("customer_load_cube"),
-            interval_amounts=_interval_amounts(marts, model.catalogue, settings),
+            interval_amounts=_interval_amounts(marts, Catalogue.of(list(model.tariffs)), settings),
         )
 
     def snapshot_tables(self, marts: MartsVersion) -> "Mapping[str, pa.Table]":
@@ -247,10 +248,10 @@ class CreditRisk(UseCase):
         return CreditRiskConfig()
 
     def check(self, marts: MartsVersion, settings: PlatformSettings) -> "SufficiencyReport":
-        from ml.credit_risk.config import CreditRiskConfig
         from ml.credit_risk.sufficiency import check_sufficiency
 
-        return check_sufficiency(*(marts.read(mart) for mart in self.training_marts), CreditRiskConfig())
+        features, outcomes = (marts.read(mart) for mart in self.training_marts)
+        return check_sufficiency(features, outcomes)
 
     def train(self, marts: MartsVersion, settings: PlatformSettings, fingerprint: str) -> "TrainingResult":
         from ml.credit_risk.training import train
@@ -267,7 +268,7 @@ class CreditRisk(UseCase):
         return compare_with_champion(
             CreditRiskModel.from_files(challenger.estimator_files()),
             CreditRiskModel.from_files(champion.estimator_files()),
-            challenger.holdout(),
+            _holdout(challenger),
             champion_version=champion.manifest.version,
             seed=settings.seed,
         )
@@ -289,6 +290,15 @@ class CreditRisk(UseCase):
 
 
 USE_CASES: tuple[UseCase, ...] = (Segmentation(), TariffMatching(), CreditRisk())
+
+
+def _holdout(bundle: "Bundle") -> "pd.DataFrame":
+    from ml.errors import BundleError
+
+    holdout = bundle.holdout()
+    if holdout is None:
+        raise BundleError(f"{bundle.manifest.use_case}:{bundle.manifest.version} holds no rows to compare on")
+    return holdout
 
 
 def _catalogue_files(settings: PlatformSettings) -> "Catalogue":

@@ -45,7 +45,7 @@ def build_inbox_asset(settings: PlatformSettings) -> dg.AssetsDefinition | dg.As
         )
         return dg.MaterializeResult(
             metadata={
-                "deliveries": report.deliveries_count,
+                "deliveries": len(report.deliveries),
                 "folder": dg.MetadataValue.path(str(settings.inbox_dir)),
             }
         )
@@ -87,8 +87,9 @@ def landing(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[PlatformSettings]
 ) -> Iterator[dg.MaterializeResult]:
     """Land what is new in the inbox, one delivery at a time; each becomes visible whole or not at all."""
-    from orchestration.ingestion.landing import land_deliveries, landed_totals
+    from orchestration.ingestion.landing import land_deliveries
     from orchestration.ingestion.mapping import load_mapping
+    from orchestration.ingestion.totals import landed_totals
 
     report = land_deliveries(
         settings.inbox_dir,

@@ -34,7 +34,7 @@ def dbt_models(
     A test of severity error stops everything that reads the model; the marts of the last good run stay current.
     """
     settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
-    command = ["build", "--vars", json.dumps(dbt_variables(settings))]
+    command = ["build", "--exclude-resource-type", "unit_test", "--vars", json.dumps(dbt_variables(settings))]
     invocation = dbt.cli(command, context=context, raise_on_error=True)
     yield from invocation.stream().fetch_column_metadata().fetch_row_counts()
     close_adapter(invocation)
