@@ -1,7 +1,7 @@
 """Pricing equals hand-worked examples and a slow reference, by the cube and by the intervals."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -259,6 +259,30 @@ class TestReference:
         lower, higher = (price_cube(tariff_of(energy(str(p))), cube).sum_units[0] for p in (price, price + rise))
 
         assert higher >= lower
+
+
+class TestPriceSeries:
+    @settings(max_examples=20, deadline=None)
+    @given(
+        st.lists(
+            st.tuples(st.decimals("0", "30", places=4), st.decimals("-0.5", "1", places=8)), min_size=2, max_size=40
+        )
+    )
+    def test_the_sum_over_all_intervals_is_exact_before_it_is_rounded(self, pairs: list) -> None:
+        tariff = tariff_of(
+            {"kind": "energy_series", "name": "E", "series": "s"}, rounding={"scope": "total", "decimals": 2}
+        )
+        instants = [datetime(2025, 1, 2, tzinfo=UTC) + timedelta(hours=hour) for hour in range(len(pairs))]
+        series = pd.DataFrame({"read_at": instants, "value": [float(price) for _, price in pairs]})
+        load = [(instant, kwh) for instant, (kwh, _) in zip(instants, pairs, strict=True)]
+
+        bills = price_intervals(
+            tariff, as_frame(load), interval_minutes=60, time_zone=ZONE, days=DAYS, series={"s": series}
+        )
+
+        amount = bills.lines[0].amount
+        exact = Decimal(int(amount.units[0, 0])) + Decimal(int(amount.rest[0, 0])).scaleb(-amount.rest_decimals)
+        assert exact.scaleb(-2) == sum(kwh * price for kwh, price in pairs)
 
 
 class TestRounding:
