@@ -7,7 +7,9 @@ Both numbers are shown; a test holds the two side by side.
 """
 
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -42,9 +44,18 @@ class ReportRun:
     evidently_psi: dict[str, float]
 
 
-def without_telemetry() -> None:
-    """Keep Evidently from reporting its use; it reads this variable when it is imported and when it sends."""
+@contextmanager
+def evidently_at_work() -> Iterator[None]:
+    """Surround every import and call of Evidently: no telemetry, and none of its warnings about its own code.
+
+    It reads ``DO_NOT_TRACK`` when it is imported and when it would send. Evidently 0.7 uses names that NumPy and pandas
+    are about to drop; nobody here can act on those warnings.
+    """
     os.environ.setdefault("DO_NOT_TRACK", "1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
 
 def method_name(policy: DriftPolicy) -> str:
@@ -81,7 +92,19 @@ def run_report(
     Returns:
         The run. Evidently is not called for columns without values, on which it raises.
     """
-    without_telemetry()
+    with evidently_at_work():
+        return _run(current, reference, scores, policy, month=month, release=release)
+
+
+def _run(
+    current: CurrentRows,
+    reference: pd.DataFrame,
+    scores: Sequence[ColumnScore],
+    policy: DriftPolicy,
+    *,
+    month: date,
+    release: str,
+) -> ReportRun:
     from evidently import Dataset, Report
     from evidently.metrics import DriftedColumnsCount, MissingValueCount, RowCount, ValueDrift
 
@@ -140,7 +163,8 @@ def save_page(snapshot: Any, path: Path) -> None:
     """Write Evidently's self-contained page so that no reader sees a part of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    snapshot.save_html(str(temporary))
+    with evidently_at_work():
+        snapshot.save_html(str(temporary))
     temporary.replace(path)
 
 

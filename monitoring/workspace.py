@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from monitoring.policy import DriftPolicy
-from monitoring.reports import method_name, without_telemetry
+from monitoring.reports import evidently_at_work, method_name
 from monitoring.verdicts import USE_CASE_TITLES, write_atomically
 
 WORKSPACE_NAME = "workspace"
@@ -28,10 +28,11 @@ def store_run(snapshot: Any, policy: DriftPolicy, reports_dir: Path) -> None:
         reports_dir: Folder of reports.
     """
     project_dir = reports_dir / WORKSPACE_NAME / str(project_id(policy.use_case))
-    _write_project(project_dir, policy)
-    model = snapshot.to_snapshot_model()
-    run_id = uuid.uuid5(_NAMESPACE, "/".join([policy.use_case, model.metadata["month"], model.metadata["release"]]))
-    _write_json(project_dir / "snapshots" / f"{run_id}.json", model.dict())
+    with evidently_at_work():
+        _write_project(project_dir, policy)
+        model = snapshot.to_snapshot_model()
+        run_id = uuid.uuid5(_NAMESPACE, "/".join([policy.use_case, model.metadata["month"], model.metadata["release"]]))
+        _write_json(project_dir / "snapshots" / f"{run_id}.json", model.dict())
 
 
 def project_id(use_case: str) -> uuid.UUID:
@@ -41,10 +42,10 @@ def project_id(use_case: str) -> uuid.UUID:
 
 def open_workspace(reports_dir: Path) -> Any:
     """Return the workspace as Evidently sees it."""
-    without_telemetry()
-    from evidently.ui.workspace import Workspace
+    with evidently_at_work():
+        from evidently.ui.workspace import Workspace
 
-    return Workspace.create(str(reports_dir / WORKSPACE_NAME))
+        return Workspace.create(str(reports_dir / WORKSPACE_NAME))
 
 
 def _write_project(project_dir: Path, policy: DriftPolicy) -> None:

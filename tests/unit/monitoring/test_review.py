@@ -1,0 +1,211 @@
+"""What a month's review concludes, fault by fault; Evidently's page is left out here and tested in test_reports."""
+
+from collections.abc import Callable
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml.columns import USE_CASES
+from monitoring.datasets import schema_columns
+from monitoring.review import ReviewError, review_month
+from monitoring.verdicts import Verdict
+from tests.unit.monitoring.factories import MONTH, Platform, prediction_frame, reference_frame
+
+
+def judge(platform: Platform, month: date = MONTH, **further) -> Verdict:
+    return review_month(platform.use_case, month, with_report=False, **platform.folders, **further)
+
+
+def codes(verdict: Verdict, severity: str) -> dict[str, str | None]:
+    return {reason.code: reason.column for reason in verdict.reasons if reason.severity == severity}
+
+
+def judge_changed(make_platform, change: Callable[[pd.DataFrame], pd.DataFrame], rows: int = 1_000) -> Verdict:
+    platform = make_platform(rows=0)
+    platform.write_batch(change(prediction_frame("credit_risk", MONTH, rows, seed=1)))
+    return judge(platform)
+
+
+@pytest.mark.parametrize("use_case", USE_CASES)
+def test_a_month_from_the_same_distribution_is_stable(make_platform, use_case) -> None:
+    verdict = judge(make_platform(use_case))
+    assert verdict.outcome == "stable"
+    assert verdict.columns_drifted == 0
+    assert verdict.reasons[0].code == "within_limits"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_quiet_months_stay_quiet(make_platform, seed) -> None:
+    platform = make_platform(rows=0)
+    platform.write_batch(prediction_frame("credit_risk", MONTH, 600, seed=50 + seed))
+    verdict = judge(platform)
+    assert (verdict.outcome, verdict.columns_drifted) == ("stable", 0)
+
+
+def test_predictions_that_moved_far_are_a_case_to_act(make_platform) -> None:
+    verdict = judge_changed(make_platform, lambda f: f.assign(default_probability=f["default_probability"] * 2))
+    assert verdict.outcome == "act"
+    assert codes(verdict, "act")["prediction_drift"] == "default_probability"
+    assert verdict.columns[0].column == "default_probability"
+
+
+def test_a_column_with_an_effect_is_told_with_its_effect(make_platform) -> None:
+    verdict = judge_changed(make_platform, lambda f: f.assign(late_bills_3m_count=f["late_bills_3m_count"] + 1))
+    reason = next(reason for reason in verdict.reasons if reason.code == "column_drift")
+    assert (verdict.outcome, reason.column, reason.severity) == ("act", "late_bills_3m_count", "act")
+    assert "by itself this moves the mean default_probability by +" in reason.sentence_en
+    assert "百分点" in reason.sentence_zh
+
+
+def test_a_column_without_consequence_does_not_raise_an_alarm(make_platform) -> None:
+    verdict = judge_changed(make_platform, lambda f: f.assign(mean_satisfaction_12m=f["mean_satisfaction_12m"] * 1.5))
+    assert verdict.outcome == "stable"
+    assert verdict.columns_drifted == 1
+    assert "moved without consequence" in verdict.reasons[0].sentence_en
+
+
+def test_an_important_column_is_watched_even_without_effect(make_platform) -> None:
+    verdict = judge_changed(make_platform, lambda f: f.assign(unpaid_balance_ratio=f["unpaid_balance_ratio"] * 2))
+    assert verdict.outcome == "watch"
+    assert codes(verdict, "watch") == {"column_drift": "unpaid_balance_ratio"}
+
+
+def test_many_moved_columns_are_a_new_population(make_platform) -> None:
+    features, _ = schema_columns("credit_risk")
+    moved = [column.name for column in features if column.kind == "numeric"][:20]
+    verdict = judge_changed(make_platform, lambda f: f.assign(**{name: f[name] * 3 for name in moved}))
+    assert verdict.outcome == "act"
+    assert "drifted_share" in codes(verdict, "act")
+
+
+def without(frame: pd.DataFrame, share: float, column: str, value: object = None) -> pd.DataFrame:
+    keep = np.random.default_rng(0).random(len(frame)) >= share
+    return frame.assign(**{column: frame[column].where(keep, value)})
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome", "code"),
+    [
+        (lambda f: f.drop(columns="tenure_months"), "act", "column_vanished"),
+        (lambda f: f.assign(tenure_months=None), "act", "missing_rise"),
+        (lambda f: without(f, 0.4, "tenure_months"), "act", "missing_rise"),
+        (lambda f: without(f, 0.15, "tenure_months"), "watch", "missing_rise"),
+        (lambda f: without(f, 0.005, "tenure_months", np.inf), "watch", "infinite_values"),
+        (lambda f: without(f, 0.05, "tenure_months", np.inf), "act", "infinite_values"),
+        (lambda f: f.assign(tenure_months=12.0), "watch", "column_constant"),
+        (lambda f: f.assign(tenure_months="twelve"), "act", "column_retyped"),
+        (lambda f: without(f, 0.03, "customer_class", "moon_base"), "watch", "unseen_categories"),
+        (lambda f: without(f, 0.3, "customer_class", "moon_base"), "act", "unseen_categories"),
+    ],
+)
+def test_a_broken_column_is_named(make_platform, change, outcome, code) -> None:
+    verdict = judge_changed(make_platform, change)
+    column = "customer_class" if code == "unseen_categories" else "tenure_months"
+    assert verdict.outcome == outcome
+    assert codes(verdict, outcome)[code] == column
+
+
+@pytest.mark.parametrize("rows", [0, 1, 299])
+def test_too_few_rows_are_not_enough_data_and_never_stable(make_platform, rows) -> None:
+    verdict = judge(make_platform(rows=rows))
+    assert verdict.outcome == "not_enough_data"
+    assert codes(verdict, "unknown") == {"too_few_rows": None}
+    assert f"{rows} customer(s)" in verdict.reasons[0].sentence_en
+    assert verdict.rows_current == rows
+
+
+def test_rows_of_another_release_are_mentioned(make_platform) -> None:
+    platform = make_platform(rows=500)
+    platform.release = "0002-new"
+    verdict = judge(platform)
+    assert verdict.outcome == "not_enough_data"
+    assert "Another 500 row(s) were predicted by other releases" in verdict.reasons[0].sentence_en
+
+
+def test_an_unreadable_month_is_not_enough_data(make_platform) -> None:
+    platform = make_platform(rows=0)
+    path = platform.write_batch(prediction_frame("credit_risk", MONTH, 500, seed=1))
+    path.write_bytes(b"not a Parquet file")
+    verdict = judge(platform)
+    assert verdict.outcome == "not_enough_data"
+    assert "predictions.parquet" in verdict.reasons[0].sentence_en
+
+
+def test_predictions_without_any_value_are_never_stable(make_platform) -> None:
+    verdict = judge_changed(make_platform, lambda f: f.assign(default_probability=None))
+    assert verdict.outcome == "act"
+    assert codes(verdict, "unknown") == {"prediction_not_judged": "default_probability"}
+
+
+def test_seasonal_columns_wait_for_a_reference_of_their_season(make_platform) -> None:
+    platform = make_platform(rows=0)
+    platform.write_reference(reference_frame("credit_risk", last_month=date(2026, 4, 1), months=3))
+    platform.write_batch(prediction_frame("credit_risk", MONTH, 1_000, seed=1))
+    verdict = judge(platform)
+    unjudged = {score.column: score.why_en for score in verdict.columns if score.status == "not_judged"}
+    features, _ = schema_columns("credit_risk")
+    assert set(unjudged) == {column.name for column in features if column.season == "same_season"}
+    assert set(unjudged.values()) == {"no same season in the reference"}
+    assert verdict.outcome == "stable"
+    assert "no same season" in " ".join(reason.sentence_en for reason in verdict.reasons)
+
+
+def test_segments_are_not_called_stable_while_their_shapes_could_not_be_judged(make_platform) -> None:
+    platform = make_platform("segmentation", rows=0)
+    platform.write_reference(reference_frame("segmentation", last_month=date(2026, 4, 1), months=3))
+    platform.write_batch(prediction_frame("segmentation", MONTH, 1_000, seed=1))
+    verdict = judge(platform)
+    assert verdict.outcome == "not_enough_data"
+    assert codes(verdict, "unknown") == {"too_few_columns": None}
+
+
+def winter_load(frame: pd.DataFrame) -> pd.DataFrame:
+    """Load factors that are twice as high from December to February."""
+    is_winter = pd.to_datetime(frame["as_of_month"]).dt.month.isin([12, 1, 2])
+    return frame.assign(load_factor_3m=frame["load_factor_3m"] * np.where(is_winter, 2, 1))
+
+
+def test_january_is_compared_with_winter_and_not_with_the_year(make_platform) -> None:
+    platform = make_platform(rows=0)
+    platform.write_reference(winter_load(reference_frame("credit_risk", rows=400)))
+    january = date(2027, 1, 1)
+    platform.write_batch(winter_load(prediction_frame("credit_risk", january, 1_000, seed=1)), january)
+    assert judge(platform, january).columns_drifted == 0
+    platform.write_batch(prediction_frame("credit_risk", january, 1_000, seed=1), january)
+    broken = judge(platform, january)
+    assert [score.column for score in broken.columns if score.level == "strong"] == ["load_factor_3m"]
+
+
+def test_an_older_reference_leaves_the_new_column_unjudged(make_platform) -> None:
+    platform = make_platform()
+    platform.write_reference(reference_frame("credit_risk").drop(columns=["tenure_months"]))
+    verdict = judge(platform)
+    score = next(score for score in verdict.columns if score.column == "tenure_months")
+    assert score.why_en == "the reference was written before this column existed"
+    assert verdict.outcome == "stable"
+
+
+def test_a_small_reference_is_not_enough_data(make_platform) -> None:
+    platform = make_platform()
+    platform.write_reference(prediction_frame("credit_risk", MONTH, 50, seed=2))
+    assert codes(judge(platform), "unknown") == {"too_small_reference": None}
+
+
+def test_reviewing_again_replaces_the_verdict(make_platform) -> None:
+    from monitoring.verdicts import read_verdict, read_verdicts
+
+    platform = make_platform()
+    first = judge(platform)
+    platform.write_batch(prediction_frame("credit_risk", MONTH, 10, seed=1))
+    second = judge(platform)
+    table = read_verdicts(platform.reports_dir)
+    assert (first.outcome, second.outcome) == ("stable", "not_enough_data")
+    assert table["outcome"].to_list() == ["not_enough_data"]
+    assert read_verdict(platform.reports_dir, "credit_risk", MONTH, platform.release) == second
+
+
+def test_a_day_within_the_month_is_refused(make_platform) -> None:
+    with pytest.raises(ReviewError, match="first day of a month, such as 2026-08-01"):
+        judge(make_platform(rows=0), date(2026, 8, 15))
