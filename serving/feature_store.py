@@ -177,12 +177,29 @@ class FeatureStore:
 
     def _connection(self) -> sqlite3.Connection:
         """Return this thread's connection; it closes when the thread or the store is gone."""
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            # immutable: no locks, no journal look-up; legal because a published snapshot never changes.
-            connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
-            self._local.connection = connection
-        return connection
+        handle: _ConnectionHandle | None = getattr(self._local, "handle", None)
+        if handle is None:
+            handle = self._local.handle = _ConnectionHandle(self.path)
+        return handle.connection
+
+
+class _ConnectionHandle:
+    """Closes its connection when nobody holds it any more.
+
+    A connection is part of a reference cycle (its statement cache), so left alone it would keep its file open until
+    the garbage collector comes by, which in a server is seldom.
+    """
+
+    def __init__(self, path: Path) -> None:
+        # immutable: no locks, no journal look-up; legal because a published snapshot never changes. One thread uses
+        # a connection, but another may be the one that drops the store last.
+        self.connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False
+        )
+
+    def __del__(self) -> None:
+        if hasattr(self, "connection"):
+            self.connection.close()
 
 
 def _feature_row(as_of_month: str | None, district: str | None, row: bytes) -> FeatureRow:

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from serving.app import build_app
 from serving.model_store import ModelStore
 from serving.runtime import Runtime
 from serving.settings import ServingSettings
-
 from tests.unit.serving.builders import publish
 
 with warnings.catch_warnings():

@@ -11,10 +11,10 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+
 from serving import schemas
 from serving.runtime import Runtime
 from serving.settings import ServingSettings
-
 from tests.unit.serving.builders import customer_id, key_of
 from tests.unit.serving.conftest import client_of
 
@@ -60,8 +60,10 @@ def test_one_customer_by_features(client: TestClient, path: str, example: Any, a
     assert response.json()["result"]["features_as_of_month"] is None
 
 
-@pytest.mark.parametrize(("path", "example", "_answer", "batch"), ONE_AND_MANY)
-def test_many_customers_keep_their_order(client: TestClient, path: str, example: Any, _answer: Any, batch: Any) -> None:
+@pytest.mark.parametrize(("path", "_example", "_answer", "batch"), ONE_AND_MANY)
+def test_many_customers_keep_their_order(
+    client: TestClient, path: str, _example: Any, _answer: Any, batch: Any
+) -> None:
     wanted = [customer_id(5), customer_id(2), "unknown", customer_id(5)]
 
     response = client.post(path, json={"customer_ids": wanted})
@@ -341,7 +343,7 @@ JSON_VALUES = st.recursive(
 )
 BODIES = st.one_of(
     JSON_VALUES,
-    st.fixed_dictionaries({}, optional={name: JSON_VALUES for name in ("customer_id", "customer_ids", "items")}),
+    st.fixed_dictionaries({}, optional=dict.fromkeys(("customer_id", "customer_ids", "items"), JSON_VALUES)),
     st.fixed_dictionaries(
         {
             "features": st.fixed_dictionaries(

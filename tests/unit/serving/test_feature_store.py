@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+
 from ml.columns import Column
 from ml.segmentation.schema import FEATURES
 from serving.feature_store import FeatureRow, FeatureSnapshotError, FeatureStore, write_feature_snapshot
-
 from tests.unit.serving.builders import feature_table, key_of
 
 COLUMNS = (

@@ -1,13 +1,14 @@
 import hashlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
 import httpx
 import pytest
+
 from serving.app import build_app
 from serving.runtime import Runtime
 from serving.settings import ServingSettings
-
 from tests.unit.serving.builders import customer_id
 from tests.unit.serving.conftest import client_of
 
@@ -97,8 +98,8 @@ def test_a_slow_body_is_408(released_home: Path) -> None:
     app = build_app()
     app.state.runtime = runtime
 
-    async def drip() -> "httpx.Response":
-        async def content():  # type: ignore[no-untyped-def]  # an async generator of bytes
+    async def drip() -> httpx.Response:
+        async def content() -> AsyncIterator[bytes]:
             yield b'{"customer_id": '
             await anyio.sleep(0.5)
             yield b'"a"}'
@@ -107,7 +108,6 @@ def test_a_slow_body_is_408(released_home: Path) -> None:
         async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
             return await client.post(CREDIT, content=content(), headers={"Content-Type": "application/json"})
 
-    # httpx hands the body over at once, so the delay is put where the server waits: in receive().
     response = anyio.run(drip)
     runtime.stop()
 

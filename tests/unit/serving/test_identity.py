@@ -1,5 +1,6 @@
 from hypothesis import given
 from hypothesis import strategies as st
+
 from serving.identity import CUSTOMER_KEY_LENGTH, customer_key
 
 

@@ -2,6 +2,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+
 from serving.__main__ import main, server_environment
 from serving.settings import ServingSettings
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from ml.bundle import read_bundle
 from ml.errors import BundleError
 from serving.model_store import ModelStore, ReleaseError
-
 from tests.unit.serving.builders import approval, feature_table, key_of, publish, write_small_bundle
 
 USE_CASE = "segmentation"

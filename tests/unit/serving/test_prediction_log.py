@@ -5,9 +5,10 @@ from threading import Thread
 
 import pyarrow.parquet as pq
 import pytest
+from prometheus_client import REGISTRY
+
 from ml.columns import names
 from ml.credit_risk.schema import FEATURES, PREDICTIONS
-from prometheus_client import REGISTRY
 from serving.prediction_log import LoggedPrediction, PredictionLog, log_schema
 
 PREDICTION = {"default_probability": 0.1, "credit_points": 570.0, "credit_rating": "BB", "reason_1_code": None}

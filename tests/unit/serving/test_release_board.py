@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY
+
 from serving.model_store import ModelStore
 from serving.release_board import ReleaseBoard
 from serving.released_model import ReleasedModel
-
 from tests.unit.serving.builders import publish
 
 USE_CASE = "segmentation"

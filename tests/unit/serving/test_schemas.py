@@ -4,11 +4,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
+
 from ml.columns import Column, names
 from ml.credit_risk import schema as credit_risk
 from ml.segmentation import schema as segmentation
 from ml.tariff_matching import schema as tariff_matching
-from pydantic import ValidationError
 from serving import schemas
 
 CASES = [
@@ -30,8 +31,8 @@ def test_examples_are_accepted(_module: Any, features: Any, request_model: Any, 
         request_model.model_validate_json(json.dumps(body))
 
 
-@pytest.mark.parametrize(("_module", "features", "_request", "example"), CASES)
-def test_every_field_is_described_in_both_languages(_module: Any, features: Any, _request: Any, example: Any) -> None:
+@pytest.mark.parametrize(("_module", "features", "_request", "_example"), CASES)
+def test_every_field_is_described_in_both_languages(_module: Any, features: Any, _request: Any, _example: Any) -> None:
     for name, field in features.model_json_schema()["properties"].items():
         assert " / " in field["description"], name
 

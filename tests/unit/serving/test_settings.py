@@ -2,8 +2,9 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from orchestration.settings import DEVELOPMENT_PSEUDONYM_KEY as PLATFORM_DEVELOPMENT_KEY
 from pydantic import SecretStr, ValidationError
+
+from orchestration.settings import DEVELOPMENT_PSEUDONYM_KEY as PLATFORM_DEVELOPMENT_KEY
 from serving.settings import DEVELOPMENT_PSEUDONYM_KEY, ServingConfigurationError, ServingSettings
 
 DIGEST = hashlib.sha256(b"key").hexdigest()
