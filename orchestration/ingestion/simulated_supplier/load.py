@@ -25,7 +25,7 @@ from orchestration.ingestion.simulated_supplier.randomness import stream
 
 COOLING_DEGREES_CAP = 12.0
 HEATING_DEGREES_CAP = 22.0
-HOURS_TO_REMEMBER = 0.36
+HOURS_TO_REMEMBER = 0.30
 """Share of an interval's noise that comes from the hour before: cooking and washing last longer than an interval."""
 
 FESTIVAL_PROFILE_DAYS = (-8, 16)

@@ -25,8 +25,11 @@ NEVER = 10**6
 LATE_JOINERS_SHARE = 0.05
 JOIN_HORIZON_MONTHS = 36
 CLOSE_CHANCE_PER_MONTH = 0.0018
-TRANSFORMER_SIZES_KVA = np.array([30, 50, 80, 100, 125, 160, 200, 250, 315, 400, 500, 630, 800, 1000, 1250, 1600,
-                                  2000, 2500, 3150, 4000, 5000, 6300, 8000, 10000, 12500, 16000, 20000])  # fmt: skip
+SWITCHED_OFF_SHARE = 0.3
+CONTRACT_SIZES_KVA = np.array(
+    [10, 15, 20, 30, 50, 80, 100, 125, 160, 200, 250, 315, 400, 500, 630, 800, 1000, 1250, 1600, 2000, 2500, 3150,
+     4000, 5000, 6300, 8000, 10000, 12500, 16000, 20000]
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -176,6 +179,7 @@ def _build(config: SupplierConfig, label: str, counts: dict[str, int], first_num
     annual = _from_kinds(kind, "median_kwh") * np.exp(_from_kinds(kind, "sigma") * z_size)
     # A heavy upper tail that a log-normal lacks: a few homes with a workshop, pond pump or shop inside.
     annual = np.where(is_residential & (random.random(size) < 0.015), annual * random.uniform(2, 5, size), annual)
+    annual = np.where((kind_name == "vacant") & (random.random(size) < SWITCHED_OFF_SHARE), 0.0, annual)
     base_share = np.clip(_from_kinds(kind, "base_share") * np.exp(0.3 * random.standard_normal(size)), 0.02, 0.95)
     burstiness = np.clip(_from_kinds(kind, "burstiness") * np.exp(0.18 * random.standard_normal(size)), 0.05, 1.3)
     day_sigma = _from_kinds(kind, "day_sigma") * np.exp(0.35 * random.standard_normal(size))
@@ -190,7 +194,7 @@ def _build(config: SupplierConfig, label: str, counts: dict[str, int], first_num
     owns_cooling = random.random(size) < np.where(lived_in, 0.86, 0.0)
     owns_heating = random.random(size) < np.where(lived_in, 0.22, 0.0)
     business_load = annual / 8760
-    cooling = np.where(owns_cooling, 0.052 * wealth, 0.0)
+    cooling = np.where(owns_cooling, 0.042 * wealth, 0.0)
     heating = np.where(owns_heating, 0.045 * wealth, 0.0)
     is_commercial = customer_class == "commercial"
     cooling = np.where(is_commercial, business_load * random.uniform(0.03, 0.11, size), cooling)
@@ -210,9 +214,9 @@ def _build(config: SupplierConfig, label: str, counts: dict[str, int], first_num
     close_month = np.where(lifetime > JOIN_HORIZON_MONTHS * 4, NEVER, np.maximum(join_month, 0) + 1 + lifetime)
 
     peak_kw = peak_estimate_kw(kind, annual)
-    wanted_kva = peak_kw * np.exp(random.uniform(0.15, 0.9, size))
-    size_index = np.minimum(np.searchsorted(TRANSFORMER_SIZES_KVA, wanted_kva), len(TRANSFORMER_SIZES_KVA) - 1)
-    capacity = np.where(is_residential, 0, TRANSFORMER_SIZES_KVA[size_index])
+    wanted_kva = peak_kw * np.exp(random.uniform(0.1, 0.75, size))
+    size_index = np.minimum(np.searchsorted(CONTRACT_SIZES_KVA, wanted_kva), len(CONTRACT_SIZES_KVA) - 1)
+    capacity = np.where(is_residential, 0, CONTRACT_SIZES_KVA[size_index])
     chooses_two_part = random.random(size) < 0.55
     two_part = (capacity >= 315) | ((capacity > 100) & is_industrial & chooses_two_part)
     two_part &= ~is_residential & (customer_class != "agricultural")

@@ -21,6 +21,7 @@ class HiddenTruth:
         population: Kinds, appliances, thefts and dispositions.
         stress: Financial stress, shape (customers, months + 1).
         bills: Every bill.
+        settled_day: Day since 1970 on which each bill was paid in full, far in the future if never.
         default_chance: Chance of each bill to be unpaid 30 days past due, given what came before.
         is_default: Whether it was.
     """
@@ -29,6 +30,7 @@ class HiddenTruth:
     population: Population
     stress: np.ndarray
     bills: Bills
+    settled_day: np.ndarray
     default_chance: np.ndarray
     is_default: np.ndarray
 
@@ -45,6 +47,7 @@ def hidden_truth(config: SupplierConfig) -> HiddenTruth:
         population=simulation.population,
         stress=simulation.stress.values,
         bills=money.bills,
+        settled_day=money.behaviour.settled,
         default_chance=money.behaviour.default_chance,
         is_default=money.behaviour.settled > money.bills.due + DEFAULT_DAYS,
     )
