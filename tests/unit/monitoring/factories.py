@@ -1,5 +1,6 @@
 """Small honest frames in the form of predictions, logs and bundles, made from ml's own schemas."""
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ml.columns import Column
+from ml.evaluation import BaselineComparison, Evaluation, Metric
 from monitoring.datasets import schema_columns
 
 MONTH = date(2026, 8, 1)
@@ -114,3 +116,37 @@ def reference_frame(use_case: str, last_month: date = MONTH, months: int = 12, r
         frames.append(prediction_frame(use_case, month, rows, seed=1_000 + number))
         month = (month - timedelta(days=1)).replace(day=1)
     return pd.concat(frames, ignore_index=True)
+
+
+def write_release(platform: Platform, name: str = RELEASE, *, is_current: bool = True) -> Path:
+    """Publish a release folder as serving does: record, evaluation, model card, pointer."""
+    folder = platform.home / "releases" / platform.use_case / name
+    folder.mkdir(parents=True)
+    metric = Metric(name="auc", value=0.84, lower=0.82, upper=0.86, higher_is_better=True)
+    baseline = BaselineComparison(
+        name="last_month_status",
+        description="Last month's status alone",
+        description_zh="仅用上月状态",
+        metric=Metric(name="auc", value=0.76, lower=0.73, upper=0.79, higher_is_better=True),
+        difference=Metric(name="auc", value=0.08, lower=0.05, upper=0.11, higher_is_better=True),
+    )
+    evaluation = Evaluation(
+        use_case=platform.use_case,
+        holdout_description="the last six months",
+        key_metric=metric,
+        metrics=(metric,),
+        baselines=(baseline,),
+    )
+    (folder / "evaluation.json").write_text(evaluation.model_dump_json(), encoding="utf-8")
+    (folder / "model_card.html").write_text("<!doctype html><title>card</title>", encoding="utf-8")
+    record = {
+        "name": name,
+        "use_case": platform.use_case,
+        "released_at": "2026-09-05T08:12:00Z",
+        "approved_by": "policy: automatic",
+        "bundle_version": "202608-0123456789",
+    }
+    (folder / "release.json").write_text(json.dumps(record), encoding="utf-8")
+    if is_current:
+        (folder.parent / "CURRENT").write_text(name, encoding="utf-8")
+    return folder

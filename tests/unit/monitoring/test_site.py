@@ -1,0 +1,136 @@
+from datetime import date
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from monitoring.review import review_month
+from monitoring.site import build_site, number_text
+from monitoring.verdicts import OUTCOME_WORDS
+from tests.unit.monitoring.factories import MONTH, Platform, prediction_frame, reference_frame, write_release
+
+JULY = date(2026, 7, 1)
+
+
+class Page(HTMLParser):
+    """Collects what a page links to, loads, and says."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.loaded: list[str] = []
+        self.text = ""
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        if tag == "a":
+            self.links.append(values["href"] or "")
+        for name in ("src", "href"):
+            if tag in ("link", "script", "img", "iframe") and values.get(name):
+                self.loaded.append(values[name] or "")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Three models: one with two months and two releases, one released and never reviewed, one never released."""
+    credit = Platform(tmp_path, "credit_risk")
+    credit.write_reference(reference_frame("credit_risk"))
+    write_release(credit)
+    write_release(credit, "0002-202609-def", is_current=False)
+    for month in (JULY, MONTH):
+        frame = prediction_frame("credit_risk", month, 800, seed=1)
+        if month == MONTH:
+            frame["default_probability"] = np.minimum(frame["default_probability"] * 2, 0.99)
+        credit.write_batch(frame, month)
+        verdict = review_month("credit_risk", month, with_report=False, **credit.folders)
+        assert verdict.outcome == ("act" if month == MONTH else "stable")
+    write_release(Platform(tmp_path, "segmentation"))
+    return tmp_path
+
+
+def pages(home: Path) -> dict[str, Page]:
+    site = build_site(home).parent
+    return {str(path.relative_to(site)): Page(path) for path in site.rglob("*.html")}
+
+
+def test_the_first_page_puts_the_model_in_need_first_in_words_and_not_by_colour_alone(home) -> None:
+    text = pages(home)["index.html"].text
+    assert "1 of 3 models needs attention" in text
+    assert text.index("Credit risk") < text.index("Customer segmentation")
+    assert "The predictions have moved" in text
+    assert "预测结果发生偏移" in text
+    assert "0.84" in text
+    assert "Last month's status alone" in text
+    for english, chinese in OUTCOME_WORDS.values():
+        assert english in text
+        assert chinese in text
+
+
+def test_every_link_leads_to_a_file_and_nothing_is_loaded_from_elsewhere(home) -> None:
+    for name, page in pages(home).items():
+        folder = (home / "reports" / "site" / name).parent
+        for link in (*page.links, *page.loaded):
+            assert "://" not in link, name
+            if not link.startswith("#"):
+                assert (folder / link).exists(), f"{name}: {link}"
+
+
+def test_pages_are_small(home) -> None:
+    pages(home)
+    assert max(path.stat().st_size for path in (home / "reports" / "site").rglob("*.*")) < 200_000
+
+
+def test_a_model_page_tells_its_history_release_figures_and_policy(home) -> None:
+    text = pages(home)["credit_risk/index.html"].text
+    for expected in ("2026-07", "2026-08", "0001-202608-abc", "0002-202609-def", "policy: automatic", "+0.08"):
+        assert expected in text
+    assert "Every decision follows from the probability" in text
+
+
+def test_a_verdict_page_shows_findings_columns_and_distributions(home) -> None:
+    page = pages(home)["credit_risk/2026-08_0001-202608-abc.html"]
+    for expected in ("What was found", "default_probability", "reference", "this month", "Customers compared"):
+        assert expected in page.text
+
+
+def test_a_model_without_review_or_release_says_so(home) -> None:
+    built = pages(home)
+    assert "No month has been reviewed yet" in built["segmentation/index.html"].text
+    assert "No release is served" in built["tariff_matching/index.html"].text
+
+
+def test_an_empty_home_gives_a_page_that_says_so(tmp_path) -> None:
+    assert "No month has been reviewed yet" in pages(tmp_path)["index.html"].text
+
+
+def test_building_again_replaces_pages_and_leaves_no_temporary_file(home) -> None:
+    first = pages(home)
+    assert pages(home).keys() == first.keys()
+    assert not list((home / "reports").rglob("*.tmp"))
+
+
+def test_a_supplied_name_is_shown_as_text_and_not_as_markup(tmp_path) -> None:
+    write_release(Platform(tmp_path, "credit_risk"))
+    record = tmp_path / "releases" / "credit_risk" / "0001-202608-abc" / "release.json"
+    record.write_text(record.read_text().replace("policy: automatic", "<script>alert(1)</script>"))
+    build_site(tmp_path)
+    page = (tmp_path / "reports" / "site" / "credit_risk" / "index.html").read_text()
+    assert "<script>alert(1)" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_a_verdict_whose_folder_was_removed_leaves_the_others(home) -> None:
+    (home / "reports" / "credit_risk" / "2026-07" / "0001-202608-abc" / "verdict.json").unlink()
+    assert "credit_risk/2026-07_0001-202608-abc.html" not in pages(home)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "–"), (0.84213, "0.842"), (12_345.6, "12,346"), (0.0, "0"), (-0.05, "-0.05")]
+)
+def test_numbers_are_written_for_a_reader(value, text) -> None:
+    assert number_text(value) == text
