@@ -475,7 +475,8 @@ def _result(customer: RequestedCustomer, outcome: Outcome) -> dict[str, Any]:
 
 
 def _json(content: dict[str, Any]) -> Response:
-    return Response(orjson.dumps(content), media_type="application/json")
+    # Models leave numpy scalars in their explanations.
+    return Response(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
 
 
 async def _in_worker(runtime: Runtime, work: Callable[[], T]) -> T:

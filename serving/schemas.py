@@ -266,7 +266,7 @@ class TariffAlternative(Answer):
     tariff_id: str
     version: str
     name: str
-    name_zh: str
+    name_zh: str | None
     options: dict[str, Any] = Field(description="Options chosen with it, such as the billing basis")
     is_current: bool
     is_recommended: bool
@@ -278,9 +278,16 @@ class TariffAlternative(Answer):
     saving_probability: float | None
     components: dict[str, float] = Field(description="Past bill by component")
     price_is_verified: bool = Field(description="Whether every price is verified against an official text")
-    unverified: list[str] | str | None = Field(description="What is not verified")
-    why_not: str | None = Field(description="What would make it a bad choice, or why it is not recommended")
-    why_not_zh: str | None
+    unverified: list[str] = Field(description="What is not verified")
+    why_not: str = Field(description="Why it is not the advice; empty for the advice")
+    why_not_zh: str
+
+
+class NotPricedTariff(Answer):
+    """A tariff that is left out for this customer."""
+
+    tariff_id: str
+    reason: str
 
 
 class Problem(Answer):
@@ -364,11 +371,15 @@ TariffMatchingAnswer, TariffMatchingBatchAnswer = _answer_models(
         "reason_zh": (str | None, Field(default=None, description="The same in Chinese / 中文说明")),
         "alternatives": (
             list[TariffAlternative] | None,
-            Field(default=None, description="Every tariff that is open to the customer, the best first"),
+            Field(default=None, description="Every tariff that was compared, the cheapest expected bill first"),
+        ),
+        "observed_months_count": (
+            int | None,
+            Field(default=None, description="Past months whose load was read; 0 when the customer's load is not known"),
         ),
         "not_priced": (
-            list[list[str]] | None,
-            Field(default=None, description="Tariffs that could not be priced, each with the reason"),
+            list[NotPricedTariff] | None,
+            Field(default=None, description="Tariffs that were not compared, each with the reason"),
         ),
     },
 )

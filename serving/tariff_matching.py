@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import pandas as pd
-from ml.tariff_matching.model import TariffMatchingModel
 
 from ml.columns import AS_OF_MONTH
+from ml.tariff_matching.model import TariffMatchingModel
 from serving.released_model import ReleasedModel, ScoringInput, ScoringResult
 
 LOAD_CUBE_TABLE = "customer_load_cube"
 """Name under which a release's snapshot holds the load of each customer."""
+
+INTERVAL_AMOUNTS_TABLE = "customer_interval_amounts"
+"""Name of the monthly bills under tariffs with interval prices; releases without such tariffs have no such table."""
 
 
 class ReleasedTariffMatching(ReleasedModel):
@@ -34,7 +37,9 @@ class ReleasedTariffMatching(ReleasedModel):
         frame[AS_OF_MONTH] = pd.to_datetime(pd.Series([item.as_of_month for item in inputs], dtype=object))
         cube = self.features.table(LOAD_CUBE_TABLE, keys)
         results = []
-        for advice in self._model.advise(frame, cube):
+        amounts = self.features.table(INTERVAL_AMOUNTS_TABLE, keys)
+        interval_amounts = None if amounts is None else amounts.to_pandas()
+        for advice in self._model.advise(frame, cube, interval_amounts=interval_amounts):
             details = advice.to_dict()
             results.append(
                 ScoringResult(
@@ -44,6 +49,7 @@ class ReleasedTariffMatching(ReleasedModel):
                         "reason_zh": details["reason_zh"],
                         "alternatives": details["alternatives"],
                         "not_priced": details["not_priced"],
+                        "observed_months_count": details["observed_months_count"],
                     },
                 )
             )

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import xgboost as xgb
 
 from ml.bundle import BundleManifest, DataWindow, write_bundle
@@ -50,6 +51,63 @@ def feature_table(use_case: str, customers_count: int = 30, *, seed: int = 1, mo
     for column in FEATURES_BY_USE_CASE[use_case]:
         data[column.name] = _values(column, customers_count, generator)
     return pd.DataFrame(data)
+
+
+def tariff_tables(customers_count: int = 60, *, months_count: int = 25) -> tuple[pd.DataFrame, pa.Table]:
+    """Return a tariff feature mart and the load cube behind it: homes, half of them with most use at night."""
+    generator = np.random.default_rng(5)
+    keys = [key_of(number) for number in range(customers_count)]
+    months = [date(2024 + (7 + n) // 12, (7 + n) % 12 + 1, 1) for n in range(months_count)]
+    hours = np.arange(24)
+    night = np.where((hours < 7) | (hours > 22), 3.0, 0.5)
+    evening = np.where((hours > 16) & (hours < 23), 2.5, 0.8)
+    rows = []
+    for number, key in enumerate(keys):
+        shape = (night if number % 2 else evening) * generator.uniform(4, 12)
+        for month in months:
+            for day_type, weight in (("workday", 21.0), ("weekend", 8.0), ("holiday", 1.0)):
+                kwh = np.round(shape * weight / 21 * generator.uniform(0.9, 1.1, 24), 4)
+                rows.append(
+                    pd.DataFrame(
+                        {
+                            CUSTOMER_KEY: key,
+                            "month": month,
+                            "day_type": day_type,
+                            "slot": hours,
+                            "slot_minutes": 60,
+                            "kwh": kwh,
+                            "peak_kw": np.round(kwh / 10, 4),
+                            "interval_count": int(weight),
+                            "expected_interval_count": int(weight),
+                        }
+                    )
+                )
+    cube = pd.concat(rows, ignore_index=True)
+    annual = cube[cube["month"] >= date(2025, 9, 1)].groupby(CUSTOMER_KEY)["kwh"].sum()
+    features = pd.DataFrame(
+        {
+            CUSTOMER_KEY: keys,
+            AS_OF_MONTH: MONTH,
+            "district": "north",
+            "customer_class": "residential",
+            "voltage_level": "lt1kV",
+            "supply_route": "catalogue",
+            "contract_capacity_kva": 8.0,
+            "tariff_id": "sd_res_tier",
+            "billing_basis": None,
+            "contracted_kw": np.nan,
+            "observed_months_count": 12.0,
+            "coverage_pct": 100.0,
+            "annual_kwh": annual.reindex(keys).to_numpy(),
+            "peak_kw": 3.0,
+            "summer_ratio": 1.0,
+            "winter_ratio": 1.0,
+            "kwh_change_yoy_pct": 0.0,
+            "night_share": [0.7 if number % 2 else 0.2 for number in range(customers_count)],
+        }
+    )
+    history = [features.assign(**{AS_OF_MONTH: month}) for month in months[11:]]
+    return pd.concat(history, ignore_index=True), pa.Table.from_pandas(cube, preserve_index=False)
 
 
 def segmentation_model(*, variant: int = 0) -> SegmentationModel:

@@ -1,0 +1,348 @@
+"""The real server: started as `make serve` starts it, called over sockets, switched to other releases under load."""
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pyarrow.dataset as ds
+import pytest
+
+from serving import schemas
+from serving.model_store import ModelStore
+from tests.unit.serving.builders import approval, customer_id, key_of, publish, tariff_tables
+
+PROJECT_ROOT = Path(__file__).resolve().parents[3]
+SEGMENTATION = "/v1/segmentation/assign"
+TARIFF = "/v1/tariff_matching/recommend"
+CREDIT = "/v1/credit_risk/score"
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass
+class Server:
+    """A running server and what it said before the first release."""
+
+    url: str
+    home: Path
+    work_dir: Path
+    process: subprocess.Popen[bytes]
+    before_first_release: dict[str, httpx.Response] = field(default_factory=dict)
+
+    @property
+    def store(self) -> ModelStore:
+        return ModelStore(self.home)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start_server(home: Path, work_dir: Path) -> Server:
+    port = free_port()
+    with (work_dir / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "serving"],
+            cwd=PROJECT_ROOT,
+            env={**os.environ, "KILOWISE_HOME": str(home), "KILOWISE_PORT": str(port)},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    server = Server(f"http://127.0.0.1:{port}", home, work_dir, process)
+    wait_until(lambda: answers(server, "/livez") == 200, 60, f"no server; see {work_dir / 'server.log'}")
+    return server
+
+
+def stop_server(server: Server) -> int:
+    server.process.send_signal(signal.SIGTERM)
+    return server.process.wait(timeout=30)
+
+
+def answers(server: Server, path: str) -> int | None:
+    try:
+        return httpx.get(server.url + path).status_code
+    except httpx.TransportError:
+        return None
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, message: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(message)
+        time.sleep(0.05)
+
+
+def served_release(server: Server, use_case: str) -> str | None:
+    releases = httpx.get(server.url + "/v1/releases").json()["releases"]
+    return next((entry["release"] for entry in releases if entry["use_case"] == use_case), None)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that started with nothing released and then saw the first releases appear."""
+    home, work_dir = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("work")
+    server = start_server(home, work_dir)
+    for path in ("/readyz", "/docs", "/v1/releases"):
+        server.before_first_release[path] = httpx.get(server.url + path)
+    server.before_first_release[CREDIT] = httpx.post(server.url + CREDIT, json={"customer_id": "a"})
+    for use_case in ("segmentation", "credit_risk"):
+        publish(server.store, work_dir, use_case)
+    wait_until(
+        lambda: {served_release(server, use_case) for use_case in ("segmentation", "credit_risk")}.isdisjoint({None}),
+        20,
+        "the first releases were not taken up",
+    )
+    yield server
+    if server.process.poll() is None:
+        stop_server(server)
+
+
+def test_without_any_release_the_server_lives_and_says_what_to_do(server: Server) -> None:
+    before = server.before_first_release
+
+    assert before["/readyz"].status_code == 503
+    assert "make run" in before["/readyz"].text
+    assert before["/docs"].status_code == 200
+    assert before["/v1/releases"].json()["missing"] == ["segmentation", "tariff_matching", "credit_risk"]
+    assert before[CREDIT].status_code == 503
+    assert before[CREDIT].json()["type"] == "no_release"
+
+
+def test_the_first_release_makes_it_ready_without_a_restart(server: Server) -> None:
+    assert answers(server, "/readyz") == 200
+
+    answer = httpx.post(server.url + CREDIT, json={"customer_id": customer_id(1)})
+
+    schemas.CreditRiskAnswer.model_validate_json(answer.content)
+
+
+def test_the_server_listens_on_loopback_only(server: Server) -> None:
+    port = int(server.url.rsplit(":", 1)[1])
+    hexadecimal = f":{port:04X}"
+
+    listening = [
+        line.split()[1]
+        for table in ("/proc/net/tcp", "/proc/net/tcp6")
+        for line in Path(table).read_text().splitlines()[1:]
+        if line.split()[1].endswith(hexadecimal) and line.split()[3] == "0A"
+    ]
+
+    assert listening == [f"0100007F{hexadecimal}"]
+
+
+def test_releases_and_rollbacks_under_load_fail_no_request(server: Server) -> None:
+    variant_of = {served_release(server, "segmentation"): 0}
+    stop = threading.Event()
+    seen: list[tuple[int, str, str]] = []
+
+    def call_until_stopped(number: int) -> None:
+        with httpx.Client(base_url=server.url, timeout=30) as client:
+            while not stop.is_set():
+                # A batch: were two releases ever mixed, it would show in the names of the segments.
+                response = client.post(SEGMENTATION, json={"customer_ids": [customer_id(n) for n in range(number, 30)]})
+                body = response.json()
+                for result in body.get("results", []):
+                    seen.append((response.status_code, body["release"], result["prediction"]["segment_name"]))
+                if response.status_code != 200:
+                    seen.append((response.status_code, "", ""))
+
+    callers = [threading.Thread(target=call_until_stopped, args=(number,)) for number in range(6)]
+    for caller in callers:
+        caller.start()
+    for variant in (1, 2, 3):
+        manifest = publish(server.store, server.work_dir, "segmentation", variant=variant)
+        variant_of[manifest.name] = variant
+        wait_until(lambda name=manifest.name: served_release(server, "segmentation") == name, 20, "not taken up")
+    for name in list(variant_of)[:2]:
+        began = time.monotonic()
+        server.store.rollback("segmentation", name or "", by="test", reason="test")
+        wait_until(lambda name=name: served_release(server, "segmentation") == name, 20, "rollback not taken up")
+        assert time.monotonic() - began < 30
+    stop.set()
+    for caller in callers:
+        caller.join()
+
+    assert {status for status, _, _ in seen} == {200}
+    assert {release for _, release, _ in seen} == set(variant_of)
+    named = [(release, name) for _, release, name in seen if name.rsplit(" ", 1)[-1].isdigit()]
+    assert named
+    assert all(name.endswith(f" {variant_of[release]}") for release, name in named)
+
+
+def test_a_damaged_release_is_not_served(server: Server) -> None:
+    served = served_release(server, "credit_risk")
+    assert served is not None
+    folder = server.store.releases_dir / "credit_risk"
+    damaged = folder / "0099-202608-ffffffffff"
+    damaged.mkdir()
+    manifest = json.loads((folder / served / "release.json").read_text())
+    (damaged / "release.json").write_text(json.dumps({**manifest, "name": damaged.name}))
+    (damaged / "features.sqlite").write_bytes(b"half a file")
+    (folder / "CURRENT").write_text(damaged.name)
+
+    failed = 'kilowise_release_loads_total{outcome="failed",use_case="credit_risk"} 1.0'
+    wait_until(lambda: failed in httpx.get(server.url + "/metrics").text, 10, "the damaged release was not noticed")
+
+    assert httpx.post(server.url + CREDIT, json={"customer_id": customer_id(1)}).json()["release"] == served
+    server.store.rollback("credit_risk", served, by="test", reason="repair")
+
+
+def fuzzed_bodies(count: int) -> Iterator[tuple[str, bytes]]:
+    generator = random.Random(20260901)  # reproducible, not secret
+    examples = {
+        SEGMENTATION: {"features": schemas.SEGMENTATION_EXAMPLE},
+        TARIFF: {"features": schemas.TARIFF_MATCHING_EXAMPLE},
+        CREDIT: {"features": schemas.CREDIT_RISK_EXAMPLE},
+    }
+    odd = [
+        "",
+        "\x00",
+        "residential",
+        "12",
+        None,
+        True,
+        -1,
+        0,
+        1e308,
+        -1e308,
+        10**30,
+        [],
+        {},
+        [[]],
+        "户号",
+        "\ud83d\ude00",
+    ]
+    for _ in range(count):
+        path = generator.choice(list(examples))
+        body = json.loads(json.dumps(examples[path]))
+        for _ in range(generator.randint(1, 4)):
+            body["features"][generator.choice(list(body["features"]))] = generator.choice(odd)
+        kind = generator.random()
+        if kind < 0.15:
+            body = {generator.choice(["customer_id", "customer_ids", "items", "features"]): generator.choice(odd)}
+        elif kind < 0.25:
+            body = {"items": [body, generator.choice(odd), {"customer_id": customer_id(1)}]}
+        content = json.dumps(body).encode()
+        if kind > 0.75:
+            content = bytearray(content)
+            for _ in range(generator.randint(1, 5)):
+                content[generator.randrange(len(content))] = generator.randrange(256)
+        yield path, bytes(content[: generator.randrange(len(content))] if kind > 0.93 else content)
+
+
+def test_three_hundred_fuzzed_bodies_make_no_server_error(server: Server) -> None:
+    statuses: dict[int, int] = {}
+    with httpx.Client(base_url=server.url) as client:
+        for path, content in fuzzed_bodies(300):
+            response = client.post(path, content=content, headers={"Content-Type": "application/json"})
+            statuses[response.status_code] = statuses.get(response.status_code, 0) + 1
+            if response.status_code != 200:
+                schemas.Problem.model_validate_json(response.content)
+
+    # 503 is tariff matching, which this server has no release of.
+    assert set(statuses) <= {200, 400, 404, 422, 503}
+    assert {200, 400, 422} <= set(statuses)
+    assert "Traceback" not in (server.work_dir / "server.log").read_text()
+
+
+def test_protocol_errors_have_the_one_shape(server: Server) -> None:
+    json_type = {"Content-Type": "application/json"}
+    with httpx.Client(base_url=server.url) as client:
+        refused = {
+            400: client.post(CREDIT, content=b"{", headers=json_type),
+            404: client.get("/v2/anything"),
+            405: client.delete(CREDIT),
+            413: client.post(CREDIT, content=b" " * 5_000_000, headers=json_type),
+            415: client.post(CREDIT, content=b"a=1", headers={"Content-Type": "application/x-www-form-urlencoded"}),
+            422: client.post(CREDIT, json={"customer_id": 1}),
+        }
+
+    for status, response in refused.items():
+        assert response.status_code == status
+        assert schemas.Problem.model_validate_json(response.content).request_id == response.headers["X-Request-Id"]
+
+
+def test_tariff_advice_equals_the_models(server: Server) -> None:
+    from ml.tariff_matching.training import train
+    from ml.tariffs.catalogue import load_catalogue
+
+    features, cube = tariff_tables()
+    result = train(features, cube, load_catalogue())
+    manifest = result.write(server.work_dir / "tariff")
+    server.store.store_bundle(server.work_dir / "tariff")
+    release = server.store.publish_release(
+        "tariff_matching",
+        manifest.version,
+        features,
+        gate=approval("tariff_matching"),
+        approved_by="automatic policy",
+        marts_version="m1",
+        customer_tables={"customer_load_cube": cube},
+    )
+    wait_until(lambda: served_release(server, "tariff_matching") == release.name, 20, "not taken up")
+    latest = features[features["as_of_month"] == features["as_of_month"].max()].reset_index(drop=True)
+
+    response = httpx.post(
+        server.url + TARIFF, json={"customer_ids": [customer_id(number) for number in range(20)]}, timeout=30
+    )
+
+    schemas.TariffMatchingBatchAnswer.model_validate_json(response.content)
+    answered = {key_of(n): entry["prediction"] for n, entry in enumerate(response.json()["results"])}
+    expected = result.model.predict(latest, cube).set_index("customer_key")
+    for key, prediction in answered.items():
+        assert prediction["recommended_tariff_id"] == expected.at[key, "recommended_tariff_id"]
+        assert prediction["expected_saving_amount"] == expected.at[key, "expected_saving_amount"]
+    assert any(prediction["is_switch_recommended"] for prediction in answered.values())
+
+
+def test_metrics_are_summed_over_the_processes(server: Server) -> None:
+    text = httpx.get(server.url + "/metrics").text
+
+    assert 'kilowise_requests_total{route="/v1/credit_risk/score",status="200"}' in text
+    assert "kilowise_release_info" in text
+    assert customer_id(1) not in text
+
+
+def test_a_normal_stop_writes_every_prediction(server: Server, tmp_path: Path) -> None:
+    other = start_server(server.home, tmp_path)
+    wait_until(lambda: answers(other, "/readyz") == 200, 20, "not ready")
+    log_dir = server.home / "predictions" / "log" / "credit_risk"
+    request_ids = set()
+    with httpx.Client(base_url=other.url) as client:
+        for number in range(100):
+            request_ids.add(client.post(CREDIT, json={"customer_id": customer_id(number % 30)}).json()["request_id"])
+
+    assert stop_server(other) == 0
+
+    logged = ds.dataset(log_dir, partitioning="hive").to_table(columns=["request_id"])["request_id"].to_pylist()
+    assert request_ids <= set(logged)
+    assert len(request_ids) == 100
+    assert customer_id(1) not in (tmp_path / "server.log").read_text()
+
+
+def test_bentoml_build_packs_serving_and_ml_and_nothing_else(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "bentoml", "build", "--output", "tag"],
+        cwd=PROJECT_ROOT,
+        env={**os.environ, "BENTOML_HOME": str(tmp_path), "BENTOML_DO_NOT_TRACK": "True"},
+        capture_output=True,
+        check=True,
+    )
+
+    (source,) = tmp_path.glob("bentos/kilowise/*/src")
+    assert {entry.name for entry in source.iterdir() if entry.is_dir()} == {"serving", "ml"}
+    assert (source / "serving" / "templates" / "docs.html.j2").is_file()
+    assert list((source / "ml" / "tariffs" / "catalogue").glob("*.yaml"))
