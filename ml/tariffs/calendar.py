@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from datetime import date, timedelta
+from functools import cached_property
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -113,6 +114,15 @@ class Schedule(BaseModel):
         return [period for period in covered if period is not None]
 
 
+class _Memo:
+    """Period codes already computed. Equal only to itself, so that it plays no part when calendars are compared."""
+
+    __slots__ = ("codes",)
+
+    def __init__(self) -> None:
+        self.codes: dict[tuple[int, int], NDArray[np.int8]] = {}
+
+
 class Calendar(BaseModel):
     """Price periods by month, day type and clock; every month and day type is covered exactly once."""
 
@@ -160,6 +170,18 @@ class Calendar(BaseModel):
         Returns:
             Indices into ``period_names``, shape (day types, slots).
         """
+        key = (month, slot_minutes)
+        if key not in self._memo.codes:
+            codes = self._computed_period_codes(month, slot_minutes)
+            codes.setflags(write=False)
+            self._memo.codes[key] = codes
+        return self._memo.codes[key]
+
+    @cached_property
+    def _memo(self) -> "_Memo":
+        return _Memo()
+
+    def _computed_period_codes(self, month: int, slot_minutes: int) -> NDArray[np.int8]:
         names = {name: code for code, name in enumerate(self.period_names)}
         codes = np.empty((len(DAY_TYPES), MINUTES_PER_DAY // slot_minutes), np.int8)
         for schedule in self.schedules:
