@@ -5,6 +5,7 @@ clustering is the root-mean-square distance that a customer's prediction reports
 """
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import (
     adjusted_rand_score,
     calinski_harabasz_score,
@@ -27,8 +29,8 @@ from ml.segmentation.features import SHAPE_WEIGHTS, FloatArray
 IntArray = npt.NDArray[np.intp]
 
 INTERVAL_QUANTILES = (0.025, 0.975)
-CHOICE_RUNS_SHARE = 0.4
-"""Part of the stability runs spent on each candidate; the chosen solution gets all of them."""
+COARSER_COUNTS = (2, 1)
+"""Tried in turn when no number of segments in the range is eligible: a coarser division rather than an unstable one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ class Solution:
     Attributes:
         centres: One row of 48 ratios per segment, largest segment first.
         candidates: Evidence for every number of segments tried.
-        chosen: The candidate that was chosen.
+        chosen: The candidate that was chosen, with the stability of all runs.
         outliers_count: Shapes that were left out while the centres were found.
         customers_count: Shapes that the centres were found from, outliers not counted.
     """
@@ -115,7 +117,7 @@ def choose_segments(
 
     Among the candidates that are stable and have no tiny segment, the best mean rank by silhouette, Davies-Bouldin
     and Calinski-Harabasz wins (the indices disagree often enough that none decides alone); a tie goes to more
-    segments. If no candidate is eligible, the most stable one is returned, and the evaluation says that it is not.
+    segments. If no candidate is eligible, fewer segments are tried, down to a single one for the whole group.
 
     Args:
         shapes: Complete shapes, one row per customer.
@@ -131,20 +133,16 @@ def choose_segments(
         core = points[is_core]
         sampled = _sample(core, config.sampled_customers_max_count, rng)
         smallest_allowed = max(2, int(np.ceil(config.minimum_segment_share * len(sampled))))
-        possible = [count for count in segments_counts if count * smallest_allowed <= len(sampled)] or [2]
-        quick_runs_count = max(10, round(CHOICE_RUNS_SHARE * config.stability_runs_count))
-        candidates = _ranked([_judged(sampled, count, quick_runs_count, config, seed) for count in possible])
-        eligible = [candidate for candidate in candidates if candidate.is_eligible]
-        if eligible:
-            chosen = min(eligible, key=lambda candidate: (candidate.mean_rank, -candidate.segments_count))
-        else:
-            chosen = max(candidates, key=lambda candidate: candidate.stability.mean)
-        stability = half_sample_stability(sampled, chosen.segments_count, config.stability_runs_count, config, seed)
-        chosen = dataclasses.replace(
-            chosen,
-            stability=stability,
-            is_eligible=chosen.is_eligible and stability.mean >= config.minimum_stability,
-        )
+        distinct_count = len(np.unique(sampled, axis=0))
+        largest_count = min(distinct_count, len(sampled) // smallest_allowed)
+        possible = [count for count in segments_counts if count <= largest_count] or [1]
+        candidates = _ranked([_judged(sampled, count, config, seed) for count in possible])
+        chosen: Candidate | None = None
+        while chosen is None:
+            chosen = _confirmed(candidates, sampled, config, seed)
+            if chosen is None:
+                fewer = next(count for count in COARSER_COUNTS if count < min(one.segments_count for one in candidates))
+                candidates = _ranked([_judged(sampled, fewer, config, seed), *candidates])
         fitted = _fit(core, chosen.segments_count, config.kmeans_starts_count, seed)
         sizes = np.bincount(fitted.labels_, minlength=chosen.segments_count)
     # Equal sizes are ordered by their centres, so that the numbering never depends on the random starts.
@@ -162,6 +160,8 @@ def half_sample_stability(
     points: FloatArray, segments_count: int, runs_count: int, config: SegmentationConfig, seed: int
 ) -> Stability:
     """Fit on random halves, assign everybody by each fit, and compare with the fit on everybody."""
+    if segments_count == 1:
+        return Stability(1.0, 1.0, 1.0)
     rng = np.random.default_rng([seed, segments_count])
     full_labels = _fit(points, segments_count, config.kmeans_starts_count, seed).labels_
     scores = np.empty(runs_count)
@@ -191,7 +191,10 @@ def match_centres(previous: FloatArray, current: FloatArray, distance_max: float
 
 
 def _fit(points: FloatArray, segments_count: int, starts_count: int, seed: int) -> KMeans:
-    return KMeans(n_clusters=segments_count, n_init=starts_count, random_state=seed).fit(points)
+    with warnings.catch_warnings():
+        # A half-sample may hold fewer different shapes than segments; the stability then shows it.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return KMeans(n_clusters=segments_count, n_init=starts_count, random_state=seed).fit(points)
 
 
 def _sample(points: FloatArray, rows_max_count: int, rng: np.random.Generator) -> FloatArray:
@@ -215,9 +218,19 @@ def _is_outlier(points: FloatArray, config: SegmentationConfig) -> npt.NDArray[n
     return (distances > median + config.outlier_deviations * deviation) & (deviation > 0)
 
 
-def _judged(
-    points: FloatArray, segments_count: int, runs_count: int, config: SegmentationConfig, seed: int
-) -> Candidate:
+def _confirmed(
+    candidates: list[Candidate], points: FloatArray, config: SegmentationConfig, seed: int
+) -> Candidate | None:
+    """Return the best eligible candidate whose stability holds up in all runs, or ``None``."""
+    eligible = [candidate for candidate in candidates if candidate.is_eligible]
+    for candidate in sorted(eligible, key=lambda one: (one.mean_rank, -one.segments_count)):
+        stability = half_sample_stability(points, candidate.segments_count, config.stability_runs_count, config, seed)
+        if stability.mean >= config.minimum_stability:
+            return dataclasses.replace(candidate, stability=stability)
+    return None
+
+
+def _judged(points: FloatArray, segments_count: int, config: SegmentationConfig, seed: int) -> Candidate:
     labels = _fit(points, segments_count, config.kmeans_starts_count, seed).labels_
     sizes = np.bincount(labels, minlength=segments_count)
     if (sizes > 0).sum() < 2:
@@ -226,7 +239,7 @@ def _judged(
         silhouette = float(silhouette_score(points, labels))
         davies_bouldin = float(davies_bouldin_score(points, labels))
         calinski_harabasz = float(calinski_harabasz_score(points, labels))
-    stability = half_sample_stability(points, segments_count, runs_count, config, seed)
+    stability = half_sample_stability(points, segments_count, config.choice_runs_count, config, seed)
     smallest_share = float(sizes.min() / len(points))
     return Candidate(
         segments_count=segments_count,

@@ -42,7 +42,10 @@ class SegmentationConfig(BaseModel):
     minimum_stability: float = Field(
         0.8, ge=0, le=1, description="Mean adjusted Rand index of the half-samples below which nothing is released."
     )
-    kmeans_starts_count: int = Field(6, ge=1, le=100, description="Starts of one k-means fit; the best is kept.")
+    choice_runs_count: int = Field(
+        15, ge=5, le=1_000, description="Half-samples spent on each number of segments before one is chosen."
+    )
+    kmeans_starts_count: int = Field(4, ge=1, le=100, description="Starts of one k-means fit; the best is kept.")
     sampled_customers_max_count: int = Field(
         3_000, ge=100, le=100_000, description="Customers per group used for the choice of k; the final fit uses all."
     )

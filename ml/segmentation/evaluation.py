@@ -194,17 +194,18 @@ def criteria(
     solutions: Mapping[str, Solution], segments: Sequence[Segment], config: SegmentationConfig
 ) -> list[Criterion]:
     """Return what the division itself must fulfil: stable, no tiny segment, names that tell segments apart."""
-    if not solutions:
-        missing = "No group of customers was segmented."
+    divided = {group: solution for group, solution in solutions.items() if solution.chosen.segments_count > 1}
+    if not divided:
+        missing = "No group of customers has a stable division into segments."
         return [
             Criterion(name=name, passed=None, reason=missing, aspect="stability")
             for name in ("stability", "segment_size", "unique_names")
         ]
-    worst_group = min(solutions, key=lambda group: solutions[group].chosen.stability.mean)
-    stability = solutions[worst_group].chosen.stability
+    worst_group = min(divided, key=lambda group: divided[group].chosen.stability.mean)
+    stability = divided[worst_group].chosen.stability
     is_stable = stability.mean >= config.minimum_stability
-    smallest_group = min(solutions, key=lambda group: solutions[group].chosen.smallest_share)
-    smallest = solutions[smallest_group].chosen.smallest_share
+    smallest_group = min(divided, key=lambda group: divided[group].chosen.smallest_share)
+    smallest = divided[smallest_group].chosen.smallest_share
     is_large = smallest >= config.minimum_segment_share
     names = [segment.name for segment in segments] + [segment.name_zh for segment in segments]
     repeated = sorted({name for name in names if names.count(name) > 1})
@@ -284,7 +285,11 @@ def tables(solutions: Mapping[str, Solution], segments: Sequence[Segment]) -> tu
                     one.smallest_share,
                     one.stability.mean,
                     one.mean_rank,
-                    "chosen" if one is solution.chosen else "eligible" if one.is_eligible else "not eligible",
+                    "chosen"
+                    if one.segments_count == solution.chosen.segments_count
+                    else "eligible"
+                    if one.is_eligible
+                    else "not eligible",
                 )
                 for group, solution in solutions.items()
                 for one in solution.candidates

@@ -265,8 +265,10 @@ def _notes(
     for group, name in GROUP_NAMES.items():
         if group in solutions:
             solution = solutions[group]
+            if solution.chosen.segments_count == 1:
+                notes.append(f"{name}: no division into segments is stable, so these customers form one segment.")
             notes.append(
-                f"{name}: {solution.chosen.segments_count} segments from {solution.customers_count:,} customers; "
+                f"{name}: {solution.chosen.segments_count} segment(s) from {solution.customers_count:,} customers; "
                 f"{solution.outliers_count} unusual shapes were left out while the centres were found and are assigned "
                 "to the nearest."
             )
