@@ -7,6 +7,7 @@ their own.
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 _FIRST_YEAR, _LAST_YEAR = 1980, 2100
@@ -86,6 +87,7 @@ class LocalClock:
         return max((change.before - change.after for change in self.changes if change.repeats), default=timedelta(0))
 
 
+@lru_cache(maxsize=256)
 def local_clock(zone_name: str, first_local: datetime, last_local: datetime) -> LocalClock:
     """Return the clock of a zone for local times between two bounds.
 

@@ -155,9 +155,7 @@ _ENTITIES = (
             Column("transformer_id", "VARCHAR", "Distribution transformer"),
             Column("feeder_id", "VARCHAR", "Medium-voltage feeder"),
             Column("voltage_level", "VARCHAR", "Voltage at the point of supply", allowed=VOLTAGE_LEVELS),
-            Column(
-                "contract_capacity_kva", "DOUBLE", "Contracted capacity in kVA", minimum=0, maximum=1e7, unit="kVA"
-            ),
+            Column("contract_capacity_kva", "DOUBLE", "Contracted capacity in kVA", minimum=0, maximum=1e7, unit="kVA"),
             Column("industry_code", "VARCHAR", "Industry classification code"),
             Column("supply_route", "VARCHAR", "Who sells the energy", allowed=SUPPLY_ROUTES),
             Column("registered_date", "DATE", "First local day as a customer"),
@@ -177,8 +175,9 @@ _ENTITIES = (
             Column(
                 "interval_minutes", "INTEGER", "Length of a reading interval", required=True, allowed=INTERVAL_MINUTES
             ),
-            Column("multiplier", "DOUBLE", "Factor on what is read (CT/VT ratio); 1 when absent", minimum=1e-6,
-                   maximum=1e5),
+            Column(
+                "multiplier", "DOUBLE", "Factor on what is read (CT/VT ratio); 1 when absent", minimum=1e-6, maximum=1e5
+            ),
             Column("installed_date", "DATE", "First local day of the meter at this customer"),
             Column("removed_date", "DATE", "Last local day of the meter at this customer"),
         ),
@@ -223,7 +222,12 @@ _ENTITIES = (
             Column("period_start", "DATE", "First local day that is billed", required=True),
             Column("period_end", "DATE", "First local day that is no longer billed", required=True),
             Column(
-                "kwh", "DECIMAL(18,4)", "Billed energy; negative on a credit note", minimum=-1e9, maximum=1e9, unit="kWh"
+                "kwh",
+                "DECIMAL(18,4)",
+                "Billed energy; negative on a credit note",
+                minimum=-1e9,
+                maximum=1e9,
+                unit="kWh",
             ),
             Column("amount", "DECIMAL(18,2)", "Amount due", required=True, minimum=-1e12, maximum=1e12),
             Column("issued_date", "DATE", "Local day on which the bill was issued", required=True),
@@ -241,8 +245,14 @@ _ENTITIES = (
             Column("payment_id", "VARCHAR", "The supplier's id of the payment", required=True),
             Column("bill_id", "VARCHAR", "Bill that is paid", required=True),
             Column("paid_date", "DATE", "Local day on which the money arrived", required=True),
-            Column("amount", "DECIMAL(18,2)", "Amount paid; negative when paid back", required=True, minimum=-1e12,
-                   maximum=1e12),
+            Column(
+                "amount",
+                "DECIMAL(18,2)",
+                "Amount paid; negative when paid back",
+                required=True,
+                minimum=-1e12,
+                maximum=1e12,
+            ),
             Column("channel", "VARCHAR", "Way of paying"),
         ),
         references=(Reference("bill_id", "bills"),),
@@ -286,7 +296,10 @@ _ENTITIES = (
             _CUSTOMER_ID,
             Column("inspected_date", "DATE", "Local day of the inspection", required=True),
             Column(
-                "outcome", "VARCHAR", "What was found", required=True,
+                "outcome",
+                "VARCHAR",
+                "What was found",
+                required=True,
                 allowed=("normal", "theft", "tampering", "meter_fault"),
             ),
         ),
@@ -299,8 +312,9 @@ _ENTITIES = (
         columns=(
             Column("district", "VARCHAR", "District of the supply area", required=True),
             Column("observed_at", "TIMESTAMP", "Instant of the observation", required=True),
-            Column("temperature_c", "DOUBLE", "Air temperature in degrees Celsius", required=True, minimum=-70,
-                   maximum=60),
+            Column(
+                "temperature_c", "DOUBLE", "Air temperature in degrees Celsius", required=True, minimum=-70, maximum=60
+            ),
         ),
     ),
     Entity(
@@ -310,14 +324,37 @@ _ENTITIES = (
         columns=(
             Column("meter_id", "VARCHAR", "Meter that was read", required=True),
             Column("read_at", "TIMESTAMP", "Start of the interval", required=True),
-            Column("kwh", "DECIMAL(14,4)", "Energy of the interval as read, before the meter's multiplier; empty only "
-                   "when quality is missing", minimum=0, maximum=MAX_KWH_PER_INTERVAL, unit="kWh", expected=True),
-            Column("kvarh", "DECIMAL(14,4)", "Reactive energy of the interval", minimum=-MAX_KWH_PER_INTERVAL,
-                   maximum=MAX_KWH_PER_INTERVAL, unit="kvarh"),
-            Column("export_kwh", "DECIMAL(14,4)", "Energy fed in during the interval", minimum=0,
-                   maximum=MAX_KWH_PER_INTERVAL, unit="kWh"),
-            Column("quality", "VARCHAR", "How the value came about; actual when absent",
-                   allowed=("actual", "estimated", "missing")),
+            Column(
+                "kwh",
+                "DECIMAL(14,4)",
+                "Energy of the interval as read, before the meter's multiplier; empty only when quality is missing",
+                minimum=0,
+                maximum=MAX_KWH_PER_INTERVAL,
+                unit="kWh",
+                expected=True,
+            ),
+            Column(
+                "kvarh",
+                "DECIMAL(14,4)",
+                "Reactive energy of the interval",
+                minimum=-MAX_KWH_PER_INTERVAL,
+                maximum=MAX_KWH_PER_INTERVAL,
+                unit="kvarh",
+            ),
+            Column(
+                "export_kwh",
+                "DECIMAL(14,4)",
+                "Energy fed in during the interval",
+                minimum=0,
+                maximum=MAX_KWH_PER_INTERVAL,
+                unit="kWh",
+            ),
+            Column(
+                "quality",
+                "VARCHAR",
+                "How the value came about; actual when absent",
+                allowed=("actual", "estimated", "missing"),
+            ),
         ),
         references=(Reference("meter_id", "meters"),),
     ),

@@ -6,13 +6,12 @@ landed before changes nothing, a changed file becomes a delivery of its own with
 """
 
 import errno
-import fcntl
 import hashlib
 import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -28,8 +27,9 @@ from orchestration.ingestion.contract import (
     contract_fingerprint,
     write_contract_delivery,
 )
-from orchestration.ingestion.errors import DiskFullError, LandingLockedError, UnreadableFileError
-from orchestration.ingestion.mapping import EntitySource, SourceMapping
+from orchestration.ingestion.errors import DiskFullError, UnreadableFileError
+from orchestration.ingestion.locking import INCOMING, locked
+from orchestration.ingestion.mapping import EntitySource, SourceMapping, load_mapping
 from orchestration.ingestion.quarantine import Reason
 from orchestration.ingestion.readings import ReadingsStage, build_meter_spans
 from orchestration.ingestion.report import DeliveryReport, LandingReport, UnreadableFile
@@ -37,7 +37,6 @@ from orchestration.ingestion.sources import literal
 from orchestration.ingestion.staging import PARQUET_OPTIONS, Stage, StagedEntity, is_disk_full
 from orchestration.ingestion.workspace import DeliveryWork, FileWork, LandingLimits, Workspace
 
-_INCOMING = ".incoming"
 _PRIVATE_MODE = 0o700
 _DELIVERY_FILE = "delivery.yaml"
 _HASH_CHUNK_BYTES = 1 << 20
@@ -80,10 +79,10 @@ def land_deliveries(
     landed_at = (landed_at or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)
     for folder in (landing_dir, landing_dir / "deliveries"):
         folder.mkdir(parents=True, exist_ok=True)
-    for name in ("identities", "quarantine", _INCOMING):
+    for name in ("identities", "quarantine", INCOMING):
         (landing_dir / name).mkdir(exist_ok=True)
         (landing_dir / name).chmod(_PRIVATE_MODE)
-    with _locked(landing_dir), _disk_errors_explained(landing_dir):
+    with locked(landing_dir), _disk_errors_explained(landing_dir):
         _remove_leftovers(landing_dir)
         _publish_contract(landing_dir)
         landed = _landed_files(landing_dir)
@@ -135,7 +134,7 @@ class _Landing:
     def land(self, work: DeliveryWork) -> None:
         """Stage and publish one delivery."""
         started = time.perf_counter()
-        target = self.workspace.landing_dir / _INCOMING / work.delivery_id
+        target = self.workspace.landing_dir / INCOMING / work.delivery_id
         target.mkdir()
         connection = self.workspace.connection
         connection.execute(
@@ -203,8 +202,15 @@ class _Landing:
             "insert into summary values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
-                    work.delivery_id, work.known_at, self.landed_at, file.entity, file.source_file,
-                    file.rows_in, file.rows_loaded, file.rows_duplicate, file.rows_quarantined,
+                    work.delivery_id,
+                    work.known_at,
+                    self.landed_at,
+                    file.entity,
+                    file.source_file,
+                    file.rows_in,
+                    file.rows_loaded,
+                    file.rows_duplicate,
+                    file.rows_quarantined,
                 )
                 for file in report.files
             ],
@@ -284,7 +290,7 @@ def _workspace(
     threads: int,
     memory_limit: str,
 ) -> Iterator[Workspace]:
-    scratch = landing_dir / _INCOMING / "scratch"
+    scratch = landing_dir / INCOMING / "scratch"
     scratch.mkdir()
     connection = duckdb.connect(
         ":memory:",
@@ -310,18 +316,6 @@ def _workspace(
 
 
 @contextmanager
-def _locked(landing_dir: Path) -> Iterator[None]:
-    with (landing_dir / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise LandingLockedError(
-                f"another process is landing into {landing_dir}; wait until it has finished, or end it"
-            ) from error
-        yield
-
-
-@contextmanager
 def _disk_errors_explained(landing_dir: Path) -> Iterator[None]:
     try:
         yield
@@ -329,7 +323,7 @@ def _disk_errors_explained(landing_dir: Path) -> Iterator[None]:
         is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         if not (is_full or is_disk_full(error)):
             raise
-        shutil.rmtree(landing_dir / _INCOMING, ignore_errors=True)
+        shutil.rmtree(landing_dir / INCOMING, ignore_errors=True)
         free_mb = shutil.disk_usage(landing_dir).free / 1e6
         raise DiskFullError(
             f"the disk of {landing_dir} took no more ({free_mb:,.0f} MB free); free some space or set KILOWISE_HOME to a "
@@ -339,7 +333,7 @@ def _disk_errors_explained(landing_dir: Path) -> Iterator[None]:
 
 def _remove_leftovers(landing_dir: Path) -> None:
     """Remove what an interrupted landing left: nothing of it was visible, all of it is made again."""
-    for path in (landing_dir / _INCOMING).iterdir():
+    for path in (landing_dir / INCOMING).iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     published = {path.name for path in (landing_dir / "deliveries").iterdir()}
     for path in (landing_dir / "identities").glob("*.parquet"):
@@ -356,12 +350,12 @@ def _publish_contract(landing_dir: Path) -> None:
     if published.exists():
         if orjson.loads((published / "delivery.json").read_bytes())["contract"] == contract_fingerprint():
             return
-        os.rename(published, landing_dir / _INCOMING / f"{CONTRACT_DELIVERY_ID}.old")
-    staged = landing_dir / _INCOMING / CONTRACT_DELIVERY_ID
+        os.rename(published, landing_dir / INCOMING / f"{CONTRACT_DELIVERY_ID}.old")
+    staged = landing_dir / INCOMING / CONTRACT_DELIVERY_ID
     staged.mkdir()
     write_contract_delivery(staged)
     os.rename(staged, published)
-    shutil.rmtree(landing_dir / _INCOMING / f"{CONTRACT_DELIVERY_ID}.old", ignore_errors=True)
+    shutil.rmtree(landing_dir / INCOMING / f"{CONTRACT_DELIVERY_ID}.old", ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -438,7 +432,9 @@ def _plan(inbox: Path, mapping: SourceMapping, landed: _Landed, landed_at: datet
                 "deliver it, or correct the mapping"
             )
     if not roots:
-        findings.append(f"the inbox holds no delivery ({mapping.deliveries}); put the supplier's files into a folder there")
+        findings.append(
+            f"the inbox holds no delivery ({mapping.deliveries}); put the supplier's files into a folder there"
+        )
     return _Plan([item for _, _, item in sorted(work, key=lambda item: item[:2])], findings, skipped, roots)
 
 
@@ -512,16 +508,19 @@ def _unused_files(name: str, root: Path, used: set[Path]) -> list[str]:
         others = [
             path.name
             for path in sorted(root.iterdir())
-            if path.is_file() and path not in used and path.name != _DELIVERY_FILE and not path.name.startswith((".", "_"))
+            if path.is_file()
+            and path not in used
+            and path.name != _DELIVERY_FILE
+            and not path.name.startswith((".", "_"))
         ]
         if others:
-            return [f"{name}: no entity of the mapping reads {', '.join(others[:10])}; add them to the mapping or ignore this"]
+            return [
+                f"{name}: no entity of the mapping reads {', '.join(others[:10])}; add them to the mapping or ignore this"
+            ]
     return []
 
 
-def _retries(
-    workspace: Workspace, mapping: SourceMapping, plan: _Plan, landing: _Landing
-) -> Iterator[DeliveryWork]:
+def _retries(workspace: Workspace, mapping: SourceMapping, plan: _Plan, landing: _Landing) -> Iterator[DeliveryWork]:
     """Yield deliveries again whose orphans have found their parents by now."""
     quarantine = sorted((workspace.landing_dir / "quarantine").glob("*/*.parquet"))
     if not landing.deliveries or not quarantine:
@@ -576,7 +575,14 @@ def _missing_months(landing_dir: Path) -> list[str]:
     return [f"no readings at all for {', '.join(missing[:12])}; ask the supplier for these months"]
 
 
-def landing_counts(landing_dir: Path) -> Mapping[str, int]:
-    """Return the number of published deliveries and of files in them, the bootstrap delivery aside."""
+def pending_files(inbox: Path, mapping: Path | None, landing_dir: Path) -> list[str]:
+    """Return the files of the inbox that are not landed yet, each with a short hash that changes when it grows.
+
+    Args:
+        inbox: Folder with the supplier's files.
+        mapping: The mapping file; the built-in one when absent.
+        landing_dir: Root of the landing.
+    """
     landed = _landed_files(landing_dir)
-    return {"deliveries": len(landed.names), "files": len(landed.fingerprints)}
+    plan = _plan(inbox, load_mapping(mapping), landed, datetime.now(UTC).replace(tzinfo=None))
+    return sorted({f"{work.name}/{file.name}@{file.sha256[:12]}" for work in plan.deliveries for file in work.files})

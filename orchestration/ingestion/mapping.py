@@ -237,5 +237,7 @@ def _source_problems(entity_name: str, source: EntitySource) -> list[str]:
             problems.append("multiplier_applied: only meter_readings have a multiplier")
     if source.lookups and source.from_ is None:
         problems.append("lookups: further files are of use only together with `from`")
-    problems.extend(f"lookups.{name}: this name is taken by the file itself" for name in source.lookups if name == "source")
+    problems.extend(
+        f"lookups.{name}: this name is taken by the file itself" for name in source.lookups if name == "source"
+    )
     return problems

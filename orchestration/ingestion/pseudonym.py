@@ -4,7 +4,7 @@ import hmac
 
 from orchestration.ingestion.errors import PseudonymKeyError
 
-DEVELOPMENT_PSEUDONYM_KEY = "kilowise-development-key-not-for-real-customers"
+DEVELOPMENT_PSEUDONYM_KEY = "kilowise-development-key-not-for-production"
 """Public, so that examples work out of the box; pseudonyms made with it protect nobody."""
 
 _MINIMUM_KEY_CHARACTERS = 32
@@ -21,7 +21,9 @@ def check_pseudonym_key(key: str, environment: str) -> str:
     Raises:
         PseudonymKeyError: Outside development, for a missing, short or published key.
     """
-    remedy = 'set KILOWISE_PSEUDONYM_KEY to a secret of your own: python -c "import secrets; print(secrets.token_hex(32))"'
+    remedy = (
+        'set KILOWISE_PSEUDONYM_KEY to a secret of your own: python -c "import secrets; print(secrets.token_hex(32))"'
+    )
     if not key:
         raise PseudonymKeyError(f"the pseudonym key is empty; {remedy}")
     if environment == "development":

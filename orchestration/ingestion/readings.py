@@ -67,7 +67,9 @@ def build_meter_spans(workspace: Workspace) -> None:
             "create type meter_label as enum (select meter_id from meter_numbers order by meter_no);"
             "create type customer_label as enum (select distinct customer_key from occupancies order by 1)"
         )
-        labels = "cast(o.meter_id as meter_label) as meter_label, cast(o.customer_key as customer_label) as customer_label"
+        labels = (
+            "cast(o.meter_id as meter_label) as meter_label, cast(o.customer_key as customer_label) as customer_label"
+        )
     else:
         labels = "o.meter_id as meter_label, o.customer_key as customer_label"
     connection.execute(
@@ -76,8 +78,8 @@ def build_meter_spans(workspace: Workspace) -> None:
         select cast(row_number() over (order by o.meter_id, o.installed_date) as integer) as span_no,
             cast(n.meter_no as bigint) << {_MINUTE_BITS} as meter_bits, o.meter_id, {labels},
             o.interval_minutes, coalesce(o.multiplier, 1.0) as multiplier, o.known_at,
-            {_local_midnight('o.installed_date', '0', workspace.time_zone)} as from_at,
-            {_local_midnight('o.removed_date', '1', workspace.time_zone)} as to_at,
+            {_local_midnight("o.installed_date", "0", workspace.time_zone)} as from_at,
+            {_local_midnight("o.removed_date", "1", workspace.time_zone)} as to_at,
             coalesce(c.customer_class = 'residential', false) as is_residential, c.contract_capacity_kva,
             least({MAX_KWH_PER_INTERVAL},
                 case when c.customer_class = 'residential' then {limits.residential_max_kw} * o.interval_minutes / 60 end,
@@ -161,7 +163,9 @@ class ReadingsStage(Stage):
         """Put the rows of one file into the stage, each beside the meter that it belongs to."""
         missing = self.number_check(
             RowCheck(
-                Reason.MISSING_VALUE, "kwh", "is missing; fill it in, or set quality to missing, and deliver the file again"
+                Reason.MISSING_VALUE,
+                "kwh",
+                "is missing; fill it in, or set quality to missing, and deliver the file again",
             )
         )
         misaligned = self.number_check(
@@ -178,14 +182,16 @@ class ReadingsStage(Stage):
         def scaled(name: str) -> str:
             if work.source.multiplier_applied:
                 return f"p.{name}"
-            return f"case when s.multiplier = 1 then p.{name} else try_cast(p.{name} * s.multiplier as decimal(14,4)) end"
+            return (
+                f"case when s.multiplier = 1 then p.{name} else try_cast(p.{name} * s.multiplier as decimal(14,4)) end"
+            )
 
         self.workspace.connection.execute(
             f"""
             insert into stage (file_no, {ROW}, span_no, meter_id, key, kwh, kvarh, export_kwh, quality, known_at,
                 is_repeated, problem, problem_value)
             select {number}, p.{ROW}, s.span_no, case when s.span_no is null then p.meter_id end,
-                coalesce(s.meter_bits, 0) | {minutes}, {scaled('kwh')}, {scaled('kvarh')}, {scaled('export_kwh')},
+                coalesce(s.meter_bits, 0) | {minutes}, {scaled("kwh")}, {scaled("kvarh")}, {scaled("export_kwh")},
                 coalesce(p.quality, 'actual'), p.known_at, p.is_repeated,
                 case when p.problem <> 0 then p.problem
                     when p.kwh is null and coalesce(p.quality, 'actual') <> 'missing' then {missing}
@@ -199,7 +205,7 @@ class ReadingsStage(Stage):
             """
         )
         repeated = projection.clock.repeated
-        if repeated:
+        if repeated and self.workspace.scalar(f"select count(*) from stage where file_no = {number} and is_repeated"):
             self._separate_repeated_hours(number, int(repeated.total_seconds()) // 60)
 
     def _separate_repeated_hours(self, number: int, minutes: int) -> None:
@@ -425,8 +431,10 @@ class ReadingsStage(Stage):
             if not wrong:
                 continue
             is_whole_file = 2 * wrong >= judged
-            rows = "true" if is_whole_file else (
-                f"span_no in (select span_no from unit_verdicts where file_no = {number} and is_wrong)"
+            rows = (
+                "true"
+                if is_whole_file
+                else (f"span_no in (select span_no from unit_verdicts where file_no = {number} and is_wrong)")
             )
             self.refuse(check, f"file_no = {number} and not is_duplicate and {rows}", "kwh")
             self.staged.findings.append(
@@ -509,7 +517,7 @@ class ReadingsStage(Stage):
                     from stage r join meter_spans s using (span_no) join stage_files f using (file_no)
                     where r.problem = 0 and not r.is_duplicate and {_in_month(month)}
                     order by r.key
-                ) to {literal(str(folder / 'part-0.parquet'))} ({PARQUET_OPTIONS}, row_group_size {_ROW_GROUP_ROWS})
+                ) to {literal(str(folder / "part-0.parquet"))} ({PARQUET_OPTIONS}, row_group_size {_ROW_GROUP_ROWS})
                 """
             )
         if months:
@@ -525,7 +533,7 @@ class ReadingsStage(Stage):
                 ) t join meter_spans s using (span_no)
                 group by s.meter_id;
                 copy (select meter_id, cast(hours as double) as hours, kwh from new_totals order by meter_id)
-                to {literal(str(folder / 'part-0.parquet'))} ({PARQUET_OPTIONS});
+                to {literal(str(folder / "part-0.parquet"))} ({PARQUET_OPTIONS});
                 insert into meter_history by name select meter_id, hours, kwh from new_totals;
                 """
             )

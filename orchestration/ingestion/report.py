@@ -108,7 +108,8 @@ class LandingReport(_Frozen):
             return f"nothing new to land ({self.skipped_files} files were landed before)" + self._unreadable_words()
         return (
             f"{len(self.deliveries)} deliveries: {self.rows_in:,} rows in = {self.rows_loaded:,} loaded + "
-            f"{self.rows_duplicate:,} exact duplicates + {self.rows_quarantined:,} quarantined" + self._unreadable_words()
+            f"{self.rows_duplicate:,} exact duplicates + {self.rows_quarantined:,} quarantined"
+            + self._unreadable_words()
         )
 
     def _unreadable_words(self) -> str:

@@ -90,8 +90,12 @@ def project_rows(
         check = RowCheck(Reason.WRONG_TYPE, "known_at", f"is not a point in time; {_AGAIN}")
         conditions.append((f"{value.is_present} and known_at is null", number_check(check), value.text))
         values["known_at"] = value
-    time_column = next((name for name in entity.key if name in values and entity.column(name).kind == "timestamp"), None)
-    raw = ", ".join(f"({expression}) as {quoted('x_' + name)}" for name, expression in {**expressions, **known_at}.items())
+    time_column = next(
+        (name for name in entity.key if name in values and entity.column(name).kind == "timestamp"), None
+    )
+    raw = ", ".join(
+        f"({expression}) as {quoted('x_' + name)}" for name, expression in {**expressions, **known_at}.items()
+    )
     typed = ", ".join(
         f"{values[column.name].typed if column.name in values else f'cast(null as {column.duckdb_type})'} as {quoted(column.name)}"
         for column in entity.columns
@@ -124,10 +128,10 @@ def _expressions(entity: Entity, source: EntitySource, opened: OpenedSource, fil
     if source.columns is not None:
         return dict(source.columns)
     by_lower = {name.lower(): name for name in opened.columns}
-    expressions = {
-        column.name: quoted(by_lower[column.name]) for column in entity.columns if column.name in by_lower
-    }
-    missing = [column for column in entity.columns if (column.required or column.expected) and column.name not in expressions]
+    expressions = {column.name: quoted(by_lower[column.name]) for column in entity.columns if column.name in by_lower}
+    missing = [
+        column for column in entity.columns if (column.required or column.expected) and column.name not in expressions
+    ]
     if missing:
         raise UnreadableFileError(_missing_columns_message(file_name, entity, missing, opened))
     return expressions
@@ -152,17 +156,26 @@ def _missing_columns_message(file_name: str, entity: Entity, missing: list[Colum
 def _expression_types(
     connection: duckdb.DuckDBPyConnection, opened: OpenedSource, expressions: dict[str, str], file_name: str
 ) -> dict[str, str]:
-    kinds: dict[str, str] = {}
-    for name, expression in expressions.items():
-        try:
-            rows = connection.execute(f"describe select ({expression}) as value from {opened.relation}").fetchall()
-        except (duckdb.BinderException, duckdb.ParserException, duckdb.CatalogException) as error:
-            raise UnreadableFileError(
-                f"{file_name}: the mapping's expression for {name}, {expression}, does not fit the file "
-                f"({first_line(error)}); its columns are {', '.join(list(opened.columns)[:20])}"
-            ) from error
-        kinds[name] = str(rows[0][1])
-    return kinds
+    together = ", ".join(f"({expression}) as {quoted(name)}" for name, expression in expressions.items())
+    try:
+        rows = connection.execute(f"describe select {together} from {opened.relation}").fetchall()
+    except (duckdb.BinderException, duckdb.ParserException, duckdb.CatalogException):
+        for name, expression in expressions.items():
+            _check_expression(connection, opened, name, expression, file_name)
+        raise
+    return {str(row[0]): str(row[1]) for row in rows}
+
+
+def _check_expression(
+    connection: duckdb.DuckDBPyConnection, opened: OpenedSource, name: str, expression: str, file_name: str
+) -> None:
+    try:
+        connection.execute(f"describe select ({expression}) as value from {opened.relation}")
+    except (duckdb.BinderException, duckdb.ParserException, duckdb.CatalogException) as error:
+        raise UnreadableFileError(
+            f"{file_name}: the mapping's expression for {name}, {expression}, does not fit the file "
+            f"({first_line(error)}); its columns are {', '.join(list(opened.columns)[:20])}"
+        ) from error
 
 
 def _clock(
@@ -193,9 +206,7 @@ def _clock(
     return local_clock(time_zone, min(found), max(found))
 
 
-def _value(
-    column: Column, kind: str, source: EntitySource, is_text: bool, clock: LocalClock, time_zone: str
-) -> _Value:
+def _value(column: Column, kind: str, source: EntitySource, is_text: bool, clock: LocalClock, time_zone: str) -> _Value:
     raw = quoted("x_" + column.name)
     is_varchar = kind == "VARCHAR"
     if is_varchar:
@@ -264,40 +275,75 @@ def _conditions(
         if value is None:
             continue
         if column.required:
-            add(f"not ({value.is_present})", column, Reason.MISSING_VALUE,
-                "is missing; fill it in and deliver the file again", "null")
+            add(
+                f"not ({value.is_present})",
+                column,
+                Reason.MISSING_VALUE,
+                "is missing; fill it in and deliver the file again",
+                "null",
+            )
         if column.kind != "text":
-            add(f"{value.is_present} and {quoted(column.name)} is null", column, Reason.WRONG_TYPE,
-                f"is not a {_KIND_WORDS[column.kind]}; {_AGAIN}", value.text)
+            add(
+                f"{value.is_present} and {quoted(column.name)} is null",
+                column,
+                Reason.WRONG_TYPE,
+                f"is not a {_KIND_WORDS[column.kind]}; {_AGAIN}",
+                value.text,
+            )
         if value.never != "false":
-            add(value.never, column, Reason.CLOCK_CHANGE,
-                "is a local time that the clock change skipped; deliver it with its offset from UTC", value.text)
+            add(
+                value.never,
+                column,
+                Reason.CLOCK_CHANGE,
+                "is a local time that the clock change skipped; deliver it with its offset from UTC",
+                value.text,
+            )
         if column.allowed:
             codes = ", ".join(f"'{code}'" if isinstance(code, str) else str(code) for code in column.allowed)
             words = ", ".join(str(code) for code in column.allowed)
-            add(f"{quoted(column.name)} not in ({codes})", column, Reason.NOT_ALLOWED,
+            add(
+                f"{quoted(column.name)} not in ({codes})",
+                column,
+                Reason.NOT_ALLOWED,
                 f"is not one of {words}; correct it, or translate it in the mapping (entities.{entity.name}.columns)",
-                value.text)
-        limits = [f"{quoted(column.name)} < {column.minimum}"] if column.minimum is not None else []
-        limits += [f"{quoted(column.name)} > {column.maximum}"] if column.maximum is not None else []
-        if limits:
-            add(" or ".join(limits), column, Reason.IMPOSSIBLE_VALUE, f"{_range_words(column)}; {_AGAIN}", value.text)
+                value.text,
+            )
+        if column.minimum is not None:
+            add(
+                f"{quoted(column.name)} < {column.minimum}",
+                column,
+                Reason.IMPOSSIBLE_VALUE,
+                f"is {_below_words(column.minimum, column.unit)}; {_AGAIN}",
+                value.text,
+            )
+        if column.maximum is not None:
+            add(
+                f"{quoted(column.name)} > {column.maximum}",
+                column,
+                Reason.IMPOSSIBLE_VALUE,
+                f"is above {_amount_words(column.maximum, column.unit)}; {_AGAIN}",
+                value.text,
+            )
     pairs = [(pair, ">", "before") for pair in entity.ordered]
     pairs += [(pair, ">=", "not after") for pair in entity.strictly_ordered]
     for (first, second), operator, words in pairs:
         if first in values and second in values:
-            add(f"{quoted(first)} {operator} {quoted(second)}", entity.column(second),
-                Reason.IMPOSSIBLE_VALUE, f"is {words} {names[first]}; {_AGAIN}", values[second].text)
+            add(
+                f"{quoted(first)} {operator} {quoted(second)}",
+                entity.column(second),
+                Reason.IMPOSSIBLE_VALUE,
+                f"is {words} {names[first]}; {_AGAIN}",
+                values[second].text,
+            )
     return conditions
 
 
-def _range_words(column: Column) -> str:
-    unit = f" {column.unit}" if column.unit else ""
-    if column.minimum == 0 and column.maximum is not None:
-        return f"is negative or above {column.maximum:,.0f}{unit}"
-    if column.maximum is None:
-        return f"is below {column.minimum}{unit}"
-    return f"is outside {column.minimum:,.0f} to {column.maximum:,.0f}{unit}"
+def _below_words(minimum: float, unit: str) -> str:
+    return "negative" if minimum == 0 else f"below {_amount_words(minimum, unit)}"
+
+
+def _amount_words(amount: float, unit: str) -> str:
+    return f"{amount:,.10g} {unit}".rstrip()
 
 
 def _shown_name(name: str, expression: str) -> str:
@@ -310,7 +356,10 @@ def _attributes(entity: Entity, source: EntitySource, opened: OpenedSource, expr
         return "cast(null as varchar)"
     if source.attributes != "extra":
         return _json(source.attributes)
-    used = {*entity.column_names, *re.findall(r"\w+", " ".join([*expressions.values(), *source.personal.values()]).lower())}
+    used = {
+        *entity.column_names,
+        *re.findall(r"\w+", " ".join([*expressions.values(), *source.personal.values()]).lower()),
+    }
     return _json({name: quoted(name) for name in opened.columns if name.lower() not in used})
 
 

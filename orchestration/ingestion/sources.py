@@ -103,15 +103,18 @@ def open_source(
                 _open_file(connection, lookup_path, source, scratch=scratch, table=f"{part}_rows"),
             )
             parts.append(f"select * from {part}")
-        connection.execute(
-            f"create or replace temp view {quoted(name)} as {' union all by name '.join(parts)}"
-        )
+        connection.execute(f"create or replace temp view {quoted(name)} as {' union all by name '.join(parts)}")
     reshaped = f"{table}_reshaped"
     try:
         connection.execute(
             f"create or replace temp table {reshaped} as select row_number() over () as {ROW}, * from ({source.from_})"
         )
-    except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException, duckdb.ConversionException) as error:
+    except (
+        duckdb.BinderException,
+        duckdb.CatalogException,
+        duckdb.ParserException,
+        duckdb.ConversionException,
+    ) as error:
         raise UnreadableFileError(f"{path.name}: the mapping's `from` failed: {first_line(error)}") from error
     return OpenedSource(reshaped, _described(connection, reshaped), opened.malformed)
 
@@ -126,9 +129,7 @@ def first_line(error: duckdb.Error) -> str:
 
 
 def _view(connection: duckdb.DuckDBPyConnection, name: str, opened: OpenedSource) -> None:
-    connection.execute(
-        f"create or replace temp view {quoted(name)} as select * exclude ({ROW}) from {opened.relation}"
-    )
+    connection.execute(f"create or replace temp view {quoted(name)} as select * exclude ({ROW}) from {opened.relation}")
 
 
 def _open_file(
@@ -136,8 +137,16 @@ def _open_file(
 ) -> OpenedSource:
     if path.stat().st_size == 0:
         raise UnreadableFileError(f"{path.name} is empty (0 bytes); deliver the file again")
-    file_format = source.format or {".csv": "csv", ".txt": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet",
-                                    ".yaml": "yaml", ".yml": "yaml", ".json": "json"}.get(path.suffix.lower())
+    file_format = source.format or {
+        ".csv": "csv",
+        ".txt": "csv",
+        ".tsv": "csv",
+        ".parquet": "parquet",
+        ".pq": "parquet",
+        ".yaml": "yaml",
+        ".yml": "yaml",
+        ".json": "json",
+    }.get(path.suffix.lower())
     if file_format is None:
         raise UnreadableFileError(
             f"{path.name} has an ending that says nothing of its format; set format: csv, parquet, yaml or json in the mapping"
@@ -160,7 +169,9 @@ def _open_parquet(connection: duckdb.DuckDBPyConnection, path: Path) -> OpenedSo
         file.seek(-min(4, path.stat().st_size), io.SEEK_END)
         tail = file.read(4)
     if head != b"PAR1":
-        raise UnreadableFileError(f"{path.name} is no Parquet file, whatever its ending says; export it again as Parquet")
+        raise UnreadableFileError(
+            f"{path.name} is no Parquet file, whatever its ending says; export it again as Parquet"
+        )
     if tail != b"PAR1" or path.stat().st_size < 12:
         raise UnreadableFileError(f"{path.name} ends too early: the Parquet file was truncated; deliver it again")
     relation = (
@@ -170,12 +181,12 @@ def _open_parquet(connection: duckdb.DuckDBPyConnection, path: Path) -> OpenedSo
     try:
         return OpenedSource(relation, _described(connection, relation))
     except duckdb.Error as error:
-        raise UnreadableFileError(f"{path.name} is a damaged Parquet file; deliver it again ({first_line(error)})") from error
+        raise UnreadableFileError(
+            f"{path.name} is a damaged Parquet file; deliver it again ({first_line(error)})"
+        ) from error
 
 
-def _open_documents(
-    connection: duckdb.DuckDBPyConnection, path: Path, file_format: str, *, table: str
-) -> OpenedSource:
+def _open_documents(connection: duckdb.DuckDBPyConnection, path: Path, file_format: str, *, table: str) -> OpenedSource:
     """Read YAML or JSON documents: one row each, scalar keys as text columns, the whole as ``document``."""
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -183,7 +194,9 @@ def _open_documents(
     except UnicodeDecodeError as error:
         raise UnreadableFileError(f"{path.name} is not UTF-8 text; save it as UTF-8") from error
     except (yaml.YAMLError, orjson.JSONDecodeError) as error:
-        raise UnreadableFileError(f"{path.name} is not valid {file_format.upper()}: {str(error).splitlines()[0]}") from error
+        raise UnreadableFileError(
+            f"{path.name} is not valid {file_format.upper()}: {str(error).splitlines()[0]}"
+        ) from error
     documents = _documents(content)
     if documents is None:
         raise UnreadableFileError(f"{path.name} holds no list of documents with named fields")
@@ -243,7 +256,9 @@ def _open_csv(
     except (duckdb.InvalidInputException, duckdb.IOException, duckdb.BinderException) as error:
         if isinstance(error, duckdb.IOException) and "No space left" in str(error):
             raise
-        raise UnreadableFileError(f"{path.name} cannot be read as CSV; deliver it again ({first_line(error)})") from error
+        raise UnreadableFileError(
+            f"{path.name} cannot be read as CSV; deliver it again ({first_line(error)})"
+        ) from error
     rejected = connection.execute(
         f"select line, min(error_type), any_value(csv_line) from {rejects} group by line order by line"
     ).fetchall()
@@ -281,7 +296,9 @@ def _make_room_for_rejected(connection: duckdb.DuckDBPyConnection, table: str, r
 
 def _malformed_message(kind: str, columns_count: int) -> str:
     if kind == "UNQUOTED VALUE":
-        return "has a quotation mark that is never closed or stands inside a value; correct it and deliver the file again"
+        return (
+            "has a quotation mark that is never closed or stands inside a value; correct it and deliver the file again"
+        )
     if kind in ("MISSING COLUMNS", "TOO MANY COLUMNS"):
         few = "fewer" if kind == "MISSING COLUMNS" else "more"
         return f"has {few} than the {columns_count} columns of the header; correct it and deliver the file again"
@@ -351,7 +368,10 @@ def _layout(text_path: Path, name: str, options: CsvOptions) -> tuple[str, list[
     delimiter = options.delimiter or max(_DELIMITERS, key=first_row.count)
     if not options.header:
         return delimiter, list(options.column_names)
-    names = [column.strip() for column in next(csv.reader(io.StringIO(head), delimiter=delimiter, quotechar=options.quote), [])]
+    names = [
+        column.strip()
+        for column in next(csv.reader(io.StringIO(head), delimiter=delimiter, quotechar=options.quote), [])
+    ]
     if options.delimiter is not None and len(names) == 1:
         other = max(_DELIMITERS, key=first_row.count)
         if first_row.count(other):

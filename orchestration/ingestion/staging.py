@@ -116,7 +116,9 @@ class Stage:
                 self.files[number] = (work, opened)
 
     def _unreadable(self, work: FileWork, message: str) -> None:
-        self.staged.unreadable.append(UnreadableFile(delivery=self.delivery.name, source_file=work.name, message=message))
+        self.staged.unreadable.append(
+            UnreadableFile(delivery=self.delivery.name, source_file=work.name, message=message)
+        )
 
     def stage_columns(self) -> str:
         """Return the column definitions of the stage."""
@@ -141,7 +143,7 @@ class Stage:
             f"insert into stage (file_no, {columns}) select {number}, {columns} from ({projection.sql})"
         )
         repeated = projection.clock.repeated
-        if repeated:
+        if repeated and self.workspace.scalar(f"select count(*) from stage where file_no = {number} and is_repeated"):
             self.separate_repeated_hours(number, int(repeated.total_seconds()))
 
     def separate_repeated_hours(self, number: int, seconds: int) -> None:
@@ -186,7 +188,9 @@ class Stage:
             "update stage set customer_key = k.customer_key from customer_keys k where stage.customer_id = k.customer_id"
         )
         self.refuse(
-            RowCheck(Reason.ERASED_CUSTOMER, "", "belongs to a customer who was erased; leave it out of deliveries", (), True),
+            RowCheck(
+                Reason.ERASED_CUSTOMER, "", "belongs to a customer who was erased; leave it out of deliveries", (), True
+            ),
             "customer_id in (select customer_id from customer_keys where is_erased)",
         )
 
@@ -302,7 +306,9 @@ class Stage:
         return quoted(column.name)
 
     def _files_table(self) -> None:
-        self.workspace.connection.execute("create or replace temp table stage_files (file_no integer, source_file varchar)")
+        self.workspace.connection.execute(
+            "create or replace temp table stage_files (file_no integer, source_file varchar)"
+        )
         self.workspace.insert(
             "stage_files",
             {"file_no": list(self.files), "source_file": [work.name for work, _ in self.files.values()]},
@@ -319,7 +325,6 @@ class Stage:
 
     def account(self) -> StagedEntity:
         """Count what became of every row, put refused rows into quarantine and word the messages."""
-        self._quarantine()
         counts = {
             (row[0], row[1]): row[2:]
             for row in self.workspace.rows(
@@ -328,6 +333,9 @@ class Stage:
                 "count(*) filter (problem = 0 and is_duplicate) from stage group by all order by all"
             )
         }
+        if any(problem for _, problem in counts):
+            self._quarantine()
+        self._quarantine_malformed()
         for number, (work, opened) in self.files.items():
             rows_in = rows_loaded = corrected = duplicate = 0
             reasons: dict[str, int] = {}
@@ -409,6 +417,8 @@ class Stage:
                 order by s.{ROW}
                 """
             )
+
+    def _quarantine_malformed(self) -> None:
         for work, opened in self.files.values():
             for malformed in opened.malformed[: self.workspace.limits.messages_per_check]:
                 self.staged.messages.append(f"{work.name}, row {malformed.row}: the row {malformed.message}")

@@ -24,7 +24,9 @@ class LandingLimits(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     residential_max_kw: float = Field(default=100.0, gt=0, description="No household's connection passes more")
-    capacity_factor: float = Field(default=10.0, gt=1, description="Times the contracted capacity that a meter can pass")
+    capacity_factor: float = Field(
+        default=10.0, gt=1, description="Times the contracted capacity that a meter can pass"
+    )
     household_daily_kwh: float = Field(
         default=1000.0, gt=0, description="Median daily energy above which a household's file is held to be in Wh"
     )
@@ -96,7 +98,9 @@ class Workspace:
     def remember_earlier_deliveries(self) -> None:
         """Fill the memory from the landing as it stands."""
         connection = self.connection
-        connection.execute("create temp table customer_keys (customer_id varchar, customer_key varchar, is_erased boolean)")
+        connection.execute(
+            "create temp table customer_keys (customer_id varchar, customer_key varchar, is_erased boolean)"
+        )
         erased_path = self.landing_dir / "identities" / ERASED_FILE
         self.erased = frozenset(erased_path.read_text().split()) if erased_path.exists() else frozenset()
         for entity in ENTITIES.values():
@@ -158,7 +162,9 @@ class Workspace:
                 if identities
                 else "select '' as record_id, '' as customer_key, '' as content, 0 as revision limit 0"
             )
-            match = "l.customer_key = i.customer_key" if entity.name == "customers" else f"l.{entity.key[0]} = i.record_id"
+            match = (
+                "l.customer_key = i.customer_key" if entity.name == "customers" else f"l.{entity.key[0]} = i.record_id"
+            )
             return (
                 f"select {', '.join(f'l.{name}' for name in known_key(entity))}, i.content, l.revision, l.known_at{extras} "
                 f"from ({self._table_sql(entity.name)}) l join ({contents}) i on {match} and l.revision = i.revision"
