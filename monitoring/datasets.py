@@ -15,7 +15,7 @@ import pandas as pd
 
 from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, USE_CASES, Column, ColumnKind
 from ml.errors import KilowiseError
-from monitoring.policy import SampleRule, SeasonRule
+from monitoring.policy import ReferenceRule, SampleRule, SeasonRule
 
 if TYPE_CHECKING:
     import polars as pl
@@ -183,8 +183,14 @@ def _is_whole(path: Path) -> bool:
     return True
 
 
-def load_reference(use_case: str, bundle_dir: Path, sample: SampleRule) -> ReferenceRows:
+def load_reference(use_case: str, bundle_dir: Path, sample: SampleRule, rule: ReferenceRule) -> ReferenceRows:
     """Read the reference sample of a bundle.
+
+    Args:
+        use_case: Use case of the bundle.
+        bundle_dir: Folder of the bundle.
+        sample: Size and seed of the sample.
+        rule: Which months of it are compared with; rows without as-of month are always kept.
 
     Raises:
         ReferenceUnreadableError: If it is missing or broken; without it nothing can be judged.
@@ -200,6 +206,8 @@ def load_reference(use_case: str, bundle_dir: Path, sample: SampleRule) -> Refer
         rows = pl.concat(scan.add([path])).collect()
     except (pl.exceptions.ComputeError, ValueError, OSError) as error:
         raise ReferenceUnreadableError(f"{path}: not readable as Parquet; restore the bundle: {error}") from error
+    oldest = pl.col(AS_OF_MONTH).max().dt.offset_by(f"-{rule.latest_months - 1}mo")
+    rows = rows.filter(pl.col(AS_OF_MONTH).is_null() | (pl.col(AS_OF_MONTH) >= oldest))
     if len(rows) > sample.rows:
         rows = rows.sample(sample.rows, seed=sample.seed)
     return ReferenceRows(

@@ -141,7 +141,16 @@ def _prediction(scores: Sequence[ColumnScore], policy: DriftPolicy) -> Iterator[
 
 def _performance(performance: PerformanceResult | None, policy: DriftPolicy) -> Iterator[Reason]:
     rule = policy.performance
-    if performance is None or rule is None:
+    if rule is None:
+        return
+    if performance is None:
+        yield Reason(
+            code="performance_unknown",
+            severity="info",
+            sentence_en="How well the predictions came true is not judged: too few outcomes are known of months that "
+            "the model had not seen.",
+            sentence_zh="预测准确性未作判断：模型未见过的月份中，已知结果太少。",
+        )
         return
     first, last = f"{performance.months[0]:%Y-%m}", f"{performance.months[-1]:%Y-%m}"
     known = f"{performance.rows:,} outcomes of {first if first == last else f'{first} to {last}'}"

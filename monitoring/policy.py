@@ -61,6 +61,14 @@ class SampleRule(_Rule):
     seed: int = Field(ge=0)
 
 
+class ReferenceRule(_Rule):
+    """Which part of the released model's reference is compared with."""
+
+    latest_months: int = Field(
+        ge=1, le=60, description="Latest as-of months of the reference; older ones are left out."
+    )
+
+
 class MinimumRule(_Rule):
     """Below which size nothing is said."""
 
@@ -106,6 +114,7 @@ class DriftPolicy(BaseModel):
     valid_from: date
     owner: str
     sample: SampleRule
+    reference: ReferenceRule
     minimum: MinimumRule
     season: SeasonRule
     numeric: NumericMethod

@@ -80,7 +80,7 @@ def review_month(
     current = load_current(
         use_case, month, predictions_dir=predictions_dir, log_dir=log_dir, release=release, sample=policy.sample
     )
-    reference = load_reference(use_case, bundle_dir, policy.sample)
+    reference = load_reference(use_case, bundle_dir, policy.sample, policy.reference)
     scores: tuple[ColumnScore, ...] = ()
     if min(len(current.frame), len(reference.frame)) >= policy.minimum.rows:
         scores = score_columns(current, reference, month, policy)

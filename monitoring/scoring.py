@@ -121,7 +121,9 @@ def _score_column(
     noise = chance_level(bins.count, len(usable_then), len(usable_now))
     effect = None
     if name != key.name:
-        effect = _effect(bins, usable_then, shares_now - shares_then, comparable[key.name], key)
+        present_then, present_now = len(usable_then) / len(values_then), len(usable_now) / len(values_now)
+        change = np.append(shares_now * present_now - shares_then * present_then, present_then - present_now)
+        effect = _effect(bins, usable_then, values_then.index, change, comparable[key.name], key)
     return ColumnScore(
         **facts,
         status="judged",
@@ -149,15 +151,19 @@ def level_of(
 def _effect(
     bins: Bins,
     usable_then: "pd.Series[Any]",
+    rows_then: "pd.Index[Any]",
     change_of_share: "np.ndarray[Any, np.dtype[np.float64]]",
     prediction: "pd.Series[Any]",
     key: Column,
 ) -> Effect | None:
-    beside = prediction.loc[usable_then.index]
-    known = usable_values(beside, key.kind)
+    """Return the effect on all customers: those without a value are a last bin, or rare columns would look decisive."""
+    bin_of_row = pd.Series(len(bins.labels), index=rows_then)
+    bin_of_row.loc[usable_then.index] = bins.indices(usable_then)
+    known = usable_values(prediction.loc[rows_then], key.kind)
     if known.empty:
         return None
-    return effect_on_prediction(bins.indices(usable_then.loc[known.index]), change_of_share, known, key.kind)
+    bins_of_known = np.asarray(bin_of_row.loc[known.index], dtype=np.intp)
+    return effect_on_prediction(bins_of_known, change_of_share, known, key.kind)
 
 
 def _why_not_judged(

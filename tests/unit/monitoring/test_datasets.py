@@ -12,10 +12,12 @@ from monitoring.datasets import (
     same_season,
     schema_columns,
 )
-from monitoring.policy import SampleRule, SeasonRule
+from monitoring.policy import ReferenceRule, SampleRule, SeasonRule
 from tests.unit.monitoring.factories import MONTH, RELEASE, Platform, prediction_frame
 
 SAMPLE = SampleRule(rows=50_000, seed=1, reason="large enough for the whole month")
+
+YEAR = ReferenceRule(latest_months=12, reason="a year holds every season once")
 
 
 def read(platform: Platform, sample: SampleRule = SAMPLE, release: str = RELEASE) -> CurrentRows:
@@ -178,17 +180,23 @@ def test_a_missing_or_broken_reference_is_refused(make_platform) -> None:
     reference = platform.bundle_dir / "reference.parquet"
     reference.write_bytes(reference.read_bytes()[:100])
     with pytest.raises(ReferenceUnreadableError, match="not readable as Parquet"):
-        load_reference("credit_risk", platform.bundle_dir, SAMPLE)
+        load_reference("credit_risk", platform.bundle_dir, SAMPLE, YEAR)
     reference.unlink()
     with pytest.raises(ReferenceUnreadableError, match="has no reference sample"):
-        load_reference("credit_risk", platform.bundle_dir, SAMPLE)
+        load_reference("credit_risk", platform.bundle_dir, SAMPLE, YEAR)
 
 
 def test_a_reference_of_an_older_schema_names_what_it_lacks(make_platform) -> None:
     platform = make_platform(rows=0)
     frame = prediction_frame("credit_risk", MONTH, 50, seed=1).drop(columns=["tenure_months"])
     platform.write_reference(frame)
-    assert load_reference("credit_risk", platform.bundle_dir, SAMPLE).columns_absent == ("tenure_months",)
+    assert load_reference("credit_risk", platform.bundle_dir, SAMPLE, YEAR).columns_absent == ("tenure_months",)
+
+
+def test_only_the_latest_year_of_a_longer_reference_is_compared_with(make_platform) -> None:
+    platform = make_platform(rows=0, months=18)
+    months = set(load_reference("credit_risk", platform.bundle_dir, SAMPLE, YEAR).frame["as_of_month"])
+    assert (min(months), max(months), len(months)) == (date(2025, 9, 1), MONTH, 12)
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def reviewed(make_platform):
         release=RELEASE,
         sample=POLICY.sample,
     )
-    reference = load_reference("credit_risk", platform.bundle_dir, POLICY.sample)
+    reference = load_reference("credit_risk", platform.bundle_dir, POLICY.sample, POLICY.reference)
     scores = score_columns(current, reference, MONTH, POLICY)
     comparable = comparable_reference(reference, MONTH, POLICY)
     return platform, scores, run_report(current, comparable, scores, POLICY, month=MONTH, release=RELEASE)

@@ -66,6 +66,25 @@ def test_a_column_without_consequence_does_not_raise_an_alarm(make_platform) -> 
     assert "moved without consequence" in verdict.reasons[0].sentence_en
 
 
+def test_a_column_that_few_customers_have_counts_by_what_it_does_to_all(make_platform) -> None:
+    """A strong move among a twentieth of the customers does not decide about everybody."""
+    platform = make_platform(rows=0)
+
+    def with_rare_column(frame: pd.DataFrame, scale: float) -> pd.DataFrame:
+        has_value = np.random.default_rng(0).random(len(frame)) < 0.2
+        months = frame["months_since_overdue_30d_months"].rank(pct=True) * scale
+        risky = frame["default_probability"].where(~has_value, 0.5 - 0.4 * months / scale)
+        return frame.assign(months_since_overdue_30d_months=months.where(has_value), default_probability=risky)
+
+    platform.write_reference(with_rare_column(reference_frame("credit_risk"), 12.0))
+    moved = with_rare_column(prediction_frame("credit_risk", MONTH, 1_500, seed=1), 12.0)
+    platform.write_batch(moved.assign(months_since_overdue_30d_months=moved["months_since_overdue_30d_months"] / 3))
+    score = next(s for s in judge(platform).columns if s.column == "months_since_overdue_30d_months")
+    assert score.level == "strong"
+    among_those_with_a_value = 0.4 * (1 / 2 - 1 / 6)
+    assert score.effect_shift == pytest.approx(0.2 * among_those_with_a_value, rel=0.2)
+
+
 def test_an_important_column_is_watched_even_without_effect(make_platform) -> None:
     verdict = judge_changed(make_platform, lambda f: f.assign(unpaid_balance_ratio=f["unpaid_balance_ratio"] * 2))
     assert verdict.outcome == "watch"
