@@ -195,8 +195,8 @@ def test_a_reference_of_an_older_schema_names_what_it_lacks(make_platform) -> No
 
 def test_only_the_latest_year_of_a_longer_reference_is_compared_with(make_platform) -> None:
     platform = make_platform(rows=0, months=18)
-    months = set(load_reference("credit_risk", platform.bundle_dir, SAMPLE, YEAR).frame["as_of_month"])
-    assert (min(months), max(months), len(months)) == (date(2025, 9, 1), MONTH, 12)
+    months = pd.to_datetime(load_reference("credit_risk", platform.bundle_dir, SAMPLE, YEAR).frame["as_of_month"])
+    assert (months.min(), months.max(), months.nunique()) == (pd.Timestamp(2025, 9, 1), pd.Timestamp(MONTH), 12)
 
 
 @pytest.mark.parametrize(
