@@ -61,3 +61,8 @@
 {% macro percentage(part, whole) -%}
     (100 * cast({{ part }} as double) / nullif(cast({{ whole }} as double), 0))
 {%- endmacro %}
+
+{#- Square of an energy, exact: the factors are widened so that a large customer's month does not overflow. -#}
+{% macro squared(kwh) -%}
+    cast(cast({{ kwh }} as decimal(19, 4)) * cast({{ kwh }} as decimal(19, 4)) as decimal(38, 8))
+{%- endmacro %}

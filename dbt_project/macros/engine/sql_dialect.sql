@@ -48,3 +48,31 @@
 
 {% macro spark__not_materialized() -%}
 {%- endmacro %}
+
+{#-
+    Joins of the next statements run as they are written: the left side streams, the right side is held in memory.
+    DuckDB takes a Parquet scan that is pruned by its partitions for one row and would hold the readings instead,
+    which costs six times as long. Spark decides by the size of the files and needs nothing.
+-#}
+{% macro keep_written_join_order() -%}
+    {{ adapter.dispatch('keep_written_join_order')() }}
+{%- endmacro %}
+
+{% macro duckdb__keep_written_join_order() -%}
+    set disabled_optimizers = 'join_order,build_side_probe_side'
+{%- endmacro %}
+
+{% macro spark__keep_written_join_order() -%}
+{%- endmacro %}
+
+{#- Gives the choice back to the engine. -#}
+{% macro choose_join_order() -%}
+    {{ adapter.dispatch('choose_join_order')() }}
+{%- endmacro %}
+
+{% macro duckdb__choose_join_order() -%}
+    reset disabled_optimizers
+{%- endmacro %}
+
+{% macro spark__choose_join_order() -%}
+{%- endmacro %}

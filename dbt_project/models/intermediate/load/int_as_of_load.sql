@@ -145,8 +145,7 @@ sums as (
         {{ sum_where('complete_days_squared_kwh', 'is_in_year', 'decimal(38, 8)') }} as complete_days_squared_kwh,
         count(case when is_in_year then covered_kwh end) as covered_months_count,
         {{ sum_where('covered_kwh', 'is_in_year', 'decimal(18, 4)') }} as covered_months_kwh,
-        {{ sum_where('cast(cast(covered_kwh as decimal(19, 4)) * cast(covered_kwh as decimal(19, 4)) as decimal(38, 8))', 'is_in_year', 'decimal(38, 8)') }}
-            as covered_months_squared_kwh,
+        {{ sum_where(squared('covered_kwh'), 'is_in_year', 'decimal(38, 8)') }} as covered_months_squared_kwh,
         max(last_reading_date) as last_reading_date
     from covered_months
     group by customer_key, as_of_month_number

@@ -2,6 +2,8 @@
     config(
         materialized='monthly_batches',
         months_from='int_reading_months',
+        pre_hook='{{ keep_written_join_order() }}',
+        post_hook='{{ choose_join_order() }}',
     )
 }}
 
@@ -13,6 +15,19 @@
 with ticks as (
 
     select * from {{ ref('int_calendar_ticks') }}
+
+),
+
+-- Deliveries have few instants of knowledge: the zone arithmetic is done once for each, not once per reading.
+known_instants as (
+
+    select
+        known_at,
+        {{ known_month_number('known_at') }} as known_month_number
+    from (
+        select distinct known_at from {{ ref('stg_metering__readings') }}
+        where read_month in {{ batch_read_months() }}
+    ) as instants
 
 ),
 
@@ -34,22 +49,22 @@ uncorrected_readings as (
     select
         readings.customer_key,
         readings.interval_minutes,
+        known_instants.known_month_number,
+        cast(null as integer) as superseded_month_number,
         readings.kwh,
         readings.kvarh,
         readings.export_kwh,
-        readings.read_at,
-        readings.known_at,
-        cast(null as timestamp) as superseded_at
+        readings.read_at
     from {{ ref('stg_metering__readings') }} as readings
+    inner join known_instants
+        on readings.known_at = known_instants.known_at
+    left join corrected_keys
+        on
+            readings.meter_id = corrected_keys.meter_id
+            and readings.read_at = corrected_keys.read_at
     where
         readings.read_month in {{ batch_read_months() }}
-        and not exists (
-            select 1
-            from corrected_keys
-            where
-                corrected_keys.meter_id = readings.meter_id
-                and corrected_keys.read_at = readings.read_at
-        )
+        and corrected_keys.meter_id is null
 
 ),
 
@@ -58,20 +73,22 @@ corrected_readings as (
     select
         readings.customer_key,
         readings.interval_minutes,
+        known_instants.known_month_number,
+        lead(known_instants.known_month_number) over (
+            partition by readings.meter_id, readings.read_at
+            order by readings.known_at, readings.revision
+        ) as superseded_month_number,
         readings.kwh,
         readings.kvarh,
         readings.export_kwh,
-        readings.read_at,
-        readings.known_at,
-        lead(readings.known_at) over (
-            partition by readings.meter_id, readings.read_at
-            order by readings.known_at, readings.revision
-        ) as superseded_at
+        readings.read_at
     from {{ ref('stg_metering__readings') }} as readings
     inner join corrected_keys
         on
             readings.meter_id = corrected_keys.meter_id
             and readings.read_at = corrected_keys.read_at
+    inner join known_instants
+        on readings.known_at = known_instants.known_at
     where readings.read_month in {{ batch_read_months() }}
 
 ),
@@ -92,11 +109,10 @@ intervals as {{ not_materialized() }} (
         case when readings.interval_minutes <= {{ var('slot_minutes') }} then ticks.slot end as slot,
         ticks.month_number,
         readings.interval_minutes,
-        {{ visible_month_of_reading('known_ticks.known_month_number', 'readings.known_at', 'ticks.month_number') }}
-            as visible_from_month_number,
+        greatest(ticks.month_number, readings.known_month_number) as visible_from_month_number,
         case
-            when readings.superseded_at is not null
-                then {{ visible_month_of_reading('null', 'readings.superseded_at', 'ticks.month_number') }}
+            when readings.superseded_month_number is not null
+                then greatest(ticks.month_number, readings.superseded_month_number)
         end as visible_until_month_number,
         readings.kwh,
         readings.kvarh,
@@ -106,8 +122,6 @@ intervals as {{ not_materialized() }} (
     from readings
     inner join ticks
         on {{ tick_number('readings.read_at') }} = ticks.tick_number
-    left join ticks as known_ticks
-        on {{ tick_number('readings.known_at') }} = known_ticks.tick_number
     where ticks.month_number in {{ batch_months() }}
 
 ),
@@ -182,40 +196,64 @@ customer_intervals as {{ not_materialized() }} (
 {% endif %}
 
 -- One pass over the readings fills both grains.
-final as (
+sums as (
 
     select
         customer_key,
-        case when grouping(local_date) = 0 then 'day' else 'slot' end as grain,
         day_type,
         slot,
+        grouping(local_date) as is_slot,
         month_number,
         visible_from_month_number,
         visible_until_month_number,
-        cast(max(interval_minutes) as smallint) as longest_interval_minutes,
-        cast(sum(readings_count) as bigint) as readings_count,
-        cast(count(kwh) as integer) as interval_count,
-        cast(coalesce(sum(case when kwh is not null then interval_minutes end), 0) as integer) as observed_minutes,
-        cast(sum(kwh) as decimal(18, 4)) as kwh,
-        cast(sum(kvarh) as decimal(18, 4)) as kvarh,
-        cast(sum(export_kwh) as decimal(18, 4)) as export_kwh,
-        -- A reading of many hours says nothing about the peak within them.
-        cast(
-            max(case when interval_minutes <= 60 then kwh * 60 / interval_minutes end) as decimal(14, 4)
-        ) as peak_kw,
+        interval_minutes,
+        sum(readings_count) as readings_count,
+        count(kwh) as interval_count,
+        sum(kwh) as kwh,
+        sum(kvarh) as kvarh,
+        sum(export_kwh) as export_kwh,
+        max(kwh) as largest_kwh,
         local_date
     from customer_intervals
     group by grouping sets (
         (
             customer_key, month_number, day_type, local_date,
-            visible_from_month_number, visible_until_month_number
+            visible_from_month_number, visible_until_month_number, interval_minutes
         ),
         (
             customer_key, month_number, day_type, slot,
-            visible_from_month_number, visible_until_month_number
+            visible_from_month_number, visible_until_month_number, interval_minutes
         )
     )
-    having grouping(local_date) = 0 or slot is not null
+
+),
+
+final as (
+
+    select
+        customer_key,
+        case when is_slot = 1 then 'slot' else 'day' end as grain,
+        day_type,
+        slot,
+        month_number,
+        visible_from_month_number,
+        visible_until_month_number,
+        interval_minutes,
+        cast(readings_count as bigint) as readings_count,
+        cast(interval_count as integer) as interval_count,
+        cast(interval_count * interval_minutes as integer) as observed_minutes,
+        cast(kwh as decimal(18, 4)) as kwh,
+        cast(kvarh as decimal(18, 4)) as kvarh,
+        cast(export_kwh as decimal(18, 4)) as export_kwh,
+        -- A reading of many hours says nothing about the peak within them.
+        cast(
+            case when interval_minutes <= 60 then largest_kwh * 60 / interval_minutes end as decimal(14, 4)
+        ) as peak_kw,
+        local_date
+    from sums
+    where
+        is_slot = 0
+        or slot is not null
 
 )
 

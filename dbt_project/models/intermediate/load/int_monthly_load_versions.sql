@@ -42,7 +42,7 @@ days as (
         daily_contributions.day_type,
         version_starts.month_number,
         version_starts.visible_from_month_number,
-        max(daily_contributions.longest_interval_minutes) as longest_interval_minutes,
+        max(daily_contributions.interval_minutes) as longest_interval_minutes,
         sum(daily_contributions.interval_count) as interval_count,
         sum(daily_contributions.observed_minutes) as observed_minutes,
         sum(daily_contributions.kwh) as kwh,
@@ -95,7 +95,7 @@ months as (
         cast(coalesce(sum(case when is_complete then day_kwh end), 0) as decimal(18, 4)) as complete_days_kwh,
         -- Decimals: a sum of doubles would depend on the order of the rows.
         cast(
-            coalesce(sum(case when is_complete then cast(cast(day_kwh as decimal(19, 4)) * cast(day_kwh as decimal(19, 4)) as decimal(38, 8)) end), 0) as decimal(38, 8)
+            coalesce(sum(case when is_complete then {{ squared('day_kwh') }} end), 0) as decimal(38, 8)
         ) as complete_days_squared_kwh,
         cast(sum(day_kwh) as decimal(18, 4)) as kwh,
         cast(sum(kvarh) as decimal(18, 4)) as kvarh,
