@@ -91,7 +91,7 @@ PRIMARY_TAGS = {
     tag.code: tag
     for tag in (
         Tag(
-            "midday_dip", "Midday dip", "午间低谷（疑似光伏）",
+            "midday_dip", "Midday-dip", "午间低谷（疑似光伏）",
             "take little around noon and much in the morning and evening, as homes with solar panels do",
             "午间用电明显偏低、早晚偏高，疑似装有光伏",
             "Check the metering of exports; offer storage and self-consumption advice",
@@ -99,7 +99,7 @@ PRIMARY_TAGS = {
             "Do not read low noon use as a saving", "不要把午间低用电当作节电",
         ),
         Tag(
-            "night_use", "Night use", "夜间用电",
+            "night_use", "Night-use", "夜间用电",
             "use most of their energy between 22:00 and 06:00, for example to charge a vehicle or heat water",
             "用电集中在 22 时至次日 6 时，如电动汽车充电、蓄热",
             "Offer a time-of-use tariff with a cheap night and smart charging",
@@ -107,82 +107,82 @@ PRIMARY_TAGS = {
             "No evening demand-response events: there is little to shift", "不宜邀约晚高峰削峰，可转移负荷少",
         ),
         Tag(
-            "evening_peak", "Evening peak", "晚高峰",
+            "evening_peak", "Evening-peak", "晚高峰",
             "use most between 18:00 and 22:00", "用电集中在 18 时至 22 时",
             "Invite to evening demand response; advise on shifting laundry, hot water and charging",
             "邀约晚高峰需求响应，建议错峰洗衣、热水与充电",
             "No plain time-of-use switch without a saving check", "未测算节省前不要直接推荐分时电价",
         ),
         Tag(
-            "morning_evening", "Morning and evening peaks", "早晚双峰",
+            "morning_evening", "Morning-and-evening", "早晚双峰",
             "leave home in the day: two peaks, before 9:00 and after 18:00", "白天外出，9 时前与 18 时后各有一峰",
             "Offer timers and time-of-use checks; contact by app outside working hours",
             "推荐定时用电与分时电价测算，非工作时间以应用联系",
             "No calls in working hours", "避免工作时间电话联系",
         ),
         Tag(
-            "daytime_home", "Daytime at home", "日间在家",
+            "daytime_home", "Daytime-at-home", "日间在家",
             "are at home in the day and use most between 9:00 and 17:00", "白天在家，用电集中在 9 时至 17 时",
             "Offer efficiency advice for cooling and cooking; solar fits well",
             "推荐制冷与厨房节能，适合屋顶光伏",
             "No tariff with an expensive daytime", "不宜推荐日间高价的电价",
         ),
         Tag(
-            "steady_base", "Steady base load", "基荷稳定",
+            "steady_base", "Steady-load", "基荷稳定",
             "use nearly the same power at all hours", "全天负荷平稳，基荷占比高",
             "Look for always-on devices; offer an appliance check",
             "排查常开设备，提供家电能效体检",
             "No load-shifting campaigns", "不宜邀约移峰活动",
         ),
         Tag(
-            "mixed_home", "Mixed use", "综合用电",
+            "mixed_home", "Mixed-hours", "综合用电",
             "spread their use over the day without a marked peak", "全天用电分散，无明显高峰",
             "Send general efficiency advice", "推送一般节能建议",
             "No campaign that needs a marked peak", "不宜开展针对高峰的活动",
         ),
         Tag(
-            "round_the_clock", "Round the clock", "全天生产",
+            "round_the_clock", "Round-the-clock", "全天生产",
             "run day and night at nearly constant power", "昼夜连续生产，负荷接近恒定",
             "Review contracted demand and power factor; offer a flat-price or contract package",
             "复核合同需量与功率因数，推荐平价或合约套餐",
             "No short-notice curtailment without a production check", "未核实工艺前不宜临时削减",
         ),
         Tag(
-            "night_production", "Off-peak production", "避峰生产",
+            "night_production", "Off-peak", "避峰生产",
             "produce mainly between 22:00 and 06:00", "主要在 22 时至次日 6 时生产",
             "Confirm the time-of-use clock each year; offer valley packages",
             "每年核对分时时段，推荐谷段套餐",
             "No flat-price package", "不宜推荐不分时套餐",
         ),
         Tag(
-            "day_shift", "Day shift", "日间单班",
+            "day_shift", "Day-shift", "日间单班",
             "work one shift, between 8:00 and 18:00", "单班生产，用电集中在 8 时至 18 时",
             "Offer solar and storage; check the deep valley at noon",
             "推荐光伏与储能，利用午间深谷时段",
             "No evening demand response", "不宜邀约晚间需求响应",
         ),
         Tag(
-            "two_shifts", "Two shifts", "两班生产",
+            "two_shifts", "Two-shift", "两班生产",
             "work from morning to late evening and rest at night", "清晨至深夜两班生产，夜间停产",
             "Invite to peak demand response; review contracted demand",
             "邀约高峰需求响应，复核合同需量",
             "No package with a high evening price", "不宜推荐晚间高价套餐",
         ),
         Tag(
-            "noon_heavy", "Noon heavy", "午间填谷",
+            "noon_heavy", "Noon-heavy", "午间填谷",
             "use most between 11:00 and 14:00", "用电集中在 11 时至 14 时",
             "Offer packages with a cheap deep valley at noon", "推荐午间深谷优惠套餐",
             "No noon curtailment", "不宜邀约午间削减",
         ),
         Tag(
-            "evening_trade", "Evening trade", "晚间营业",
+            "evening_trade", "Evening-trade", "晚间营业",
             "are busiest between 18:00 and 22:00", "18 时至 22 时最为繁忙",
             "Advise on cooling and lighting; check what storage would save at the evening peak",
             "提供空调照明节能方案，测算晚峰储能收益",
             "No evening curtailment events in opening hours", "不宜在营业时段削减",
         ),
         Tag(
-            "mixed_business", "Mixed business use", "综合经营",
+            "mixed_business", "Mixed-hours", "综合经营",
             "spread their use over the day without a marked shift pattern", "用电分散，无明显班制",
             "Visit to learn the business pattern before any offer", "走访了解经营规律后再推荐",
             "No standard package without a check", "未测算前不宜推荐标准套餐",
@@ -311,7 +311,8 @@ def primary_tags(group: str, centre: FloatArray) -> list[str]:
     if group == "R":
         shoulders = min(level(MORNING), level(EVENING))
         strengths = {
-            "midday_dip": 0.6 * shoulders / max(level(MIDDAY), 0.05),
+            # Solar panels push the midday below the night; an empty home only down to it.
+            "midday_dip": min(0.6 * shoulders, 0.8 * level(NIGHT)) / max(level(MIDDAY), 0.05),
             "night_use": share(NIGHT) / 0.45,
             "evening_peak": level(EVENING) / 1.35,
             "morning_evening": min(level(MORNING), level(EVENING)) / 1.15,

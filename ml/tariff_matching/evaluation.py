@@ -39,6 +39,7 @@ POLICY_NAMES = {
     "class_mean_profile": ("Cheapest on the class's mean profile", "按类别平均曲线最低"),
 }
 
+_LOAD_PREFIX = "load_"
 _CUBE_LISTS = ("kwh", "peak_kw", "interval_count", "expected_interval_count")
 
 
@@ -194,7 +195,7 @@ def holdout_frame(learning: Learning, cube: LoadCube, origin: Origin, config: Ta
     frame["horizon_months"] = origin.horizon_months
     for name in _CUBE_LISTS:
         values = getattr(part, name)
-        frame[name] = [row.ravel() for row in values]
+        frame[f"{_LOAD_PREFIX}{name}"] = [row.ravel() for row in values]
     return frame
 
 
@@ -257,7 +258,9 @@ def _from_holdout(holdout: pd.DataFrame, config: TariffMatchingConfig) -> tuple[
         for name in _CUBE_LISTS
     }
     arrays = {
-        name: np.stack([np.asarray(row, dtype=np.int64) for row in holdout[name]]).reshape(shapes[name])
+        name: np.stack([np.asarray(row, dtype=np.int64) for row in holdout[f"{_LOAD_PREFIX}{name}"]]).reshape(
+            shapes[name]
+        )
         for name in _CUBE_LISTS
     }
     cube = LoadCube(

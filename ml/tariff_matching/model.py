@@ -307,8 +307,8 @@ class TariffMatchingModel:
         situation, savings = computed.situation, computed.savings
         column = situation.columns[number]
         tariff = column.tariff
-        is_current = number == situation.current[row]
-        is_recommended = number == computed.decisions.recommended[row]
+        is_current = bool(number == situation.current[row])
+        is_recommended = bool(number == computed.decisions.recommended[row])
         probability = savings.probability[row, number]
         why_not, why_not_zh = ("", "") if is_recommended else self._why_not(computed, row, number)
         return Alternative(

@@ -30,7 +30,7 @@ SHAPE_TYPES = {
 
 
 def make_features(
-    customers_per_type_count: int = 40, months_count: int = 12, noise: float = 0.15, seed: int = 1
+    customers_per_type_count: int = 25, months_count: int = 5, noise: float = 0.15, seed: int = 1
 ) -> pd.DataFrame:
     """Return one row per customer and as-of month; each customer keeps its type and its own noise."""
     rng = np.random.default_rng(seed)

@@ -1,0 +1,185 @@
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml.bundle import TrainingResult, read_bundle
+from ml.columns import names
+from ml.errors import InsufficientDataError
+from ml.gate import decide
+from ml.segmentation.config import SegmentationConfig
+from ml.segmentation.evaluation import agreement, compare_with_champion
+from ml.segmentation.gate_policy import GATE_POLICY
+from ml.segmentation.model import SegmentationModel
+from ml.segmentation.schema import FEATURES, PREDICTIONS
+from ml.segmentation.sufficiency import check_sufficiency
+from ml.segmentation.training import train
+
+
+@pytest.fixture(scope="module")
+def result(features: pd.DataFrame, small_config: SegmentationConfig) -> TrainingResult:
+    return train(features, config=small_config)
+
+
+@pytest.fixture(scope="module")
+def model(result: TrainingResult) -> SegmentationModel:
+    assert isinstance(result.model, SegmentationModel)
+    return result.model
+
+
+def _types(features: pd.DataFrame) -> pd.Series:
+    return features["customer_key"].str.rsplit("-", n=1).str[0]
+
+
+def test_the_known_types_are_found(model: SegmentationModel, features: pd.DataFrame) -> None:
+    latest = features[features["as_of_month"] == features["as_of_month"].max()]
+    assert agreement(_types(latest).tolist(), model.predict(latest)["segment_id"].tolist()) > 0.99
+
+
+def test_names_say_what_the_types_are(model: SegmentationModel) -> None:
+    tags = {segment.tags[0] for segment in model.segments if segment.centre}
+    assert tags == {"evening_peak", "daytime_home", "night_use", "day_shift", "round_the_clock", "evening_trade"}
+    segment_names = [segment.name for segment in model.segments]
+    assert len(set(segment_names)) == len(segment_names)
+    assert len({segment.name_zh for segment in model.segments}) == len(segment_names)
+
+
+def test_every_segment_says_what_to_do(model: SegmentationModel) -> None:
+    for segment in model.segments:
+        assert segment.description
+        assert segment.description_zh
+        assert segment.actions
+        assert segment.actions_zh
+
+
+def test_a_good_division_passes_the_gate(result: TrainingResult) -> None:
+    decision = decide(result.evaluation, policy=GATE_POLICY, decided_on=date(2026, 1, 5), has_champion=False)
+    assert decision.approved, decision.reason
+
+
+def test_shapes_without_structure_are_not_released(
+    feature_rows: Callable[..., pd.DataFrame], small_config: SegmentationConfig
+) -> None:
+    rows = feature_rows(customers_per_type_count=15, months_count=4)
+    shape_columns = [name for name in names(FEATURES) if "_shape_" in name]
+    rng = np.random.default_rng(0)
+    rows[shape_columns] = rng.uniform(0.5, 1.5, (len(rows), 48))
+    result = train(rows, config=small_config)
+    decision = decide(result.evaluation, policy=GATE_POLICY, decided_on=date(2026, 1, 5), has_champion=False)
+    assert not decision.approved
+
+
+def test_the_bundle_has_the_same_bytes_whatever_the_order_of_the_rows(
+    result: TrainingResult, features: pd.DataFrame, small_config: SegmentationConfig, tmp_path: Path
+) -> None:
+    first = result.write(tmp_path / "first")
+    second = train(features.sample(frac=1, random_state=3), config=small_config).write(tmp_path / "second")
+    assert first == second
+
+
+def test_another_seed_finds_the_same_segments(
+    model: SegmentationModel, features: pd.DataFrame, small_config: SegmentationConfig
+) -> None:
+    other = train(features, config=small_config, seed=99).model
+    assert isinstance(other, SegmentationModel)
+    assert (
+        agreement(model.predict(features)["segment_id"].tolist(), other.predict(features)["segment_id"].tolist()) > 0.99
+    )
+
+
+def test_identifiers_and_names_continue_in_the_next_release(
+    model: SegmentationModel, feature_rows: Callable[..., pd.DataFrame], small_config: SegmentationConfig
+) -> None:
+    grown = feature_rows(customers_per_type_count=30, months_count=4, seed=8)
+    # The night type disappears and the evening type becomes the smallest.
+    kept = grown[~grown["customer_key"].str.startswith("night") & ~grown["customer_key"].str.match("evening-00[12]")]
+    config = small_config.model_copy(update={"residential_segments_min_count": 2})
+    later = train(kept, config=config, previous_model=model).model
+    assert isinstance(later, SegmentationModel)
+    before = {segment.tags[0]: segment for segment in model.segments if segment.centre}
+    after = {segment.tags[0]: segment for segment in later.segments if segment.centre}
+    assert set(before) - set(after) == {"night_use"}
+    for tag, segment in after.items():
+        assert (segment.segment_id, segment.name, segment.name_zh) == (
+            before[tag].segment_id,
+            before[tag].name,
+            before[tag].name_zh,
+        )
+
+
+def test_the_number_of_a_retired_segment_is_not_used_again(
+    model: SegmentationModel, features: pd.DataFrame, small_config: SegmentationConfig
+) -> None:
+    retired = model.model_copy(
+        update={"segments": tuple(segment for segment in model.segments if segment.segment_id != "R1")}
+    )
+    later = train(features, config=small_config, previous_model=retired).model
+    assert isinstance(later, SegmentationModel)
+    assert {segment.segment_id for segment in later.segments if segment.group == "R"} == {"R0", "R2", "R3", "R4"}
+
+
+def test_the_champion_comparison_prefers_the_model_that_fits(
+    result: TrainingResult, model: SegmentationModel, tmp_path: Path
+) -> None:
+    result.write(tmp_path / "bundle")
+    bundle = read_bundle(tmp_path / "bundle")
+    holdout = bundle.holdout()
+    assert holdout is not None
+    loaded = SegmentationModel.from_files(bundle.estimator_files())
+    assert loaded == model
+    flat = tuple(
+        segment.model_copy(update={"centre": tuple([1.0] * 48)}) if segment.centre else segment
+        for segment in model.segments
+    )
+    worse = compare_with_champion(
+        model, model.model_copy(update={"segments": flat}), holdout, champion_version="202501-0000000000"
+    )
+    assert worse.difference.lower is not None
+    assert worse.difference.lower > 0
+    same = compare_with_champion(model, model, holdout, champion_version="202501-0000000000")
+    assert same.difference.value == pytest.approx(0.0, abs=0.01)
+
+
+def test_the_reference_holds_every_feature_and_prediction(result: TrainingResult) -> None:
+    assert {*names(FEATURES), *names(PREDICTIONS)} <= set(result.reference.columns)
+
+
+def test_one_as_of_month_is_said_to_be_too_few(features: pd.DataFrame, small_config: SegmentationConfig) -> None:
+    only = features[features["as_of_month"] == features["as_of_month"].max()]
+    report = check_sufficiency(only, small_config)
+    assert [finding.check for finding in report.missing] == ["later_window"]
+    with pytest.raises(InsufficientDataError, match="deliver a longer history"):
+        train(only, config=small_config)
+
+
+def test_few_customers_are_said_to_be_too_few(features: pd.DataFrame) -> None:
+    few = features[features["customer_key"].str.endswith("0001")]
+    assert "3 residential and 3 business customers have a load shape" in check_sufficiency(few).sentence()
+
+
+def test_no_customers_are_said_to_be_none(features: pd.DataFrame) -> None:
+    assert "There are no customers with interval readings" in check_sufficiency(features.head(0)).sentence()
+
+
+def test_daily_readings_are_said_to_hold_no_shape(features: pd.DataFrame) -> None:
+    daily = features.copy()
+    shape_columns = [name for name in names(FEATURES) if "_shape_" in name]
+    daily[shape_columns] = 0.0
+    daily[["weekday_shape_00", "weekend_shape_00"]] = 24.0
+    assert "read once a day" in check_sufficiency(daily).sentence()
+
+
+def test_a_group_with_too_few_customers_is_answered_unknown(
+    feature_rows: Callable[..., pd.DataFrame], small_config: SegmentationConfig
+) -> None:
+    rows = feature_rows(customers_per_type_count=20, months_count=4)
+    few_firms = rows[~rows["customer_key"].str.match(r"(shift|always|evening_shop)-00(0[3-9]|1)")]
+    result = train(few_firms, config=small_config)
+    assert isinstance(result.model, SegmentationModel)
+    predictions = result.model.predict(few_firms)
+    is_home = (few_firms["customer_class"] == "residential").to_numpy()
+    assert (predictions.loc[~is_home, "segment_id"] == "unknown").all()
+    assert (predictions.loc[is_home, "segment_id"] != "unknown").all()

@@ -1,0 +1,205 @@
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from ml.bundle import TrainingResult, read_bundle
+from ml.columns import names
+from ml.errors import InsufficientDataError
+from ml.gate import decide
+from ml.tariff_matching.config import TariffMatchingConfig
+from ml.tariff_matching.evaluation import compare_with_champion
+from ml.tariff_matching.gate_policy import GATE_POLICY
+from ml.tariff_matching.model import TariffMatchingModel
+from ml.tariff_matching.schema import FEATURES, PREDICTIONS
+from ml.tariff_matching.sufficiency import check_sufficiency
+from ml.tariff_matching.training import train
+from ml.tariffs.catalogue import Catalogue
+from ml.tariffs.load_cube import LoadCube
+from ml.tariffs.schema import load_tariff
+
+
+@pytest.fixture(scope="module")
+def result(facts: pd.DataFrame, town: LoadCube, catalogue: Catalogue, config: TariffMatchingConfig) -> TrainingResult:
+    return train(facts, town, catalogue, config=config)
+
+
+@pytest.fixture(scope="module")
+def model(result: TrainingResult) -> TariffMatchingModel:
+    assert isinstance(result.model, TariffMatchingModel)
+    return result.model
+
+
+def test_the_advice_captures_more_than_staying(result: TrainingResult) -> None:
+    stay = result.evaluation.baseline("stay")
+    assert stay is not None
+    assert stay.metric.value == 0.0
+    assert stay.difference.lower is not None
+    assert stay.difference.lower > 0.5
+
+
+def test_the_attainable_saving_is_never_exceeded(result: TrainingResult) -> None:
+    captured = [m.value for m in result.evaluation.metrics if m.name == "captured_saving_share"]
+    assert captured
+    assert all(value is not None and value <= 1.0 for value in captured)
+
+
+def test_the_back_test_pays_bills_after_the_decision_only(result: TrainingResult, town: LoadCube) -> None:
+    assert "Decided at the end of 2025-09" in result.evaluation.holdout_description
+    assert "2026-09 were then paid" in result.evaluation.holdout_description
+    assert result.data_window.last_month == town.months[-1]
+
+
+def test_what_follows_the_decision_does_not_reach_the_advice_of_the_back_test(
+    facts: pd.DataFrame, town: LoadCube, catalogue: Catalogue, config: TariffMatchingConfig
+) -> None:
+    """Doubling everybody's future is a common movement, of which only the size may be learned."""
+    later = np.array([month > date(2025, 9, 1) for month in town.months])
+    factor = np.where(later, 2, 1)[None, :, None, None]
+    doubled = replace(town, kwh=town.kwh * factor, peak_kw=town.peak_kw * factor, _cache={})
+    plain = train(facts, town, catalogue, config=config)
+    more = train(facts, doubled, catalogue, config=config)
+    switched = [next(m.value for m in r.evaluation.metrics if m.name == "switched_share") for r in (plain, more)]
+    assert switched[0] == pytest.approx(switched[1], abs=0.1)
+
+
+def test_the_bundle_has_the_same_bytes_for_the_same_data_and_seed(
+    result: TrainingResult,
+    facts: pd.DataFrame,
+    town: LoadCube,
+    catalogue: Catalogue,
+    config: TariffMatchingConfig,
+    tmp_path: Path,
+) -> None:
+    first = result.write(tmp_path / "first")
+    shuffled = facts.sample(frac=1, random_state=5)
+    second = train(shuffled, town, catalogue, config=config).write(tmp_path / "second")
+    assert first == second
+    for name in first.files:
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+
+
+def test_a_loaded_model_gives_the_same_advice(
+    result: TrainingResult, model: TariffMatchingModel, facts: pd.DataFrame, town: LoadCube, tmp_path: Path
+) -> None:
+    result.write(tmp_path / "bundle")
+    bundle = read_bundle(tmp_path / "bundle")
+    loaded = TariffMatchingModel.from_files(bundle.estimator_files())
+    pd.testing.assert_frame_equal(loaded.predict(facts, town), model.predict(facts, town))
+    assert loaded.to_files() == model.to_files()
+
+
+def test_the_champion_comparison_of_a_model_with_itself_is_a_draw(
+    result: TrainingResult, model: TariffMatchingModel, tmp_path: Path
+) -> None:
+    result.write(tmp_path / "bundle")
+    holdout = read_bundle(tmp_path / "bundle").holdout()
+    assert holdout is not None
+    comparison = compare_with_champion(model, model, holdout, champion_version="202609-0000000000")
+    assert comparison.difference.value == 0.0
+    assert comparison.challenger.value is not None
+    assert comparison.challenger.value > 0.5
+
+
+def test_the_gate_judges_every_demand(result: TrainingResult) -> None:
+    decision = decide(result.evaluation, policy=GATE_POLICY, decided_on=date(2026, 10, 3), has_champion=False)
+    assert all(criterion.passed is not None for criterion in decision.criteria)
+
+
+def test_the_reference_holds_every_feature_and_prediction(result: TrainingResult) -> None:
+    assert {*names(FEATURES), *names(PREDICTIONS)} <= set(result.reference.columns)
+
+
+def test_rows_of_the_mart_and_a_cube_give_the_same_advice(
+    model: TariffMatchingModel,
+    facts: pd.DataFrame,
+    town: LoadCube,
+    row_maker: Callable[[LoadCube], pl.DataFrame],
+) -> None:
+    from_rows = model.predict(facts, row_maker(town))
+    pd.testing.assert_frame_equal(from_rows, model.predict(facts, town))
+
+
+def test_a_history_too_short_for_the_back_test_is_said_in_words(
+    facts: pd.DataFrame, town: LoadCube, catalogue: Catalogue, config: TariffMatchingConfig
+) -> None:
+    short = town.last_months(8)
+    report = check_sufficiency(facts, short, catalogue, config=config)
+    assert not report.is_sufficient
+    assert "The loads span 8 month(s)" in report.sentence()
+    with pytest.raises(InsufficientDataError, match="deliver a longer history"):
+        train(facts, short, catalogue, config=config)
+
+
+def test_one_year_is_back_tested_on_its_halves(
+    facts: pd.DataFrame, town: LoadCube, catalogue: Catalogue, config: TariffMatchingConfig
+) -> None:
+    result = train(facts, town.last_months(12), catalogue, config=config)
+    assert "on 6 months of readings" in result.evaluation.holdout_description
+    assert any("history is short" in note for note in result.evaluation.notes)
+
+
+def test_no_load_at_all_is_said_in_words(
+    facts: pd.DataFrame, town: LoadCube, catalogue: Catalogue, row_maker: Callable[[LoadCube], pl.DataFrame]
+) -> None:
+    report = check_sufficiency(facts, row_maker(town).head(0), catalogue)
+    assert "There are no interval loads" in report.sentence()
+
+
+def test_a_tariff_with_interval_prices_joins_when_its_bills_are_given(
+    town_maker: Callable[..., LoadCube], fact_maker: Callable[..., pd.DataFrame], config: TariffMatchingConfig
+) -> None:
+    """A year of London: a flat tariff, and one whose price changes every half hour."""
+    loads = town_maker(residential_count=40, business_count=0, months_count=12)
+    common = {
+        "version": "1",
+        "valid_from": "2024-01-01",
+        "valid_to": "2025-12-31",
+        "currency": "GBP",
+        "verified": True,
+        "eligibility": {"customer_classes": ["residential"]},
+    }
+    flat = load_tariff(
+        {
+            **common,
+            "tariff_id": "flat",
+            "name": "Flat",
+            "components": [{"kind": "energy", "name": "Energy", "tables": [{"prices": {"all": "0.14228"}}]}],
+        }
+    )
+    dynamic = load_tariff(
+        {
+            **common,
+            "tariff_id": "dynamic",
+            "name": "Dynamic",
+            "components": [
+                {"kind": "energy_series", "name": "Energy", "series": "dtou", "bands": {"High": "0.672", "Low": "0.04"}}
+            ],
+        }
+    )
+    rows = fact_maker(loads).assign(tariff_id="flat")
+    without = check_sufficiency(rows, loads, [flat, dynamic], config=config)
+    assert "no bills from interval readings were given" in without.sentence()
+    month_kwh = loads.month_kwh() / 1e4
+    customer, month = np.indices(month_kwh.shape)
+    mean_price = np.where(np.arange(len(loads)) % 2 == 0, 0.11, 0.17)
+    amounts = pd.DataFrame(
+        {
+            "customer_key": loads.customer_keys[customer.ravel()],
+            "month": [loads.months[index] for index in month.ravel()],
+            "tariff_id": "dynamic",
+            "amount": (month_kwh * mean_price[:, None]).round(2).ravel(),
+        }
+    )
+    result = train(rows, loads, [flat, dynamic], config=config, interval_amounts=amounts)
+    assert isinstance(result.model, TariffMatchingModel)
+    advice = result.model.predict(rows, loads, interval_amounts=amounts)
+    assert advice["recommended_tariff_id"].tolist() == ["dynamic", "flat"] * 20
+    unpriced = result.model.advise(rows.head(1), loads)[0]
+    assert [entry.tariff_id for entry in unpriced.not_priced] == ["dynamic"]
+    assert "interval" in unpriced.not_priced[0].reason
