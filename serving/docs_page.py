@@ -7,6 +7,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from serving.schemas import LARGEST_NUMBER
+
 TEMPLATES_DIR = Path(__file__).resolve().parent / "templates"
 
 
@@ -60,9 +62,9 @@ def _row(name: str, field: Mapping[str, Any], model: Mapping[str, Any]) -> dict[
     choices = field.get("anyOf", [field])
     bounds = []
     for choice in choices:
-        low, high = choice.get("minimum"), choice.get("maximum")
-        if low is not None or high is not None:
-            bounds.append(f"{'' if low is None else f'{low:g}'} … {'' if high is None else f'{high:g}'}".strip())
+        low, high = (_bound(choice.get(name)) for name in ("minimum", "maximum"))
+        if low or high:
+            bounds.append(f"{low} … {high}".strip())
         if choice.get("enum"):
             bounds.append(" | ".join(map(str, choice["enum"])))
     return {
@@ -73,6 +75,11 @@ def _row(name: str, field: Mapping[str, Any], model: Mapping[str, Any]) -> dict[
         "description": field.get("description", ""),
         "example": json.dumps(field["examples"][0], ensure_ascii=False) if field.get("examples") else "",
     }
+
+
+def _bound(value: float | None) -> str:
+    # The technical limit of all numbers says nothing about this one.
+    return "" if value is None or abs(value) >= LARGEST_NUMBER else f"{value:g}"
 
 
 def _type(schema: Mapping[str, Any]) -> str:

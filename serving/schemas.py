@@ -31,7 +31,7 @@ CustomerId = Annotated[
         min_length=1,
         max_length=128,
         description="The supplier's own customer id, exactly as in its files / 供电企业客户编号",
-        examples=["C000001"],
+        examples=["C0000001"],
     ),
     AfterValidator(_printable),
 ]
@@ -200,7 +200,7 @@ class CustomerRequest(StrictModel):
 class RequestItem(StrictModel):
     """One customer of a batch: an id, or features, or both (then the features count and the id names the answer)."""
 
-    customer_id: CustomerId | None = None
+    customer_id: CustomerId | None = Field(default=None, description="The supplier's own customer id")
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -234,7 +234,11 @@ def request_model(name: str, features: type[StrictModel], examples: Mapping[str,
         ),
     )
     model.model_config["json_schema_extra"] = {
-        "examples": [{"customer_id": "C000001"}, {"features": dict(examples)}, {"customer_ids": ["C000001", "C000002"]}]
+        "examples": [
+            {"customer_id": "C0000001"},
+            {"features": dict(examples)},
+            {"customer_ids": ["C0000001", "C0000002"]},
+        ]
     }
     model.model_rebuild(force=True)
     return model

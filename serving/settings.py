@@ -17,6 +17,8 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 DEVELOPMENT_PSEUDONYM_KEY = "kilowise-development-key-not-for-production"
 """Must equal the platform's development key, or ids would hash to keys that no snapshot holds; a test compares."""
 
+SHORTEST_PSEUDONYM_KEY = 32
+
 
 class ServingConfigurationError(KilowiseError):
     """The settings would start an API that is unsafe or cannot work."""
@@ -76,9 +78,11 @@ class ServingSettings(BaseSettings):
     def _safe_outside_development(self) -> Self:
         if self.environment == "development":
             return self
-        if self.pseudonym_key.get_secret_value() == DEVELOPMENT_PSEUDONYM_KEY:
+        key = self.pseudonym_key.get_secret_value()
+        if key == DEVELOPMENT_PSEUDONYM_KEY or len(key) < SHORTEST_PSEUDONYM_KEY:
             raise ServingConfigurationError(
-                "the development pseudonym key is refused outside development: set KILOWISE_PSEUDONYM_KEY"
+                "outside development KILOWISE_PSEUDONYM_KEY must be the secret that the landing was made with, "
+                f"{SHORTEST_PSEUDONYM_KEY} characters or more"
             )
         if not self.api_keys:
             raise ServingConfigurationError(

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -14,9 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import pandas as pd
 import pyarrow.dataset as ds
 import pytest
 
+from ml.credit_risk.schema import RATINGS
+from ml.tariff_matching.model import TariffMatchingModel
+from ml.tariff_matching.training import train
+from ml.tariffs.catalogue import load_catalogue
 from serving import schemas
 from serving.model_store import ModelStore
 from tests.unit.serving.builders import approval, customer_id, key_of, publish, tariff_tables
@@ -38,6 +44,7 @@ class Server:
     work_dir: Path
     process: subprocess.Popen[bytes]
     before_first_release: dict[str, httpx.Response] = field(default_factory=dict)
+    tariff_predictions: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def store(self) -> ModelStore:
@@ -90,6 +97,25 @@ def served_release(server: Server, use_case: str) -> str | None:
     return next((entry["release"] for entry in releases if entry["use_case"] == use_case), None)
 
 
+def publish_tariff_matching(server: Server) -> None:
+    features, cube = tariff_tables()
+    result = train(features, cube, load_catalogue())
+    manifest = result.write(server.work_dir / "tariff")
+    server.store.store_bundle(server.work_dir / "tariff")
+    server.store.publish_release(
+        "tariff_matching",
+        manifest.version,
+        features,
+        gate=approval("tariff_matching"),
+        approved_by="automatic policy",
+        marts_version="m1",
+        customer_tables={"customer_load_cube": cube},
+    )
+    latest = features[features["as_of_month"] == features["as_of_month"].max()].reset_index(drop=True)
+    model = TariffMatchingModel.from_files(result.model.to_files())
+    server.tariff_predictions = model.predict(latest, cube).set_index("customer_key")
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that started with nothing released and then saw the first releases appear."""
@@ -100,10 +126,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.before_first_release[CREDIT] = httpx.post(server.url + CREDIT, json={"customer_id": "a"})
     for use_case in ("segmentation", "credit_risk"):
         publish(server.store, work_dir, use_case)
+    publish_tariff_matching(server)
     wait_until(
-        lambda: {served_release(server, use_case) for use_case in ("segmentation", "credit_risk")}.isdisjoint({None}),
-        20,
-        "the first releases were not taken up",
+        lambda: not httpx.get(server.url + "/v1/releases").json()["missing"], 20, "the first releases were not taken up"
     )
     yield server
     if server.process.poll() is None:
@@ -154,10 +179,8 @@ def test_releases_and_rollbacks_under_load_fail_no_request(server: Server) -> No
                 # A batch: were two releases ever mixed, it would show in the names of the segments.
                 response = client.post(SEGMENTATION, json={"customer_ids": [customer_id(n) for n in range(number, 30)]})
                 body = response.json()
-                for result in body.get("results", []):
-                    seen.append((response.status_code, body["release"], result["prediction"]["segment_name"]))
-                if response.status_code != 200:
-                    seen.append((response.status_code, "", ""))
+                names = [result["prediction"]["segment_name"] for result in body.get("results", [])] or [""]
+                seen.extend((response.status_code, body.get("release", ""), name) for name in names)
 
     callers = [threading.Thread(target=call_until_stopped, args=(number,)) for number in range(6)]
     for caller in callers:
@@ -252,8 +275,7 @@ def test_three_hundred_fuzzed_bodies_make_no_server_error(server: Server) -> Non
             if response.status_code != 200:
                 schemas.Problem.model_validate_json(response.content)
 
-    # 503 is tariff matching, which this server has no release of.
-    assert set(statuses) <= {200, 400, 404, 422, 503}
+    assert set(statuses) <= {200, 400, 404, 422}
     assert {200, 400, 422} <= set(statuses)
     assert "Traceback" not in (server.work_dir / "server.log").read_text()
 
@@ -276,36 +298,26 @@ def test_protocol_errors_have_the_one_shape(server: Server) -> None:
 
 
 def test_tariff_advice_equals_the_models(server: Server) -> None:
-    from ml.tariff_matching.training import train
-    from ml.tariffs.catalogue import load_catalogue
+    wanted = {"customer_ids": [customer_id(number) for number in range(20)]}
 
-    features, cube = tariff_tables()
-    result = train(features, cube, load_catalogue())
-    manifest = result.write(server.work_dir / "tariff")
-    server.store.store_bundle(server.work_dir / "tariff")
-    release = server.store.publish_release(
-        "tariff_matching",
-        manifest.version,
-        features,
-        gate=approval("tariff_matching"),
-        approved_by="automatic policy",
-        marts_version="m1",
-        customer_tables={"customer_load_cube": cube},
-    )
-    wait_until(lambda: served_release(server, "tariff_matching") == release.name, 20, "not taken up")
-    latest = features[features["as_of_month"] == features["as_of_month"].max()].reset_index(drop=True)
-
-    response = httpx.post(
-        server.url + TARIFF, json={"customer_ids": [customer_id(number) for number in range(20)]}, timeout=30
-    )
+    response = httpx.post(server.url + TARIFF, json=wanted, timeout=30)
 
     schemas.TariffMatchingBatchAnswer.model_validate_json(response.content)
-    answered = {key_of(n): entry["prediction"] for n, entry in enumerate(response.json()["results"])}
-    expected = result.model.predict(latest, cube).set_index("customer_key")
-    for key, prediction in answered.items():
-        assert prediction["recommended_tariff_id"] == expected.at[key, "recommended_tariff_id"]
-        assert prediction["expected_saving_amount"] == expected.at[key, "expected_saving_amount"]
-    assert any(prediction["is_switch_recommended"] for prediction in answered.values())
+    for number, entry in enumerate(response.json()["results"]):
+        expected = server.tariff_predictions.loc[key_of(number)]
+        for column in ("recommended_tariff_id", "expected_saving_amount", "saving_probability"):
+            assert entry["prediction"][column] == expected[column]
+    assert any(entry["prediction"]["is_switch_recommended"] for entry in response.json()["results"])
+
+
+def test_tariff_advice_without_a_known_load_is_to_stay(server: Server) -> None:
+    body = {"features": schemas.TARIFF_MATCHING_EXAMPLE}
+
+    answer = schemas.TariffMatchingAnswer.model_validate_json(httpx.post(server.url + TARIFF, json=body).content)
+
+    result = answer.model_dump()["result"]
+    assert result["prediction"]["is_switch_recommended"] is False
+    assert result["observed_months_count"] == 0
 
 
 def test_metrics_are_summed_over_the_processes(server: Server) -> None:
@@ -331,6 +343,46 @@ def test_a_normal_stop_writes_every_prediction(server: Server, tmp_path: Path) -
     assert request_ids <= set(logged)
     assert len(request_ids) == 100
     assert customer_id(1) not in (tmp_path / "server.log").read_text()
+
+
+def fenced_blocks(language: str) -> list[str]:
+    page = (PROJECT_ROOT / "docs" / "call.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+
+
+CURL_COMMANDS = [
+    f"curl{command}"
+    for block in fenced_blocks("bash")
+    if block.startswith("curl")
+    for command in block.split("curl")[1:]
+]
+
+
+@pytest.mark.parametrize("command", CURL_COMMANDS)
+def test_commands_of_the_call_page_work_as_typed(server: Server, command: str) -> None:
+    typed = command.replace("http://127.0.0.1:3100", server.url)
+
+    finished = subprocess.run(["bash", "-c", typed], capture_output=True, check=True)
+
+    answer = json.loads(finished.stdout)
+    if "municipal" in command:
+        documented = json.loads(next(block for block in fenced_blocks("json") if "invalid_request" in block))
+        assert {**answer, "request_id": ""} == {**documented, "request_id": ""}
+    else:
+        assert "prediction" in (answer["result"] if "result" in answer else answer["results"][0])
+
+
+def test_python_of_the_call_page_works_as_typed(server: Server) -> None:
+    (program,) = fenced_blocks("python")
+
+    finished = subprocess.run(
+        [sys.executable, "-c", program.replace("http://127.0.0.1:3100", server.url)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert finished.stdout.splitlines()[0] in RATINGS
 
 
 def test_bentoml_build_packs_serving_and_ml_and_nothing_else(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ FEATURES_BY_USE_CASE = {"segmentation": SEGMENTATION_FEATURES, "credit_risk": CR
 
 def customer_id(number: int) -> str:
     """Return a supplier's id."""
-    return f"C{number:06d}"
+    return f"C{number:07d}"
 
 
 def key_of(number: int) -> str:

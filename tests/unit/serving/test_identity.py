@@ -1,6 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestration.ingestion import pseudonym
 from serving.identity import CUSTOMER_KEY_LENGTH, customer_key
 
 
@@ -16,3 +17,8 @@ def test_customer_key_hides_the_id_and_depends_on_the_key(customer_id: str, key:
     assert len(made) == CUSTOMER_KEY_LENGTH
     assert set(made) <= set("0123456789abcdef")
     assert made != customer_key(customer_id, key + b"x")
+
+
+@given(st.text(min_size=1), st.text(min_size=1, max_size=64))
+def test_customer_key_equals_the_landings(customer_id: str, key: str) -> None:
+    assert customer_key(customer_id, key.encode()) == pseudonym.customer_key(customer_id, key)

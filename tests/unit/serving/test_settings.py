@@ -34,14 +34,19 @@ def test_development_pseudonym_key_is_refused_in_production() -> None:
         ServingSettings(_env_file=None, environment="production", api_keys=(DIGEST,))
 
 
+def test_a_short_pseudonym_key_is_refused_in_production() -> None:
+    with pytest.raises(ServingConfigurationError, match="32 characters"):
+        ServingSettings(_env_file=None, environment="production", api_keys=(DIGEST,), pseudonym_key=SecretStr("s" * 31))
+
+
 def test_production_needs_api_keys() -> None:
     with pytest.raises(ServingConfigurationError, match="new-key"):
-        ServingSettings(_env_file=None, environment="production", pseudonym_key=SecretStr("secret"))
+        ServingSettings(_env_file=None, environment="production", pseudonym_key=SecretStr("s" * 32))
 
 
 def test_production_starts_with_both_keys() -> None:
     settings = ServingSettings(
-        _env_file=None, environment="production", pseudonym_key=SecretStr("secret"), api_keys=(DIGEST,)
+        _env_file=None, environment="production", pseudonym_key=SecretStr("s" * 32), api_keys=(DIGEST,)
     )
 
     assert settings.environment == "production"
