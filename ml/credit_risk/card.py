@@ -1,5 +1,6 @@
 """Texts of the credit-risk model card."""
 
+from ml.credit_risk.calibration import Calibrator
 from ml.credit_risk.config import CreditRiskConfig
 from ml.credit_risk.labels import Cut, LabelledRows
 from ml.model_card import Bilingual, CardFigure, Importance, ModelCard
@@ -15,7 +16,7 @@ METRIC_TITLES = {
     "calibration_ratio": Bilingual(en="Observed / predicted", zh="实际与预测之比"),
     "default_rate": Bilingual(en="Default rate", zh="实际违约率"),
     "mean_probability": Bilingual(en="Mean probability", zh="平均预测概率"),
-    "score_psi": Bilingual(en="Score PSI", zh="分数稳定性"),
+    "rating_psi": Bilingual(en="PSI of ratings", zh="等级稳定性"),
     "calibration_gap": Bilingual(en="Calibration gap", zh="校准差距"),
     "high_risk_share": Bilingual(en="Rated C or D", zh="C、D 级占比"),
     "false_alarm_gap": Bilingual(en="False-alarm gap", zh="误报差距"),
@@ -31,18 +32,21 @@ def credit_model_card(
     labelled: LabelledRows,
     made: Cut,
     config: CreditRiskConfig,
-    calibration_method: str,
+    calibrator: Calibrator,
     importances: list[tuple[str, float]],
 ) -> ModelCard:
     """Return the texts of the card of one trained model."""
-    parts = made.parts
+    words = {"train": ("to train", "训练"), "calibration": ("to calibrate", "校准"), "holdout": ("held out", "留出")}
+    used = ", ".join(f"{len(rows):,} {words[part][0]}" for part, rows in made.parts.items())
+    used_zh = "，".join(f"{words[part][1]} {len(rows):,}" for part, rows in made.parts.items())
+    calibration_rows = calibrator.rows
     excluded = ", ".join(f"{count:,} {reason}" for reason, count in labelled.excluded.items()) or "none"
     calibration = {
         "isotonic": ("isotonic regression", "保序回归"),
         "beta": ("beta calibration", "贝塔校准"),
         "shift": ("a shift of the log odds", "对数几率平移"),
         "none": ("nothing, because the slice holds one outcome only", "未校准（样本仅含一种结果）"),
-    }[calibration_method]
+    }[calibrator.method]
     return ModelCard(
         title=Bilingual(en="Credit risk of electricity customers", zh="电力客户信用风险"),
         purpose=Bilingual(
@@ -78,14 +82,14 @@ def credit_model_card(
                 zh="特征只使用评估时点已知的数据（按发生时间与到达时间双重限制）。",
             ),
             Bilingual(
-                en=f"Gradient-boosted trees (depth {config.booster.max_depth}) with monotone constraints: more late "
-                "bills can never lower the risk, a longer record can never raise it.",
-                zh=f"带单调约束的梯度提升树（深度 {config.booster.max_depth}）：逾期越多，风险只升不降。",
+                en=f"Gradient-boosted trees (depth at most {max(config.booster.depths)}) with monotone constraints: "
+                "more late bills can never lower the risk, a longer record can never raise it.",
+                zh=f"带单调约束的梯度提升树（深度不超过 {max(config.booster.depths)}）：逾期越多，风险只升不降。",
             ),
             Bilingual(
-                en=f"Calibrated by {calibration[0]} on {len(parts['calibration']):,} snapshots of customers whom the "
-                "trees did not see.",
-                zh=f"以{calibration[1]}在 {len(parts['calibration']):,} 条独立样本上校准。",
+                en=f"Calibrated by {calibration[0]} on {calibration_rows:,} snapshots, each scored by trees that did "
+                "not see its customer.",
+                zh=f"以{calibration[1]}在 {calibration_rows:,} 条样本上校准，每条样本均由未见过该客户的模型评分。",
             ),
             Bilingual(
                 en=f"Points: {config.base_points:.0f} at odds of {config.base_odds:.0f} to 1, "
@@ -98,10 +102,8 @@ def credit_model_card(
         data=(
             Bilingual(
                 en=f"{len(labelled.rows):,} customer-month snapshots with known outcome over {len(labelled.months)} "
-                f"months: {len(parts['train']):,} to train, {len(parts['calibration']):,} to calibrate, "
-                f"{len(parts['holdout']):,} held out.",
-                zh=f"{len(labelled.months)} 个月共 {len(labelled.rows):,} 条已知结果的样本："
-                f"训练 {len(parts['train']):,}，校准 {len(parts['calibration']):,}，留出 {len(parts['holdout']):,}。",
+                f"months, of which {used}.",
+                zh=f"{len(labelled.months)} 个月共 {len(labelled.rows):,} 条已知结果的样本，其中{used_zh}。",
             ),
             Bilingual(
                 en=f"Left out: {labelled.immature:,} snapshots whose outcome is not known yet; excluded: {excluded}.",

@@ -133,11 +133,15 @@ def calibration_slope(probabilities: FloatArray, labels: FloatArray) -> Statisti
     return statistic
 
 
-def population_stability_index(expected: FloatArray, actual: FloatArray, bins: int = 10) -> float:
-    """Return the PSI of two score samples over bins that are equally filled by the first."""
+def rating_stability_index(expected: FloatArray, actual: FloatArray) -> float:
+    """Return the PSI of two samples of probabilities over the ratings.
+
+    Equally filled bins would be cut through the many customers with nearly the same low probability, and would call
+    a move that no rating and no decision notices a drift.
+    """
     if not len(expected) or not len(actual):
         return math.nan
-    edges = np.unique(np.quantile(expected, np.linspace(0, 1, bins + 1)[1:-1]))
+    edges = np.asarray(RATING_UPPER_PROBABILITIES)
     share = [
         (np.bincount(np.searchsorted(edges, sample, side="right"), minlength=len(edges) + 1) + 0.5)
         / (len(sample) + 0.5 * (len(edges) + 1))
@@ -147,7 +151,13 @@ def population_stability_index(expected: FloatArray, actual: FloatArray, bins: i
 
 
 def overall_metrics(
-    probabilities: FloatArray, holdout: pd.DataFrame, *, replicates: int, seed: int, development: FloatArray
+    probabilities: FloatArray,
+    holdout: pd.DataFrame,
+    *,
+    replicates: int,
+    seed: int,
+    development: FloatArray,
+    current: FloatArray,
 ) -> list[Metric]:
     """Return the figures over all hold-out rows.
 
@@ -156,7 +166,8 @@ def overall_metrics(
         holdout: Hold-out rows with labels.
         replicates: Bootstrap draws.
         seed: Seed of the draws.
-        development: Predicted probabilities of the calibration rows, for the stability of the score.
+        development: Probabilities by the released model in the months of its training, for the stability of ratings.
+        current: Probabilities by the released model of the hold-out rows.
     """
     labels = label_array(holdout)
     auc = roc_auc(probabilities, labels)
@@ -194,9 +205,9 @@ def overall_metrics(
         )
         for name, (value, lower, upper) in figures.items()
     ]
-    psi = population_stability_index(development, probabilities)
+    psi = rating_stability_index(development, current)
     metrics.append(
-        Metric(name="score_psi", value=psi, higher_is_better=False, rows=len(holdout), note="calibration to hold-out")
+        Metric(name="rating_psi", value=psi, higher_is_better=False, rows=len(holdout), note="development to hold-out")
     )
     return metrics
 
@@ -308,7 +319,8 @@ def compare_with_champion(
 ) -> ChampionComparison:
     """Compare two models on the hold-out of the challenger, with a paired interval by customer.
 
-    Which customers are held out depends on their keys alone, so the champion was not trained on them either.
+    The hold-out is later than the training of either model (or, with a short history, of customers whom neither has
+    seen: who is held out depends on the customer's key alone).
 
     Args:
         challenger: The new model.

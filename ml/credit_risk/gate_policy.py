@@ -9,19 +9,18 @@ GATE_POLICY = GatePolicy(
     valid_from=date(2026, 11, 1),
     baselines=(
         BaselineRequirement(name="last_status", judged_by="lower"),
-        BaselineRequirement(name="late_bill_count", judged_by="value"),
-        # Trees have to be as good as the plain regression up to the width of noise; where they only tie, their
-        # monotone constraints and exact reasons decide.
+        # The difference to these two has a standard error of 0.02 to 0.03 with a hundred defaulting customers, so a
+        # demand above zero would refuse by the toss of a coin. Where they tie, calibrated probabilities, monotone
+        # effects and exact reasons decide.
+        BaselineRequirement(name="late_bill_count", minimum_improvement=-0.01, judged_by="value"),
         BaselineRequirement(name="logistic_dimensions", minimum_improvement=-0.01, judged_by="value"),
     ),
     champion=ChampionRequirement(tolerance=0.0),
     limits=(
-        MetricLimit(metric="roc_auc", aspect="accuracy", minimum=0.6, judged_by="lower"),
+        MetricLimit(metric="roc_auc", aspect="accuracy", minimum=0.55, judged_by="lower"),
         MetricLimit(metric="expected_calibration_error", aspect="calibration", maximum=0.05, judged_by="interval"),
-        MetricLimit(
-            metric="calibration_ratio", aspect="calibration", minimum=0.67, maximum=1.5, judged_by="interval"
-        ),
-        MetricLimit(metric="score_psi", aspect="stability", maximum=0.25),
+        MetricLimit(metric="calibration_ratio", aspect="calibration", minimum=0.67, maximum=1.5, judged_by="interval"),
+        MetricLimit(metric="rating_psi", aspect="stability", maximum=0.25),
         MetricLimit(
             metric="calibration_gap",
             aspect="fairness",

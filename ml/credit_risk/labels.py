@@ -1,7 +1,8 @@
 """Snapshots with known outcomes, and how they are cut into training, calibration and hold-out rows.
 
-A snapshot counts when its outcome window is over (``is_mature``) and nothing excludes it. Rows are cut by customer
-always, and by time as far as the history allows; months whose outcome window reaches into a later part are purged.
+A snapshot counts when its outcome window is over (``is_mature``) and nothing excludes it. Where the history allows,
+the latest months are held out, and months whose outcome window reaches into them are purged; every customer is then
+judged by a model that was trained on other customers (folds). Where it does not, customers are held out.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ from ml.errors import SchemaMismatchError
 from ml.splits import TimeSplit, add_months, customer_parts, month_start, purged_time_split
 
 LABEL = "is_default"
-PARTS = ("train", "calibration", "holdout")
 SALT = "credit_risk"
 _OUTCOME_COLUMNS = (CUSTOMER_KEY, AS_OF_MONTH, "is_mature", LABEL, "exclusion", "window_end_date")
 
@@ -48,15 +48,18 @@ class Cut:
     """The parts of the labelled rows.
 
     Attributes:
-        parts: Rows by part (``train``, ``calibration``, ``holdout``).
+        parts: Rows by part. By time: ``train`` and ``holdout``, both with all customers, to be taken apart by folds
+            of customers. By customer only: ``train``, ``calibration`` and ``holdout``.
         time: Months of each part; ``None`` when rows are cut by customer only.
         outcome_months: Length of the outcome window in months.
+        warm_up_months: First months left out because too little past is visible in them.
         why_not_time: Why rows could not be cut by time.
     """
 
     parts: dict[str, pd.DataFrame]
     time: TimeSplit | None
     outcome_months: int
+    warm_up_months: int = 0
     why_not_time: str = ""
 
     @property
@@ -73,10 +76,14 @@ class Cut:
         first, last = self.time.holdout_months[0], self.time.holdout_months[-1]
         span = f"{first:%Y-%m}" if first == last else f"{first:%Y-%m} to {last:%Y-%m}"
         train_last = self.time.train_months[-1]
+        warm_up = (
+            f", and the first {self.warm_up_months} months, which see too little past" if self.warm_up_months else ""
+        )
         return (
-            f"Held out by time and by customer at once: {size}, as of {span}. Training ends with snapshots of "
-            f"{train_last:%Y-%m}, whose {self.outcome_months} months of outcome are over before the hold-out begins; "
-            f"{len(self.time.purged_months)} months between are left out."
+            f"Held out by time and by customer at once: {size}, as of {span}, each judged by a model that was trained "
+            f"on other customers. Training ends with snapshots of {train_last:%Y-%m}, whose {self.outcome_months} "
+            f"months of outcome are over before the hold-out begins; {len(self.time.purged_months)} months between are left "
+            f"out{warm_up}."
         )
 
 
@@ -137,26 +144,20 @@ def outcome_months(rows: pd.DataFrame) -> int:
 
 
 def cut(rows: pd.DataFrame, config: CreditRiskConfig) -> Cut:
-    """Cut labelled rows by customer, and by time where both outcomes remain in every part.
+    """Cut labelled rows by time where both outcomes remain in every part, otherwise by customer.
 
     Args:
         rows: Labelled snapshots.
         config: Shares, months and the fewest rows of each outcome in a part.
     """
     months_ahead = outcome_months(rows)
-    shares = {
-        "train": 1 - config.holdout_customer_share - config.calibration_customer_share,
-        "calibration": config.calibration_customer_share,
-        "holdout": config.holdout_customer_share,
-    }
-    part_of_row = customer_parts(rows[CUSTOMER_KEY], shares, salt=SALT)
-    by_customer = {part: rows[part_of_row == part].reset_index(drop=True) for part in PARTS}
     months = sorted(set(rows[AS_OF_MONTH]))
+    warm = [month for month in months if month >= add_months(months[0], config.warm_up_months)]
     time = purged_time_split(
-        months,
+        warm,
         outcome_months=months_ahead,
         holdout_months=config.holdout_months,
-        calibration_months=config.calibration_months,
+        calibration_months=0,
         minimum_train_months=config.minimum_train_months,
     )
     if time is None:
@@ -165,18 +166,26 @@ def cut(rows: pd.DataFrame, config: CreditRiskConfig) -> Cut:
             f"before the hold-out begins, and the data has {len(months)} labelled "
             f"{'month' if len(months) == 1 else 'months'}."
         )
-        return Cut(by_customer, None, months_ahead, why)
-    calibration = time.calibration_months or time.train_months
+        return Cut(_parts_by_customer(rows, config), None, months_ahead, why_not_time=why)
     parts = {
-        part: frame[frame[AS_OF_MONTH].isin(part_months)].reset_index(drop=True)
-        for (part, frame), part_months in zip(
-            by_customer.items(), (time.train_months, calibration, time.holdout_months), strict=True
-        )
+        "train": rows[rows[AS_OF_MONTH].isin(time.train_months)].reset_index(drop=True),
+        "holdout": rows[rows[AS_OF_MONTH].isin(time.holdout_months)].reset_index(drop=True),
     }
     short = thin_parts(parts, config)
     if short:
-        return Cut(by_customer, None, months_ahead, f"Cut by time as well, too little remains: {short}.")
-    return Cut(parts, time, months_ahead)
+        why = f"Cut by time, too little remains: {short}."
+        return Cut(_parts_by_customer(rows, config), None, months_ahead, why_not_time=why)
+    return Cut(parts, time, months_ahead, warm_up_months=len(months) - len(warm))
+
+
+def _parts_by_customer(rows: pd.DataFrame, config: CreditRiskConfig) -> dict[str, pd.DataFrame]:
+    shares = {
+        "train": 1 - config.holdout_customer_share - config.calibration_customer_share,
+        "calibration": config.calibration_customer_share,
+        "holdout": config.holdout_customer_share,
+    }
+    part_of_row = customer_parts(rows[CUSTOMER_KEY], shares, salt=SALT)
+    return {part: rows[part_of_row == part].reset_index(drop=True) for part in shares}
 
 
 def thin_parts(parts: dict[str, pd.DataFrame], config: CreditRiskConfig) -> str:

@@ -126,9 +126,7 @@ def _parts(labelled: LabelledRows, config: CreditRiskConfig) -> Finding:
         found=short or f"cut by {made.kind}",
         required=f"{config.minimum_part_class_rows} snapshots of each outcome in every part",
         passed=not short,
-        message=f"Cut into training, calibration and hold-out, too little remains: {short}."
-        if short
-        else made.sentence(),
+        message=f"Cut into parts, too little remains: {short}." if short else made.sentence(),
     )
 
 

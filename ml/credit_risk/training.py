@@ -1,8 +1,14 @@
 """Training of the credit-risk model: snapshots and outcomes in, a judged model out.
 
 The same rows, configuration and seed give the same model, bit for bit. Nothing is tuned on the hold-out.
+
+With enough history the model is trained on all customers of the earlier months and judged on the later ones by
+cross-fitting: for each fold of customers, a model of the same size is trained and calibrated on the other customers
+and scores this fold's later snapshots. Defaults are rare (a hundred customers of two thousand), and this lets each of
+them count once as evidence without ever being known to the model that judges it.
 """
 
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -12,10 +18,11 @@ import xgboost as xgb
 from ml.bundle import DataWindow, TrainingResult, fingerprint_frames
 from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, names
 from ml.credit_risk.baselines import baseline_scores
-from ml.credit_risk.calibration import fit_calibrator
+from ml.credit_risk.calibration import Calibrator, fit_calibrator
 from ml.credit_risk.card import credit_model_card
 from ml.credit_risk.config import BoosterConfig, CreditRiskConfig
 from ml.credit_risk.evaluation import (
+    BASELINES,
     KEY_METRIC,
     baseline_comparisons,
     overall_metrics,
@@ -24,10 +31,11 @@ from ml.credit_risk.evaluation import (
     slice_metrics,
 )
 from ml.credit_risk.features import MATRIX_NAMES, MONOTONE, Matrix, to_matrix
-from ml.credit_risk.labels import LABEL, Cut, cut, label_array, labelled_rows
+from ml.credit_risk.labels import LABEL, SALT, Cut, cut, label_array, labelled_rows
 from ml.credit_risk.model import CreditRiskModel, ModelSettings
 from ml.credit_risk.plots import effects_plot, ranking_plot, rating_plot, reliability_plot
 from ml.credit_risk.schema import FEATURES, PREDICTIONS
+from ml.credit_risk.scorecard import ratings
 from ml.credit_risk.sufficiency import USE_CASE, check_sufficiency
 from ml.evaluation import Evaluation, FloatArray
 from ml.splits import customer_parts, month_start
@@ -62,20 +70,20 @@ def train(
     fingerprint = data_fingerprint or fingerprint_frames({"features": features, "outcomes": outcomes})
     labelled = labelled_rows(features, outcomes)
     made = cut(labelled.rows, config)
-    model = _fit(made, config, seed)
+    fitted = _fit_across_folds(made, config, seed) if made.time else _fit_apart(made, config, seed)
+    model, probabilities, others = fitted.model, fitted.probabilities, fitted.baseline_scores
 
     holdout = made.parts["holdout"]
     labels = label_array(holdout)
-    scores = model.score(to_matrix(holdout))
-    probabilities = scores.probabilities
-    others = baseline_scores(made.parts["train"], holdout)
+    now = model.score(to_matrix(holdout))
     replicates = config.bootstrap_replicates
     metrics = overall_metrics(
         probabilities,
         holdout,
         replicates=replicates,
         seed=seed,
-        development=model.score(to_matrix(made.parts["calibration"])).probabilities,
+        development=model.score(to_matrix(made.parts.get("calibration", made.parts["train"]))).probabilities,
+        current=now.probabilities,
     )
     evaluation = Evaluation(
         use_case=USE_CASE,
@@ -85,12 +93,12 @@ def train(
         baselines=tuple(baseline_comparisons(probabilities, others, holdout, replicates=replicates, seed=seed)),
         sufficiency=sufficiency,
         tables=(
-            rating_table(pd.Series(scores.ratings, dtype="object"), labels, probabilities),
+            rating_table(pd.Series(ratings(probabilities), dtype="object"), labels, probabilities),
             reliability_table(probabilities, labels),
         ),
         notes=_notes(made, model),
     )
-    importances = _importances(scores.effects)
+    importances = _importances(now.effects)
     shown = _sample(len(holdout), EFFECT_ROWS, seed)
     window = DataWindow(first_month=labelled.months[0], last_month=labelled.months[-1])
     return TrainingResult(
@@ -103,9 +111,9 @@ def train(
             "ranking.png": ranking_plot(probabilities, others, labels),
             "reliability.png": reliability_plot(evaluation, probabilities),
             "ratings.png": rating_plot(evaluation),
-            "effects.png": effects_plot(scores.effects[shown], importances, holdout.iloc[shown]),
+            "effects.png": effects_plot(now.effects[shown], importances, holdout.iloc[shown]),
         },
-        model_card=credit_model_card(labelled, made, config, model.settings.calibrator.method, importances),
+        model_card=credit_model_card(labelled, made, config, model.settings.calibrator, importances),
         config=config,
         seed=seed,
         data_window=window,
@@ -114,25 +122,95 @@ def train(
     )
 
 
-def _fit(made: Cut, config: CreditRiskConfig, seed: int) -> CreditRiskModel:
-    training, calibration = made.parts["train"], made.parts["calibration"]
-    matrix, labels = to_matrix(training), label_array(training)
-    rounds = _choose_rounds(matrix, labels, training[CUSTOMER_KEY], config.booster, seed)
-    booster = xgb.train(
-        _parameters(config.booster, seed, labels), _data(matrix, labels, config.booster), num_boost_round=rounds
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """A model and what is needed to judge it.
+
+    Attributes:
+        model: The model to release.
+        probabilities: Of the hold-out rows, by a model that knew nothing of the row's customer.
+        baseline_scores: Of the hold-out rows, by baselines that knew nothing of the row's customer.
+    """
+
+    model: CreditRiskModel
+    probabilities: FloatArray
+    baseline_scores: dict[str, FloatArray]
+
+
+def _fit_across_folds(made: Cut, config: CreditRiskConfig, seed: int) -> _Fitted:
+    """Train on all customers of the earlier months; calibrate and judge by folds of customers."""
+    training, holdout = made.parts["train"], made.parts["holdout"]
+    matrix, labels, later = to_matrix(training), label_array(training), to_matrix(holdout)
+    training_fold, holdout_fold = _folds(training[CUSTOMER_KEY], config), _folds(holdout[CUSTOMER_KEY], config)
+    depth, rounds = _choose_size(matrix, labels, training_fold, config.booster, seed)
+    margins, later_margins = np.empty(len(training)), np.empty(len(holdout))
+    baselines = {name: np.empty(len(holdout)) for name in BASELINES}
+    for fold in np.unique(training_fold):
+        inside, own, own_later = training_fold != fold, training_fold == fold, holdout_fold == fold
+        booster = _grow(matrix[inside], labels[inside], config.booster, depth, rounds, seed)
+        margins[own], later_margins[own_later] = _margins(booster, matrix[own]), _margins(booster, later[own_later])
+        if own_later.any():
+            for name, scores in baseline_scores(training[inside], holdout[own_later]).items():
+                baselines[name][own_later] = scores
+    probabilities = np.empty(len(holdout))
+    for fold in np.unique(holdout_fold):
+        others = training_fold != fold
+        calibrator = _calibrate(margins[others], labels[others], config)
+        probabilities[holdout_fold == fold] = calibrator.probabilities(later_margins[holdout_fold == fold])
+    booster = _grow(matrix, labels, config.booster, depth, rounds, seed)
+    return _Fitted(
+        model=_model(booster, _calibrate(margins, labels, config), config),
+        probabilities=probabilities,
+        baseline_scores=baselines,
     )
-    # What is saved and what is judged must be the same object, so the model goes through its files once.
-    uncalibrated = xgb.Booster(params={"nthread": 1})
-    uncalibrated.load_model(booster.save_raw("ubj"))
-    margins = uncalibrated.predict(
-        xgb.DMatrix(to_matrix(calibration), feature_names=list(MATRIX_NAMES), nthread=1), output_margin=True
-    ).astype(np.float64)
-    calibrator = fit_calibrator(
+
+
+def _fit_apart(made: Cut, config: CreditRiskConfig, seed: int) -> _Fitted:
+    """Train, calibrate and judge on different customers of the same months."""
+    training, calibration, holdout = (made.parts[part] for part in ("train", "calibration", "holdout"))
+    matrix, labels = to_matrix(training), label_array(training)
+    depth, rounds = _choose_size(matrix, labels, _folds(training[CUSTOMER_KEY], config), config.booster, seed)
+    booster = _grow(matrix, labels, config.booster, depth, rounds, seed)
+    calibrator = _calibrate(_margins(booster, to_matrix(calibration)), label_array(calibration), config)
+    model = _model(booster, calibrator, config)
+    return _Fitted(
+        model=model,
+        probabilities=model.score(to_matrix(holdout)).probabilities,
+        baseline_scores=baseline_scores(training, holdout),
+    )
+
+
+def _folds(customers: pd.Series, config: CreditRiskConfig) -> np.ndarray:
+    shares = {f"fold {fold}": 1 / config.folds for fold in range(config.folds)}
+    return customer_parts(customers, shares, salt=f"{SALT} folds")
+
+
+def _grow(matrix: Matrix, labels: FloatArray, config: BoosterConfig, depth: int, rounds: int, seed: int) -> xgb.Booster:
+    parameters = _parameters(config, depth, seed, labels)
+    trained = xgb.train(parameters, _data(matrix, labels, config), num_boost_round=rounds)
+    # What is saved, judged and served must be the same object, so the trees go through their file once.
+    booster = xgb.Booster(params={"nthread": 1})
+    booster.load_model(trained.save_raw("ubj"))
+    return booster
+
+
+def _margins(booster: xgb.Booster, matrix: Matrix) -> FloatArray:
+    if not len(matrix):
+        return np.empty(0)
+    data = xgb.DMatrix(matrix, feature_names=list(MATRIX_NAMES), nthread=1)
+    return np.asarray(booster.predict(data, output_margin=True), dtype=np.float64)
+
+
+def _calibrate(margins: FloatArray, labels: FloatArray, config: CreditRiskConfig) -> Calibrator:
+    return fit_calibrator(
         margins,
-        label_array(calibration),
+        labels,
         isotonic_minimum_events=config.isotonic_minimum_events,
         beta_minimum_events=config.beta_minimum_events,
     )
+
+
+def _model(booster: xgb.Booster, calibrator: Calibrator, config: CreditRiskConfig) -> CreditRiskModel:
     settings = ModelSettings(
         matrix_names=MATRIX_NAMES,
         calibrator=calibrator,
@@ -141,40 +219,44 @@ def _fit(made: Cut, config: CreditRiskConfig, seed: int) -> CreditRiskModel:
         points_to_double_odds=config.points_to_double_odds,
         minimum_reason_effect=config.minimum_reason_effect,
     )
-    return CreditRiskModel(uncalibrated, settings)
+    return CreditRiskModel(booster, settings)
 
 
-def _choose_rounds(matrix: Matrix, labels: FloatArray, customers: pd.Series, config: BoosterConfig, seed: int) -> int:
-    """Return the number of trees by early stopping on folds of customers.
+def _choose_size(
+    matrix: Matrix, labels: FloatArray, fold_of_row: np.ndarray, config: BoosterConfig, seed: int
+) -> tuple[int, int]:
+    """Return depth and number of trees with the smallest mean loss over folds of customers.
 
-    Folds are by customer, because rows of one customer resemble each other: by row, the trees would be stopped far
-    too late.
+    Folds are by customer, because rows of one customer resemble each other: by row, the trees would grow far too
+    many. Early stopping looks at the mean of the folds, because a single fold of few defaults stops by chance.
     """
-    fold_names = {f"fold {fold}": 1 / config.folds for fold in range(config.folds)}
-    fold_of_row = customer_parts(customers, fold_names, salt="credit_risk folds")
-    best: list[int] = []
-    for fold in fold_names:
-        inside = fold_of_row != fold
-        if len(np.unique(labels[~inside])) < 2 or len(np.unique(labels[inside])) < 2:
-            continue
-        booster = xgb.train(
-            _parameters(config, seed, labels[inside]),
-            _data(matrix[inside], labels[inside], config),
+    folds = [
+        (np.flatnonzero(fold_of_row != fold), np.flatnonzero(fold_of_row == fold)) for fold in np.unique(fold_of_row)
+    ]
+    data = _data(matrix, labels, config)
+    best: list[tuple[float, int, int]] = []
+    for depth in config.depths:
+        losses = xgb.cv(
+            _parameters(config, depth, seed, labels),
+            data,
             num_boost_round=config.max_rounds,
-            evals=[(_data(matrix[~inside], labels[~inside], config), "fold")],
+            folds=folds,
             early_stopping_rounds=config.early_stopping_rounds,
-            verbose_eval=False,
-        )
-        best.append(booster.best_iteration + 1)
-    return max(1, round(float(np.mean(best)))) if best else config.early_stopping_rounds
+            as_pandas=False,
+            seed=seed,
+        )["test-logloss-mean"]
+        rounds = int(np.argmin(losses)) + 1
+        best.append((losses[rounds - 1], depth, rounds))
+    _, depth, rounds = min(best)
+    return depth, rounds
 
 
-def _parameters(config: BoosterConfig, seed: int, labels: FloatArray) -> dict[str, object]:
+def _parameters(config: BoosterConfig, depth: int, seed: int, labels: FloatArray) -> dict[str, object]:
     return {
         "objective": "binary:logistic",
         "eval_metric": "logloss",
         "tree_method": "hist",
-        "max_depth": config.max_depth,
+        "max_depth": depth,
         "learning_rate": config.learning_rate,
         "min_child_weight": config.min_child_weight,
         "subsample": config.subsample,
@@ -209,10 +291,10 @@ def _notes(made: Cut, model: CreditRiskModel) -> tuple[str, ...]:
     ]
     if made.time is None:
         notes.insert(0, f"Judged on unseen customers, not on a later time. {made.why_not_time}")
-    elif made.time.calibration_shares_months:
+    else:
         notes.append(
-            "The history is too short for calibration months of their own: calibration uses other customers of the "
-            "training months."
+            "Figures are of models of the same size that were trained and calibrated without the customer whom they "
+            "judge; the released model is trained on all customers of the same months."
         )
     return tuple(notes)
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from ml.credit_risk.config import CreditRiskConfig
-from ml.credit_risk.labels import PARTS, cut, labelled_rows, outcome_months
+from ml.credit_risk.labels import cut, labelled_rows, outcome_months
 from ml.errors import SchemaMismatchError
 from ml.splits import add_months
 
@@ -45,19 +45,25 @@ def test_the_outcome_window_is_measured_in_months_from_the_as_of_instant(marts: 
     assert outcome_months(later) == 7
 
 
-def test_customers_and_outcome_windows_of_the_parts_are_apart(marts: Marts):
+def test_outcomes_of_training_are_over_when_the_hold_out_begins(marts: Marts):
     made = cut(labelled_rows(*marts).rows, CreditRiskConfig())
     assert made.kind == "time and customer"
-    customers = [set(made.parts[part]["customer_key"]) for part in PARTS]
-    assert not customers[0] & customers[1]
-    assert not customers[0] & customers[2]
-    assert not customers[1] & customers[2]
+    assert set(made.parts) == {"train", "holdout"}
     first_holdout = made.parts["holdout"]["as_of_month"].min()
-    for part in ("train", "calibration"):
-        last_window = made.parts[part]["window_end_date"].max()
-        # The as-of instant of the first hold-out month lies after every outcome that training has seen.
-        assert last_window <= (pd.Timestamp(add_months(first_holdout, 1)) + pd.Timedelta(days=3)).date()
+    first_instant = pd.Timestamp(add_months(first_holdout, 1)) + pd.Timedelta(days=3)
+    assert made.parts["train"]["window_end_date"].max() <= first_instant.date()
     assert "by time and by customer" in made.sentence()
+
+
+def test_months_that_see_too_little_past_are_left_out_only_when_others_remain(marts: Marts):
+    rows = labelled_rows(*marts).rows
+    made = cut(rows, CreditRiskConfig())
+    assert made.parts["train"]["as_of_month"].min() == date(2025, 4, 1)
+    assert "the first 3 months" in made.sentence()
+    assert cut(rows, CreditRiskConfig(warm_up_months=0)).parts["train"]["as_of_month"].min() == date(2025, 1, 1)
+    everything = cut(rows, CreditRiskConfig(warm_up_months=12))
+    assert everything.kind == "customer"
+    assert sum(len(part) for part in everything.parts.values()) == len(rows)
 
 
 def test_a_single_month_is_cut_by_customer_and_says_so(marts: Marts):
@@ -66,7 +72,9 @@ def test_a_single_month_is_cut_by_customer_and_says_so(marts: Marts):
     assert made.kind == "customer"
     assert "1 labelled month." in made.why_not_time
     assert made.sentence().startswith("Held out by customer only")
-    assert all(len(made.parts[part]) for part in PARTS)
+    assert all(len(part) for part in made.parts.values())
+    customers = [set(part["customer_key"]) for part in made.parts.values()]
+    assert len(set.union(*customers)) == sum(map(len, customers))
 
 
 def test_too_few_defaults_in_a_time_part_fall_back_to_customers(marts: Marts):

@@ -77,7 +77,7 @@ def test_few_customers_are_not_enough(marts: Marts):
 def test_parts_that_come_out_too_thin_are_named(marts: Marts):
     report = check_sufficiency(*marts, CreditRiskConfig(minimum_part_class_rows=2000))
     assert [finding.check for finding in report.missing] == ["parts"]
-    assert "Cut into training, calibration and hold-out, too little remains" in report.sentence()
+    assert "too little remains" in report.sentence()
 
 
 def test_a_mart_without_a_column_is_a_schema_error(marts: Marts):
