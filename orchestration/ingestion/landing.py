@@ -224,7 +224,7 @@ class _Landing:
             f"from (values {months}) v(read_month) where read_month is not null) "
             f"to {literal(str(target / 'reading_months' / 'part-0.parquet'))} ({PARQUET_OPTIONS})"
         )
-        refused = {item.source_file for item in unreadable}
+        refused = {(item.entity, item.source_file) for item in unreadable}
         (target / "delivery.json").write_bytes(
             orjson.dumps(
                 {
@@ -242,7 +242,7 @@ class _Landing:
                             "fingerprint": file.fingerprint,
                         }
                         for file in work.files
-                        if file.name not in refused
+                        if (file.entity, file.name) not in refused
                     ],
                     "files": [file.model_dump() for file in report.files],
                     "unreadable": [item.model_dump() for item in unreadable],

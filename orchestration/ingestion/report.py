@@ -35,6 +35,7 @@ class UnreadableFile(_Frozen):
     """A file that could not be read at all."""
 
     delivery: str
+    entity: str
     source_file: str
     message: str
 

@@ -22,6 +22,9 @@ from orchestration.ingestion.mapping import CsvOptions, EntitySource
 ROW = "__row"
 """Name of the column with the row number."""
 
+DOCUMENT = "tariff_json"
+"""Name of the column with the whole of a YAML or JSON document."""
+
 _SAMPLE_BYTES = 1 << 16
 _CHUNK_BYTES = 1 << 22
 _DELIMITERS = (",", ";", "\t", "|")
@@ -187,7 +190,7 @@ def _open_parquet(connection: duckdb.DuckDBPyConnection, path: Path) -> OpenedSo
 
 
 def _open_documents(connection: duckdb.DuckDBPyConnection, path: Path, file_format: str, *, table: str) -> OpenedSource:
-    """Read YAML or JSON documents: one row each, scalar keys as text columns, the whole as ``document``."""
+    """Read YAML or JSON documents: one row each, scalar keys as text columns, the whole as JSON."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         content = yaml.safe_load(text) if file_format == "yaml" else orjson.loads(text)
@@ -201,11 +204,11 @@ def _open_documents(connection: duckdb.DuckDBPyConnection, path: Path, file_form
     if documents is None:
         raise UnreadableFileError(f"{path.name} holds no list of documents with named fields")
     names = list(dict.fromkeys(key for document in documents for key, value in document.items() if _is_scalar(value)))
-    columns = [name for name in names if name not in ("document", ROW)]
+    columns = [name for name in names if name not in (DOCUMENT, ROW)]
     connection.execute(
         f"create or replace temp table {table} ({ROW} bigint, "
         + "".join(f"{quoted(name)} varchar, " for name in columns)
-        + "document varchar)"
+        + f"{DOCUMENT} varchar)"
     )
     for row, document in enumerate(documents, start=1):
         values = [None if document.get(name) is None else str(document[name]) for name in columns]

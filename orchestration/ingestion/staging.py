@@ -117,7 +117,9 @@ class Stage:
 
     def _unreadable(self, work: FileWork, message: str) -> None:
         self.staged.unreadable.append(
-            UnreadableFile(delivery=self.delivery.name, source_file=work.name, message=message)
+            UnreadableFile(
+                delivery=self.delivery.name, entity=self.entity.name, source_file=work.name, message=message
+            )
         )
 
     def stage_columns(self) -> str:
