@@ -27,7 +27,7 @@ TOU_SHARE = 0.22
 TOU_SHARE_OF_VEHICLE_OWNERS = 0.6
 TOU_SWITCH_CHANCE_PER_MONTH = 0.003
 BILLING_BASES = ("capacity", "contracted_demand", "actual_demand")
-BILLING_BASIS_SHARES = (0.45, 0.3, 0.25)
+BILLING_BASIS_SHARES = (0.4, 0.4, 0.2)
 SLOT_MINUTES = 60
 
 
@@ -89,7 +89,7 @@ def enrolments(config: SupplierConfig, population: Population, expected_peak_kw:
             basis = BILLING_BASES[min(int(np.searchsorted(basis_edges, draws[row, 0])), 2)]
             contracted = None
             if basis == "contracted_demand":
-                guess = expected_peak_kw[row] * (0.65 + 0.75 * draws[row, 1])
+                guess = expected_peak_kw[row] * (0.5 + 0.7 * draws[row, 1])
                 contracted = float(max(10 * round(guess / 10), 10))
             result.append(Enrolment(row, str(business[row]), -1, NEVER, basis, contracted))
         else:

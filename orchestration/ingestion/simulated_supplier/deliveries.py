@@ -28,7 +28,7 @@ from orchestration.ingestion.simulated_supplier.billing import supplier_catalogu
 from orchestration.ingestion.simulated_supplier.calendar import MonthCalendar
 from orchestration.ingestion.simulated_supplier.config import SupplierConfig
 from orchestration.ingestion.simulated_supplier.population import DISTRICTS
-from orchestration.ingestion.simulated_supplier.readings import SCHEMA, BlockTables, MonthDirt, disturb
+from orchestration.ingestion.simulated_supplier.readings import SCHEMA, BlockTables, MonthDirt, disturb, joined
 from orchestration.ingestion.simulated_supplier.simulation import Money, SimulatedMonth, Simulation
 
 GENERATOR_VERSION = 1
@@ -222,13 +222,14 @@ class _DeliveryWriter:
                     dirt = disturb(self.config, simulation.metering, month.index, month.calendar, readings)
                 tables = BlockTables(readings, simulation.metering, month.calendar)
                 follow_up.tables.append(tables.late())
-                if writer is not None:
-                    delivered = tables.delivered()
+                delivered = tables.delivered()
+                # A block of customers who are still to come must leave no trace, not even an empty row group.
+                if writer is not None and delivered.num_rows:
                     writer.write_table(delivered)
                     counts.add("meter_readings", delivered.num_rows)
         follow_up.tables.extend(dirt.repaired)
         follow_up.repeated_rows = dirt.repeated
-        supplement = pa.concat_tables([SCHEMA.empty_table(), *brought.tables, *dirt.rows]).unify_dictionaries()
+        supplement = joined([*brought.tables, *dirt.rows])
         if is_written and supplement.num_rows:
             with _readings_writer(path.with_name("meter_readings_supplement.parquet")) as extra_writer:
                 extra_writer.write_table(supplement)

@@ -101,7 +101,6 @@ class Metering:
         suffix: Which meter of the customer is installed, from 1.
         dead_from: Tick since the simulation's start at which the installed meter died, ALIVE for most.
         replaced_on: Day since 1970 on which a dead meter is replaced.
-        changes: Meters that began or ended, by month index.
     """
 
     def __init__(self, config: SupplierConfig, population: Population) -> None:
@@ -115,7 +114,6 @@ class Metering:
         self.suffix = np.ones(population.size, dtype=np.int64)
         self.dead_from = np.full(population.size, ALIVE, dtype=np.int64)
         self.replaced_on = np.full(population.size, ALIVE, dtype=np.int64)
-        self.changes: dict[int, list[MeterChange]] = {}
         self._installed_on = population.registered_day.copy()
         self._tick_origin = 0
 

@@ -16,6 +16,8 @@ from orchestration.ingestion.simulated_supplier.randomness import stream
 from orchestration.ingestion.simulated_supplier.scenarios import wave_customers
 
 BLOCK_CUSTOMERS = 500
+WAVE_FIRST_NUMBER = 5_000_000
+WAVE_FIRST_TRANSFORMER = 90_000
 DISTRICTS = ("chengguan", "dongjiao", "xihe", "nanshan", "beigang")
 DISTRICT_NAMES_ZH = ("城关街道", "东郊镇", "西河镇", "南山乡", "北港镇")
 DISTRICT_SHARES = (0.34, 0.22, 0.18, 0.12, 0.14)
@@ -26,6 +28,11 @@ LATE_JOINERS_SHARE = 0.05
 JOIN_HORIZON_MONTHS = 36
 CLOSE_CHANCE_PER_MONTH = 0.0018
 SWITCHED_OFF_SHARE = 0.3
+WORKSHOP_SHARE = 0.015
+COOLED_HOMES_SHARE = 0.86
+ELECTRICALLY_HEATED_HOMES_SHARE = 0.22
+VEHICLE_SHARE = 0.06
+THIEVES_SHARE = 0.012
 CONTRACT_SIZES_KVA = np.array(
     [10, 15, 20, 30, 50, 80, 100, 125, 160, 200, 250, 315, 400, 500, 630, 800, 1000, 1250, 1600, 2000, 2500, 3150,
      4000, 5000, 6300, 8000, 10000, 12500, 16000, 20000]
@@ -128,9 +135,6 @@ class Population:
         return [slice(start, stop) for start, stop in itertools.pairwise([*starts, self.size])]
 
 
-WAVE_FIRST_NUMBER = 5_000_000
-
-
 def _class_counts(customers: int) -> dict[str, int]:
     small = {name: max(1, round(share * customers)) for name, share in CLASS_SHARES.items() if name != "residential"}
     return {"residential": customers - sum(small.values()), **small}
@@ -152,7 +156,7 @@ def _from_kinds(kind: np.ndarray, attribute: str) -> np.ndarray:
 def peak_estimate_kw(kind: np.ndarray, annual_kwh: np.ndarray) -> np.ndarray:
     """Return roughly the largest hourly power of a business, from its energy and template."""
     templates = np.array([max(item.workday) / np.mean(item.workday) for item in KINDS])
-    return annual_kwh / 8760 * templates[kind] * 1.9
+    return annual_kwh / 8760 * templates[kind] * 1.5
 
 
 def _registered_days(config: SupplierConfig, random: np.random.Generator, join_month: np.ndarray) -> np.ndarray:
@@ -165,111 +169,167 @@ def _registered_days(config: SupplierConfig, random: np.random.Generator, join_m
     return np.where(join_month >= 0, joined, before).astype(np.int64)
 
 
+@dataclass(frozen=True)
+class _Draft:
+    """What the parts of a population are drawn from."""
+
+    config: SupplierConfig
+    label: str
+    kind: np.ndarray
+
+    @property
+    def size(self) -> int:
+        return len(self.kind)
+
+    @property
+    def kind_name(self) -> np.ndarray:
+        return _from_kinds(self.kind, "name")
+
+    def is_class(self, name: str) -> np.ndarray:
+        return _from_kinds(self.kind, "customer_class") == name
+
+    def random(self, aspect: str) -> np.random.Generator:
+        return stream(self.config.seed, "population", self.label, aspect)
+
+
 def _build(config: SupplierConfig, label: str, counts: dict[str, int], first_number: int) -> Population:
-    random = stream(config.seed, "population", label)
-    size = sum(counts.values())
-    kind = _draw_kinds(random, counts)
-    customer_class = _from_kinds(kind, "customer_class")
-    is_residential = customer_class == "residential"
-    is_industrial = customer_class == "industrial"
-    kind_name = _from_kinds(kind, "name")
-    lived_in = is_residential & ~np.isin(kind_name, ["vacant"])
-
-    z_size = random.standard_normal(size)
-    annual = _from_kinds(kind, "median_kwh") * np.exp(_from_kinds(kind, "sigma") * z_size)
-    # A heavy upper tail that a log-normal lacks: a few homes with a workshop, pond pump or shop inside.
-    annual = np.where(is_residential & (random.random(size) < 0.015), annual * random.uniform(2, 5, size), annual)
-    annual = np.where((kind_name == "vacant") & (random.random(size) < SWITCHED_OFF_SHARE), 0.0, annual)
-    base_share = np.clip(_from_kinds(kind, "base_share") * np.exp(0.3 * random.standard_normal(size)), 0.02, 0.95)
-    burstiness = np.clip(_from_kinds(kind, "burstiness") * np.exp(0.18 * random.standard_normal(size)), 0.05, 1.3)
-    day_sigma = _from_kinds(kind, "day_sigma") * np.exp(0.35 * random.standard_normal(size))
-
-    same_class = {name: kind_indices(name) for name in CLASS_SHARES}
-    second = np.array([same_class[name][int(draw * len(same_class[name]))]
-                       for name, draw in zip(customer_class, random.random(size), strict=True)])  # fmt: skip
-    second = np.where(np.isin(kind_name, ["vacant", "second_home", "migrant"]), kind, second)
-    mix = random.beta(1.2, 4.0, size)
-
-    wealth = np.exp(0.45 * (0.6 * z_size + 0.8 * random.standard_normal(size)))
-    owns_cooling = random.random(size) < np.where(lived_in, 0.86, 0.0)
-    owns_heating = random.random(size) < np.where(lived_in, 0.22, 0.0)
-    business_load = annual / 8760
-    cooling = np.where(owns_cooling, 0.042 * wealth, 0.0)
-    heating = np.where(owns_heating, 0.045 * wealth, 0.0)
-    is_commercial = customer_class == "commercial"
-    cooling = np.where(is_commercial, business_load * random.uniform(0.03, 0.11, size), cooling)
-    heating = np.where(is_commercial, business_load * random.uniform(0.005, 0.05, size), heating)
-    cooling = np.where(is_industrial, business_load * random.uniform(0.0, 0.015, size), cooling)
-    is_greenhouse = kind_name == "greenhouse"
-    heating = np.where(is_greenhouse, business_load * 0.06, heating)
-
-    owns_vehicle = lived_in & (random.random(size) < 0.06)
-    vehicle_kw = np.where(owns_vehicle, random.choice([3.3, 7.0], size=size, p=[0.35, 0.65]), 0.0)
-    owns_solar = (lived_in & (random.random(size) < 0.045)) | (is_industrial & (random.random(size) < 0.12))
-    solar_kw = np.where(owns_solar, np.where(is_industrial, business_load * 1.5, random.uniform(5, 20, size)), 0.0)
-
-    joins_later = random.random(size) < LATE_JOINERS_SHARE
-    join_month = np.where(joins_later, random.integers(1, JOIN_HORIZON_MONTHS, size), -1)
-    lifetime = random.geometric(CLOSE_CHANCE_PER_MONTH, size)
-    close_month = np.where(lifetime > JOIN_HORIZON_MONTHS * 4, NEVER, np.maximum(join_month, 0) + 1 + lifetime)
-
-    peak_kw = peak_estimate_kw(kind, annual)
-    wanted_kva = peak_kw * np.exp(random.uniform(0.1, 0.75, size))
-    size_index = np.minimum(np.searchsorted(CONTRACT_SIZES_KVA, wanted_kva), len(CONTRACT_SIZES_KVA) - 1)
-    capacity = np.where(is_residential, 0, CONTRACT_SIZES_KVA[size_index])
-    chooses_two_part = random.random(size) < 0.55
-    two_part = (capacity >= 315) | ((capacity > 100) & is_industrial & chooses_two_part)
-    two_part &= ~is_residential & (customer_class != "agricultural")
-    tan_phi = np.where(capacity >= 100, np.clip(random.normal(0.46, 0.14, size), 0.12, 0.95), 0.0)
-
-    district = random.choice(len(DISTRICTS), size=size, p=DISTRICT_SHARES)
-    transformers = max(len(DISTRICTS), round(sum(_class_counts(config.customers).values()) / CUSTOMERS_PER_TRANSFORMER))
-    per_district = max(1, round(transformers / len(DISTRICTS)))
-    transformer = district * per_district + random.integers(0, per_district, size)
-
-    trend = np.where(is_residential, random.normal(0.02, 0.06, size), random.normal(0.02, 0.11, size))
-    trend = np.where(random.random(size) < 0.04, trend - random.uniform(0.2, 0.5, size), trend)
-    trend = np.where(random.random(size) < 0.04, trend + random.uniform(0.2, 0.5, size), trend)
-    steals = random.random(size) < 0.012
-    theft_month = np.where(steals, random.integers(-12, JOIN_HORIZON_MONTHS, size), NEVER)
+    draft = _Draft(config, label, _draw_kinds(stream(config.seed, "population", label), counts))
+    size_deviation = draft.random("size").standard_normal(draft.size)
+    annual_kwh = _annual_kwh(draft, size_deviation)
     return Population(
-        number=first_number + np.arange(size),
-        kind=kind,
-        customer_class=customer_class,
-        district=district,
-        transformer=transformer,
-        feeder=transformer // TRANSFORMERS_PER_FEEDER,
-        join_month=join_month,
-        registered_day=_registered_days(config, random, join_month),
-        close_month=close_month,
-        close_day_of_month=random.integers(1, 28, size),
-        annual_kwh=annual.astype(np.float32),
-        base_share=base_share.astype(np.float32),
-        burstiness=burstiness.astype(np.float32),
-        day_sigma=day_sigma.astype(np.float32),
-        phase_hours=random.normal(0.0, 0.8, size).astype(np.float32),
-        second_kind=second,
-        mix=mix.astype(np.float32),
-        weekend_tilt=np.exp(np.where(is_residential, 0.12, 0.06) * random.standard_normal(size)).astype(np.float32),
-        cooling_kw_per_degree=cooling.astype(np.float32),
-        cooling_from_c=random.uniform(24.0, 27.5, size).astype(np.float32),
-        heating_kw_per_degree=heating.astype(np.float32),
-        heating_from_c=random.uniform(6.0, 12.0, size).astype(np.float32),
-        vehicle_kw=vehicle_kw.astype(np.float32),
-        vehicle_hour=random.choice([19, 21, 22, 22, 23, 23, 0], size=size),
-        solar_kw=solar_kw.astype(np.float32),
-        trend_per_year=trend.astype(np.float32),
-        tan_phi=tan_phi.astype(np.float32),
-        capacity_kva=capacity.astype(np.float64),
-        two_part=two_part,
-        meter_batch=random.random(size),
-        theft_month=theft_month,
-        theft_share=random.uniform(0.25, 0.8, size).astype(np.float32),
-        stress_mean=random.normal(0.0, 1.0, size),
-        stress_load_share=np.where(is_residential, 0.02, 0.06) * random.uniform(0.3, 1.7, size),
-        diligence=random.normal(0.0, 1.0, size),
-        contact_rate=random.gamma(1.2, np.where(is_residential, 0.035, 0.07), size),
+        number=first_number + np.arange(draft.size),
+        kind=draft.kind,
+        customer_class=_from_kinds(draft.kind, "customer_class"),
+        annual_kwh=annual_kwh,
+        **_grid_place(draft),
+        **_life_time(draft),
+        **_habits(draft),
+        **_appliances(draft, annual_kwh, size_deviation),
+        **_connection(draft, annual_kwh),
+        **_dispositions(draft),
     )
+
+
+def _annual_kwh(draft: _Draft, size_deviation: np.ndarray) -> np.ndarray:
+    random = draft.random("annual energy")
+    annual = _from_kinds(draft.kind, "median_kwh") * np.exp(_from_kinds(draft.kind, "sigma") * size_deviation)
+    # A heavy upper tail that a log-normal lacks: a few homes with a workshop, pond pump or shop inside.
+    has_workshop = draft.is_class("residential") & (random.random(draft.size) < WORKSHOP_SHARE)
+    annual = np.where(has_workshop, annual * random.uniform(2, 5, draft.size), annual)
+    is_switched_off = (draft.kind_name == "vacant") & (random.random(draft.size) < SWITCHED_OFF_SHARE)
+    return np.where(is_switched_off, 0.0, annual).astype(np.float32)
+
+
+def _grid_place(draft: _Draft) -> dict[str, np.ndarray]:
+    random = draft.random("grid")
+    per_district = max(1, round(draft.config.customers / CUSTOMERS_PER_TRANSFORMER / len(DISTRICTS)))
+    district = random.choice(len(DISTRICTS), size=draft.size, p=DISTRICT_SHARES)
+    transformer = district * per_district + random.integers(0, per_district, draft.size)
+    return {"district": district, "transformer": transformer, "feeder": transformer // TRANSFORMERS_PER_FEEDER}
+
+
+def _life_time(draft: _Draft) -> dict[str, np.ndarray]:
+    random = draft.random("life time")
+    joins_later = random.random(draft.size) < LATE_JOINERS_SHARE
+    join_month = np.where(joins_later, random.integers(1, JOIN_HORIZON_MONTHS, draft.size), -1)
+    months_stayed = random.geometric(CLOSE_CHANCE_PER_MONTH, draft.size)
+    return {
+        "join_month": join_month,
+        "registered_day": _registered_days(draft.config, random, join_month),
+        "close_month": np.maximum(join_month, 0) + 1 + months_stayed,
+        "close_day_of_month": random.integers(1, 28, draft.size),
+    }
+
+
+def _habits(draft: _Draft) -> dict[str, np.ndarray]:
+    random, size, kind = draft.random("habits"), draft.size, draft.kind
+    is_residential = draft.is_class("residential")
+    same_class = {name: kind_indices(name) for name in CLASS_SHARES}
+    second_kind = [
+        same_class[name][int(draw * len(same_class[name]))]
+        for name, draw in zip(_from_kinds(kind, "customer_class"), random.random(size), strict=True)
+    ]
+    is_pure = np.isin(draft.kind_name, ["vacant", "second_home", "migrant"])
+    base_share = _from_kinds(kind, "base_share") * np.exp(0.3 * random.standard_normal(size))
+    burstiness = _from_kinds(kind, "burstiness") * np.exp(0.18 * random.standard_normal(size))
+    day_sigma = _from_kinds(kind, "day_sigma") * np.exp(0.35 * random.standard_normal(size))
+    weekend_sigma = np.where(is_residential, 0.12, 0.06)
+    trend = random.normal(0.02, np.where(is_residential, 0.06, 0.11))
+    leaps = random.uniform(0.2, 0.5, size) * random.choice([-1, 0, 1], size=size, p=[0.04, 0.92, 0.04])
+    return {
+        "base_share": np.clip(base_share, 0.02, 0.95).astype(np.float32),
+        "burstiness": np.clip(burstiness, 0.05, 1.3).astype(np.float32),
+        "day_sigma": day_sigma.astype(np.float32),
+        "phase_hours": random.normal(0.0, 0.8, size).astype(np.float32),
+        "second_kind": np.where(is_pure, kind, second_kind),
+        "mix": random.beta(1.2, 4.0, size).astype(np.float32),
+        "weekend_tilt": np.exp(weekend_sigma * random.standard_normal(size)).astype(np.float32),
+        "trend_per_year": (trend + leaps).astype(np.float32),
+    }
+
+
+def _appliances(draft: _Draft, annual_kwh: np.ndarray, size_deviation: np.ndarray) -> dict[str, np.ndarray]:
+    random, size = draft.random("appliances"), draft.size
+    lived_in = draft.is_class("residential") & (draft.kind_name != "vacant")
+    is_commercial, is_industrial = draft.is_class("commercial"), draft.is_class("industrial")
+    mean_kw = annual_kwh / 8760
+    # Who uses much has a larger home to cool and heat, but not only.
+    wealth = np.exp(0.45 * (0.6 * size_deviation + 0.8 * random.standard_normal(size)))
+    cooling = np.select(
+        [lived_in & (random.random(size) < COOLED_HOMES_SHARE), is_commercial, is_industrial],
+        [0.042 * wealth, mean_kw * random.uniform(0.03, 0.11, size), mean_kw * random.uniform(0.0, 0.015, size)],
+    )
+    heating = np.select(
+        [
+            lived_in & (random.random(size) < ELECTRICALLY_HEATED_HOMES_SHARE),
+            is_commercial,
+            draft.kind_name == "greenhouse",
+        ],
+        [0.045 * wealth, mean_kw * random.uniform(0.005, 0.05, size), mean_kw * 0.06],
+    )
+    drives = lived_in & (random.random(size) < VEHICLE_SHARE)
+    has_roof = np.select([lived_in, is_industrial], [0.045, 0.12]) > random.random(size)
+    solar_kw = np.where(is_industrial, 1.5 * mean_kw, random.uniform(5, 20, size))
+    return {
+        "cooling_kw_per_degree": cooling.astype(np.float32),
+        "cooling_from_c": random.uniform(24.0, 27.5, size).astype(np.float32),
+        "heating_kw_per_degree": heating.astype(np.float32),
+        "heating_from_c": random.uniform(6.0, 12.0, size).astype(np.float32),
+        "vehicle_kw": np.where(drives, random.choice([3.3, 7.0], size=size, p=[0.35, 0.65]), 0.0).astype(np.float32),
+        "vehicle_hour": random.choice([19, 21, 22, 22, 23, 23, 0], size=size),
+        "solar_kw": np.where(has_roof, solar_kw, 0.0).astype(np.float32),
+    }
+
+
+def _connection(draft: _Draft, annual_kwh: np.ndarray) -> dict[str, np.ndarray]:
+    random, size = draft.random("connection"), draft.size
+    wanted_kva = peak_estimate_kw(draft.kind, annual_kwh) * np.exp(random.uniform(0.15, 0.9, size))
+    size_index = np.minimum(np.searchsorted(CONTRACT_SIZES_KVA, wanted_kva), len(CONTRACT_SIZES_KVA) - 1)
+    is_industrial = draft.is_class("industrial")
+    is_business = is_industrial | draft.is_class("commercial")
+    capacity = np.where(draft.is_class("residential"), 0, CONTRACT_SIZES_KVA[size_index])
+    # From 315 kVA two-part is the rule, between 100 and 315 kVA the customer's choice.
+    chooses_two_part = is_industrial & (capacity > 100) & (random.random(size) < 0.7)
+    return {
+        "capacity_kva": capacity.astype(np.float64),
+        "two_part": is_business & ((capacity >= 315) | chooses_two_part),
+        "tan_phi": np.where(capacity >= 100, np.clip(random.normal(0.46, 0.14, size), 0.12, 0.95), 0.0),
+        "meter_batch": random.random(size),
+    }
+
+
+def _dispositions(draft: _Draft) -> dict[str, np.ndarray]:
+    random, size = draft.random("dispositions"), draft.size
+    is_residential = draft.is_class("residential")
+    steals = random.random(size) < THIEVES_SHARE
+    return {
+        "theft_month": np.where(steals, random.integers(-12, JOIN_HORIZON_MONTHS, size), NEVER),
+        "theft_share": random.uniform(0.25, 0.8, size).astype(np.float32),
+        "stress_mean": random.normal(0.0, 1.0, size),
+        "stress_load_share": np.where(is_residential, 0.02, 0.06) * random.uniform(0.3, 1.7, size),
+        "diligence": random.normal(0.0, 1.0, size),
+        "contact_rate": random.gamma(1.2, np.where(is_residential, 0.035, 0.07), size),
+    }
 
 
 def build_population(config: SupplierConfig) -> Population:
@@ -301,7 +361,7 @@ def _build_wave(config: SupplierConfig, start: int, count: int) -> Population:
     values |= {
         "kind": np.where(is_residential & (random.random(count) < 0.75), family, wave.kind),
         "district": np.full(count, 1),
-        "transformer": wave.transformer // len(DISTRICTS) + int(wave.transformer.max()) + 1,
+        "transformer": wave.transformer // len(DISTRICTS) + WAVE_FIRST_TRANSFORMER,
         "join_month": join_month,
         "registered_day": _registered_days(config, random, join_month),
         "close_month": np.full(count, NEVER),

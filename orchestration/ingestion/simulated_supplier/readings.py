@@ -75,6 +75,13 @@ def _table(
     )
 
 
+def joined(tables: list[pa.Table]) -> pa.Table:
+    """Return all rows as one table that names no meter but theirs."""
+    table = pa.concat_tables([SCHEMA.empty_table(), *tables]).unify_dictionaries()
+    meter_ids = table.column("meter_id").cast(pa.string()).combine_chunks().dictionary_encode()
+    return table.set_column(0, SCHEMA.field("meter_id"), meter_ids)
+
+
 class BlockTables:
     """Tables of arbitrary cells (row of the block, tick) of one block's readings."""
 

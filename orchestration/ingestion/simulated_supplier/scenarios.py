@@ -1,7 +1,5 @@
 """What each scenario changes. Every function returns "no change" unless its scenario acts in the month."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from orchestration.ingestion.simulated_supplier.config import ScenarioName, SupplierConfig
@@ -19,40 +17,22 @@ REFORM_VALLEY_SHIFT = 0.12
 REFORM_PRICE_STRETCH = 1.6
 
 
-@dataclass(frozen=True)
-class Acting:
-    """How long a scenario has been acting in a month.
-
-    Attributes:
-        months: Months since its start, 0 in its first month; negative or None when it does not act.
-    """
-
-    months: int | None
-
-    def __bool__(self) -> bool:
-        """Whether the scenario acts."""
-        return self.months is not None and self.months >= 0
-
-
-def acting(config: SupplierConfig, name: ScenarioName, month_index: int) -> Acting:
-    """Return how long a scenario has acted in a month."""
+def months_acting(config: SupplierConfig, name: ScenarioName, month_index: int) -> int:
+    """Return for how many months a scenario has acted by a month's end: 1 in its first month, 0 without it."""
     start = config.scenario_start(name)
-    return Acting(None if start is None else month_index - start)
+    return 0 if start is None else max(0, month_index - start + 1)
 
 
 def heat_wave_degrees_c(config: SupplierConfig, month_index: int, seasonal_mean_c: np.ndarray) -> np.ndarray:
     """Return the degrees a heat wave adds on each day: only days of the warm season become hotter."""
-    if not acting(config, "heat_wave", month_index):
+    if months_acting(config, "heat_wave", month_index) == 0:
         return np.zeros_like(seasonal_mean_c)
     return np.where(seasonal_mean_c > HEAT_WAVE_SEASONAL_MEAN_C, HEAT_WAVE_DEGREES_C, 0.0)
 
 
 def recession_strength(config: SupplierConfig, month_index: int) -> float:
     """Return the depth of the recession in a month, 0 (none) to 1 (full); it deepens over three months."""
-    state = acting(config, "recession", month_index)
-    if not state or state.months is None:
-        return 0.0
-    return min(1.0, (state.months + 1) / RECESSION_RAMP_MONTHS)
+    return min(1.0, months_acting(config, "recession", month_index) / RECESSION_RAMP_MONTHS)
 
 
 def recession_load_factor(config: SupplierConfig, month_index: int, customer_class: np.ndarray) -> np.ndarray:
@@ -66,10 +46,9 @@ def recession_load_factor(config: SupplierConfig, month_index: int, customer_cla
 
 def meter_fault_factor(config: SupplierConfig, month_index: int, batch_rank: np.ndarray) -> np.ndarray:
     """Return the share of the load that each meter records: one production batch begins to under-record."""
-    faulty = batch_rank < METER_FAULT_SHARE
-    if not acting(config, "meter_fault", month_index):
+    if months_acting(config, "meter_fault", month_index) == 0:
         return np.ones(len(batch_rank), dtype=np.float32)
-    return np.where(faulty, METER_FAULT_RECORDED_SHARE, 1.0).astype(np.float32)
+    return np.where(batch_rank < METER_FAULT_SHARE, METER_FAULT_RECORDED_SHARE, 1.0).astype(np.float32)
 
 
 def wave_customers(config: SupplierConfig) -> tuple[int, int]:

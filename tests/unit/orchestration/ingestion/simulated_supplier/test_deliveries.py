@@ -3,6 +3,7 @@
 import datetime as dt
 import hashlib
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import polars as pl
@@ -12,7 +13,7 @@ import yaml
 from orchestration.ingestion.contract import ENTITIES
 from orchestration.ingestion.landing import land_deliveries
 from orchestration.ingestion.mapping import load_mapping
-from orchestration.ingestion.simulated_supplier.config import Scenario, SupplierConfig
+from orchestration.ingestion.simulated_supplier.config import Scenario, ScenarioName, SupplierConfig
 from orchestration.ingestion.simulated_supplier.deliveries import (
     STATE_FILE,
     SimulatedSupplierError,
@@ -97,8 +98,8 @@ def test_rerun_writes_nothing_and_reports_the_same(inbox: Path) -> None:
 
 
 def test_longer_simulation_continues_the_inbox_as_if_written_at_once(tmp_path: Path) -> None:
-    recession = Scenario(name="recession", from_month=dt.date(2024, 11, 1))
-    longer = SMALL.model_copy(update={"months": 4, "scenarios": (recession,)})
+    changes = tuple(Scenario(name=name, from_month=dt.date(2024, 11, 1)) for name in get_args(ScenarioName))
+    longer = SMALL.model_copy(update={"months": 4, "scenarios": changes})
     write_deliveries(SMALL.model_copy(update={"months": 2}), tmp_path / "grown")
     grown = write_deliveries(longer, tmp_path / "grown")
     write_deliveries(longer, tmp_path / "at_once")
