@@ -249,6 +249,23 @@ class ModelStore:
         names.sort(key=_release_number, reverse=True)
         return [self.read_release(use_case, name) for name in names]
 
+    def is_rolled_back(self, use_case: str, bundle_version: str) -> bool:
+        """Return whether somebody turned away from this bundle and nothing has been published since.
+
+        Whoever publishes without a person asks this first, or the next run would undo the rollback.
+        """
+        try:
+            lines = (self.releases_dir / use_case / HISTORY_FILE).read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return False
+        for entry in map(orjson.loads, reversed(lines)):
+            if entry["action"] != "rollback":
+                return False
+            if entry["from"] is not None and entry["from"].split("-", 1)[1] == bundle_version:
+                current = self.current_release(use_case)
+                return current is None or current.bundle_version != bundle_version
+        return False
+
     def read_release(self, use_case: str, release_name: str) -> ReleaseManifest:
         """Return the manifest of one release.
 

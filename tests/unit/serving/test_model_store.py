@@ -213,6 +213,23 @@ def test_rollback_serves_an_earlier_release_and_says_who_asked(store: ModelStore
     assert (last["by"], last["reason"]) == ("a person", "complaints from the north")
 
 
+def test_the_store_knows_which_bundle_was_rolled_back(store: ModelStore, tmp_path: Path) -> None:
+    first = publish(store, tmp_path, USE_CASE, variant=0)
+    second = publish(store, tmp_path, USE_CASE, variant=1)
+    assert not store.is_rolled_back(USE_CASE, second.bundle_version)
+
+    store.rollback(USE_CASE, first.name, by="a person", reason="test")
+    assert store.is_rolled_back(USE_CASE, second.bundle_version)
+    assert not store.is_rolled_back(USE_CASE, first.bundle_version)
+
+    store.rollback(USE_CASE, second.name, by="a person", reason="it was good after all")
+    assert not store.is_rolled_back(USE_CASE, second.bundle_version)
+
+    store.rollback(USE_CASE, first.name, by="a person", reason="test")
+    publish(store, tmp_path, USE_CASE, variant=2)
+    assert not store.is_rolled_back(USE_CASE, second.bundle_version)
+
+
 @pytest.mark.parametrize("name", ["0009-202608-ffffffffff", "nonsense", "../credit_risk/0001-x", ""])
 def test_rollback_to_what_is_not_there_is_refused(store: ModelStore, tmp_path: Path, name: str) -> None:
     first = publish(store, tmp_path, USE_CASE)
