@@ -69,21 +69,20 @@ def matrix_from_records(records: Sequence[Mapping[str, Any]]) -> Matrix:
     Data frames cost a millisecond per request; this path serves single requests.
     """
     matrix = np.full((len(records), len(ENCODED)), np.nan, dtype=np.float32)
-    for row, record in enumerate(records):
-        for position, (name, category) in enumerate(ENCODED):
-            if name not in record:
-                raise SchemaMismatchError(f"credit-risk features lack the column {name} (row {row})")
-            value = record[name]
-            if category is not None:
-                matrix[row, position] = value == category
-            elif value is not None and value is not pd.NA:
-                try:
-                    number = float(value)
-                except (TypeError, ValueError) as error:
-                    raise SchemaMismatchError(f"column {name} holds {value!r}, which is not a number") from error
-                if not math.isnan(number):
-                    _refuse_out_of_range(name, np.array([number]))
-                    matrix[row, position] = number
+    for position, (name, category) in enumerate(ENCODED):
+        try:
+            column = [record[name] for record in records]
+        except KeyError as error:
+            raise SchemaMismatchError(f"credit-risk features lack the column {name}") from error
+        if category is not None:
+            matrix[:, position] = [value == category for value in column]
+            continue
+        try:
+            values = np.array([math.nan if value is None else value for value in column], dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise SchemaMismatchError(f"column {name} holds a value that is not a number: {error}") from error
+        _refuse_out_of_range(name, values)
+        matrix[:, position] = values
     return matrix
 
 

@@ -82,8 +82,8 @@ class Cut:
         return (
             f"Held out by time and by customer at once: {size}, as of {span}, each judged by a model that was trained "
             f"on other customers. Training ends with snapshots of {train_last:%Y-%m}, whose {self.outcome_months} "
-            f"months of outcome are over before the hold-out begins; {len(self.time.purged_months)} months between are left "
-            f"out{warm_up}."
+            f"months of outcome are over before the hold-out begins; {len(self.time.purged_months)} months between are "
+            f"left out{warm_up}."
         )
 
 

@@ -32,6 +32,8 @@ class Reason:
     text_zh: str
 
 
+_COLUMNS = by_name(FEATURES)
+
 CLASSES_ZH = {"residential": "居民", "commercial": "商业", "industrial": "工业", "agricultural": "农业"}
 
 _TEXTS: dict[str, tuple[str, str]] = {
@@ -127,7 +129,7 @@ def reason(code: str, effect: float, value: float | str | None) -> Reason:
         effect: Its contribution to the log odds.
         value: Its value; ``None`` or NaN when missing.
     """
-    column = by_name(FEATURES)[code]
+    column = _COLUMNS[code]
     known = value is not None and not (isinstance(value, float) and math.isnan(value))
     if known:
         en, zh = _TEXTS[code]

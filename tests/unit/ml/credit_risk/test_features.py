@@ -48,7 +48,7 @@ def test_every_matrix_column_belongs_to_its_feature_and_carries_its_direction():
 def test_a_missing_column_is_refused_by_its_name():
     with pytest.raises(SchemaMismatchError, match="lack the columns tenure_months"):
         to_matrix(pd.DataFrame([row()]).drop(columns=["tenure_months"]))
-    with pytest.raises(SchemaMismatchError, match=r"lack the column recovery_rate_due_3m_pct \(row 0\)"):
+    with pytest.raises(SchemaMismatchError, match="lack the column recovery_rate_due_3m_pct"):
         matrix_from_records([{}])
 
 
