@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from orchestration.settings import PlatformSettings
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and run; return 0 when every step succeeded, 1 otherwise."""
+    # Backfill policies are marked beta; a person at a terminal can do nothing about it.
+    warnings.filterwarnings("ignore", message=".*backfill_policy.*")
     parser = argparse.ArgumentParser(prog="python -m orchestration", description=__doc__)
     parser.add_argument("command", choices=["run"], help="run: deliveries -> marts -> models -> releases -> reports")
     parser.parse_args(arguments)

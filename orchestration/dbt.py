@@ -77,13 +77,14 @@ def build_dbt_resource() -> DbtCliResource:
     """Return the resource that runs dbt; which warehouse and landing it works on travels in the variables."""
     # The dbt of this environment, whether or not its folder is on the PATH.
     executable = Path(sys.executable).parent / "dbt"
-    return DbtCliResource(
-        project_dir=dbt_project, profiles_dir=str(DBT_PROJECT_DIR), dbt_executable=str(executable)
-    )
+    return DbtCliResource(project_dir=dbt_project, profiles_dir=str(DBT_PROJECT_DIR), dbt_executable=str(executable))
 
 
-def close_adapter(invocation: DbtCliInvocation) -> None:
-    """Close the connection that row counts and column lineage opened; DuckDB refuses a second one beside it."""
+def end_invocation(invocation: DbtCliInvocation) -> None:
+    """Let go of the warehouse: end a dbt process that outlived an error, close what row counts and schemas opened."""
+    if invocation.process.poll() is None:
+        invocation.process.terminate()
+        invocation.process.wait(timeout=30)
     if invocation.adapter is not None:
         invocation.adapter.cleanup_connections()
         invocation.adapter.connections.close_all_connections()

@@ -13,7 +13,7 @@ class _ProgressHandler(logging.Handler):
     """Prints the start, the end and the own messages of each step; leaves out the framework's bookkeeping."""
 
     def __init__(self) -> None:
-        super().__init__(level=logging.INFO)
+        super().__init__()
         self._started_at = time.monotonic()
         self._step_started_at: dict[str, float] = {}
 
@@ -56,6 +56,6 @@ def progress_logger(init_context: dg.InitLoggerContext) -> logging.Logger:
     """Return the logger that `make run` and `make score` show."""
     logger = logging.getLogger(f"kilowise.progress.{id(init_context)}")
     logger.propagate = False
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.DEBUG)
     logger.addHandler(_ProgressHandler())
     return logger

@@ -10,6 +10,8 @@ from orchestration.settings import PlatformSettings
 
 GROUP = "ingestion"
 OWNER = "team:data-platform"
+# Each line of the log is a write to the event storage; the rest is in the metadata and in the quarantine.
+SENTENCES_IN_LOG = 12
 INBOX_KEY = dg.AssetKey(["inbox", "deliveries"])
 
 
@@ -101,8 +103,12 @@ def landing(
         progress=context.log.info,
     )
     context.log.info(report.sentence())
-    for sentence in [*report.findings, *report.messages, *(file.message for file in report.unreadable)]:
+    sentences = [*(file.message for file in report.unreadable), *report.findings, *report.messages]
+    for sentence in sentences[:SENTENCES_IN_LOG]:
         context.log.warning(sentence)
+    if len(sentences) > SENTENCES_IN_LOG:
+        context.log.warning(f"{len(sentences) - SENTENCES_IN_LOG} more sentences about refused rows: see the metadata.")
+    words = "\n".join(f"- {sentence}" for sentence in sentences) or "Every row was loaded."
     totals = landed_totals(settings.landing_dir)
     for entity in ENTITIES:
         files = [file for file in report.files if file.entity == entity]
@@ -115,9 +121,11 @@ def landing(
                 "rows_duplicate": totals[entity].rows_duplicate,
                 "rows_new": sum(file.rows_loaded for file in files),
                 "files_new": len(files),
+                "refused in this run": dg.MetadataValue.md(words),
             },
             check_results=[
                 dg.AssetCheckResult(
+                    asset_key=landing_key(entity),
                     check_name=checks.RECONCILED,
                     passed=not unreconciled,
                     severity=checks.ERROR,

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DbtCliResource, dbt_assets
 
-from orchestration.dbt import KilowiseDbtTranslator, close_adapter, dbt_project, dbt_variables
+from orchestration.dbt import KilowiseDbtTranslator, end_invocation, dbt_project, dbt_variables
 from orchestration.marts import MARTS, publish_marts
 from orchestration.settings import PlatformSettings
 
@@ -36,8 +36,11 @@ def dbt_models(
     settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
     command = ["build", "--exclude-resource-type", "unit_test", "--vars", json.dumps(dbt_variables(settings))]
     invocation = dbt.cli(command, context=context, raise_on_error=True)
-    yield from invocation.stream().fetch_column_metadata().fetch_row_counts()
-    close_adapter(invocation)
+    try:
+        # Column lineage would cost more than all models together: sqlglot walks each wide query once per column.
+        yield from invocation.stream().fetch_column_metadata(with_column_lineage=False).fetch_row_counts()
+    finally:
+        end_invocation(invocation)
     if all(dg.AssetKey(["marts", mart]) in context.selected_asset_keys for mart in MARTS):
         marts = publish_marts(settings.warehouse_path, settings.marts_dir, memory_limit=settings.duckdb_memory_limit)
         context.log.info(f"Marts version {marts.name} is current: {sum(marts.row_counts.values()):,} rows.")
