@@ -160,6 +160,8 @@ def release_challenger(
 ) -> "ReleaseManifest | None":
     """Release the challenger that the gate approved, or renew the feature snapshot of the served bundle.
 
+    What a person rolled back is not released again unless a person asks for it by name.
+
     Args:
         use_case: The use case.
         marts: Where the feature snapshot comes from.
@@ -183,7 +185,8 @@ def release_challenger(
     decision = GateDecision.model_validate_json(path.read_text(encoding="utf-8"))
     awaits_person = settings.release_policy == "approval" and not approved_by
     is_new = current is None or current.bundle_version != bundle.manifest.version
-    if not decision.approved or (is_new and awaits_person):
+    was_taken_back = is_new and not approved_by and store.is_rolled_back(use_case.name, bundle.manifest.version)
+    if not decision.approved or (is_new and awaits_person) or was_taken_back:
         return current
     return store.publish_release(
         use_case.name,
@@ -192,7 +195,7 @@ def release_challenger(
         gate=decision,
         approved_by=approved_by or "gate",
         marts_version=marts.name,
-        customer_tables=use_case.snapshot_tables(marts),
+        customer_tables=use_case.snapshot_tables(marts, settings),
     )
 
 

@@ -78,7 +78,7 @@ class UseCase(ABC):
         """Return the feature rows that a release takes along."""
         return marts.read(self.feature_mart)
 
-    def snapshot_tables(self, marts: MartsVersion) -> "Mapping[str, pa.Table] | None":
+    def snapshot_tables(self, marts: MartsVersion, settings: PlatformSettings) -> "Mapping[str, pa.Table] | None":
         """Return further tables per customer that a release takes along."""
         return None
 
@@ -229,8 +229,14 @@ class TariffMatching(UseCase):
             interval_amounts=_interval_amounts(marts, Catalogue.of(list(model.tariffs)), settings),
         )
 
-    def snapshot_tables(self, marts: MartsVersion) -> "Mapping[str, pa.Table]":
-        return {"customer_load_cube": marts.read_table("customer_load_cube")}
+    def snapshot_tables(self, marts: MartsVersion, settings: PlatformSettings) -> "Mapping[str, pa.Table]":
+        import pyarrow as pa
+
+        tables = {"customer_load_cube": marts.read_table("customer_load_cube")}
+        amounts = _interval_amounts(marts, _catalogue(marts, settings), settings)
+        if amounts is not None:
+            tables["customer_interval_amounts"] = pa.Table.from_pandas(amounts, preserve_index=False)
+        return tables
 
 
 class CreditRisk(UseCase):
