@@ -20,17 +20,16 @@ def hash_shares(keys: Iterable[object], salt: str) -> np.ndarray:
         keys: Customer keys; equal keys get equal numbers.
         salt: Name of the cut; different salts give independent cuts.
     """
-    series = pd.Series(list(keys), dtype="object")
-    codes, uniques = pd.factorize(series)
-    shares = np.fromiter(
-        (
-            int.from_bytes(hashlib.blake2b(f"{salt}\x00{key}".encode(), digest_size=8).digest(), "big") / 2**64
-            for key in uniques
-        ),
-        dtype=np.float64,
-        count=len(uniques),
-    )
-    return shares[codes] if len(codes) else np.empty(0)
+    # A dict, not pandas.factorize: that compares text only up to a NUL character.
+    by_key: dict[str, float] = {}
+    shares = []
+    for key in map(str, keys):
+        if key not in by_key:
+            digest = hashlib.blake2b(f"{salt}\x00{key}".encode(), digest_size=8).digest()
+            # 53 bits are what a float holds exactly; more would round up to 1.
+            by_key[key] = (int.from_bytes(digest, "big") >> 11) / 2**53
+        shares.append(by_key[key])
+    return np.array(shares, dtype=np.float64)
 
 
 def customer_parts(keys: Iterable[object], shares: Mapping[str, float], salt: str = "kilowise") -> np.ndarray:
