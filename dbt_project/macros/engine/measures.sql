@@ -57,9 +57,9 @@
     cast(greatest(least(coalesce({{ paid_amount }}, 0), {{ billed_amount }}), 0) as decimal(18, 2))
 {%- endmacro %}
 
-{#- Share in percent; null when the whole is zero or missing. -#}
+{#- Share in percent; null when the whole is zero or missing. Divided first: the whole of a whole is 100, not 100.00000000000001. -#}
 {% macro percentage(part, whole) -%}
-    (100 * cast({{ part }} as double) / nullif(cast({{ whole }} as double), 0))
+    (cast({{ part }} as double) / nullif(cast({{ whole }} as double), 0) * 100)
 {%- endmacro %}
 
 {#- Square of an energy, exact: the factors are widened so that a large customer's month does not overflow. -#}

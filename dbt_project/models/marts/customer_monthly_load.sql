@@ -52,20 +52,51 @@ customer_spans as (
 
 ),
 
+calendar_months as (
+
+    select
+        month_number,
+        min(local_date) as first_date,
+        max(local_date) as last_date
+    from calendar_slots
+    group by month_number
+
+),
+
 -- A month without any reading between the first and the last is a gap that should be seen.
-customer_months as (
+gapless_months as (
 
     select
         metered_customer_months.customer_key,
-        metered_customer_months.month_number,
-        metered_customer_months.first_metered_date,
-        metered_customer_months.last_metered_date
+        metered_customer_months.month_number
     from metered_customer_months
     inner join customer_spans
         on
             metered_customer_months.customer_key = customer_spans.customer_key
             and metered_customer_months.month_number between
                 customer_spans.first_month_number and customer_spans.last_month_number
+    union
+    select
+        customer_key,
+        month_number
+    from monthly_load
+
+),
+
+customer_months as (
+
+    select
+        gapless_months.customer_key,
+        gapless_months.month_number,
+        coalesce(metered_customer_months.first_metered_date, calendar_months.first_date) as first_metered_date,
+        coalesce(metered_customer_months.last_metered_date, calendar_months.last_date) as last_metered_date
+    from gapless_months
+    inner join calendar_months
+        on gapless_months.month_number = calendar_months.month_number
+    left join metered_customer_months
+        on
+            gapless_months.customer_key = metered_customer_months.customer_key
+            and gapless_months.month_number = metered_customer_months.month_number
 
 ),
 
