@@ -5,7 +5,7 @@ there is one pair of years, so no earlier pair to learn from. What all customers
 of it (see ``forecast``), so knowing it is no advantage.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -21,6 +21,7 @@ from ml.tariff_matching.features import (
     BoolArray,
     FloatArray,
     carried_forward,
+    carried_prices,
     class_codes,
     interval_amount_arrays,
     window,
@@ -71,6 +72,8 @@ class Learning:
         history: Before.
         carried: Before, carried forward.
         future: After.
+        mean_prices: For tariffs that need interval prices: mean price per 1e-4 kWh carried forward, and the real one,
+            (customers, months) each.
     """
 
     features: pd.DataFrame
@@ -78,6 +81,7 @@ class Learning:
     history: LoadCube
     carried: LoadCube
     future: LoadCube
+    mean_prices: Mapping[str, tuple[FloatArray, FloatArray]]
 
     def part(self, chosen: BoolArray) -> "Learning":
         """Return some of the customers."""
@@ -87,6 +91,19 @@ class Learning:
             self.history.take(chosen),
             self.carried.take(chosen),
             self.future.take(chosen),
+            {name: (carried[chosen], real[chosen]) for name, (carried, real) in self.mean_prices.items()},
+        )
+
+    def fit(self, config: TariffMatchingConfig, *, uses_growth: bool = True) -> LoadForecast:
+        """Fit a forecast on these customers."""
+        return fit_forecast(
+            self.history,
+            self.carried,
+            self.future,
+            self.classes,
+            config,
+            uses_growth=uses_growth,
+            mean_prices=self.mean_prices,
         )
 
 
@@ -166,7 +183,11 @@ def choose_origin(months: Sequence[date], config: TariffMatchingConfig) -> Origi
 
 
 def learning_customers(
-    features: pd.DataFrame, cube: LoadCube, origin: Origin, config: TariffMatchingConfig
+    features: pd.DataFrame,
+    cube: LoadCube,
+    origin: Origin,
+    config: TariffMatchingConfig,
+    interval_amounts: pd.DataFrame | None = None,
 ) -> Learning:
     """Return the customers whose loads before and after the origin can be learned from."""
     known = features[features[CUSTOMER_KEY].isin(set(cube.customer_keys))].reset_index(drop=True)
@@ -174,7 +195,17 @@ def learning_customers(
     history = window(loads, origin.decision_month, origin.history_months, config)
     future = window(loads, origin.last_month, origin.horizon_months, config)
     carried = carried_forward(history, origin.horizon_months)
-    everybody = Learning(known, class_codes(known), history, carried, future)
+    keys = known[CUSTOMER_KEY].to_numpy(dtype=object)
+    before = interval_amount_arrays(interval_amounts, keys, history.months)
+    after = interval_amount_arrays(interval_amounts, keys, future.months)
+    mean_prices = {
+        name: (
+            carried_prices(history, amounts, future.months),
+            np.nan_to_num(after[name]) / np.maximum(future.month_kwh(), 1),
+        )
+        for name, amounts in before.items()
+    }
+    everybody = Learning(known, class_codes(known), history, carried, future, mean_prices)
     return everybody.part(trainable(history, future, config))
 
 
@@ -210,9 +241,9 @@ def fit_and_judge(
     foretold = savings_of(outlook, spread, config)
     decisions = decide(situation, outlook, foretold, config)
     everybody = np.ones(len(learning.features), bool)
-    forecast = fit_forecast(
-        learning.history, learning.carried, learning.future, learning.classes, config, uses_growth=helps
-    ).with_spread(calibrated_spread(outlook, actual, situation, config, everybody))
+    forecast = learning.fit(config, uses_growth=helps).with_spread(
+        calibrated_spread(outlook, actual, situation, config, everybody)
+    )
     kept = np.argsort(hash_shares(keys, "tariff_matching donors"), kind="stable")[: config.donors_max_count]
     back_test = _judged(learning, situation, actual, outlook, foretold, decisions, growth_errors)
     return Fitted(part_of(forecast, np.sort(kept)), back_test, learning)
@@ -296,8 +327,7 @@ def _growth_errors(
     happened = annual_log_ratio(learning.carried, learning.future, learning.classes)
     foretold = np.zeros(len(happened))
     for fold in np.unique(folds):
-        others = learning.part(folds != fold)
-        forecast = fit_forecast(others.history, others.carried, others.future, others.classes, config)
+        forecast = learning.part(folds != fold).fit(config)
         own = learning.part(folds == fold)
         foretold[folds == fold] = np.log(forecast.growth(own.history, own.classes) / 1_000)
     errors = {"growth_model": np.abs(happened - foretold), "same_as_last_year": np.abs(happened)}
@@ -319,10 +349,7 @@ def _cross_fitted_outlook(
     expected = np.full(situation.is_offered.shape, np.nan)
     savings = np.full((*expected.shape, 2 * fold_config.neighbours_count), np.nan, np.float32)
     for fold in np.unique(folds):
-        others = learning.part(folds != fold)
-        forecast = fit_forecast(
-            others.history, others.carried, others.future, others.classes, config, uses_growth=uses_growth
-        )
+        forecast = learning.part(folds != fold).fit(config, uses_growth=uses_growth)
         rows = np.flatnonzero(folds == fold)
         outlook = look_ahead(_part_of_situation(situation, rows), forecast, fold_config)
         expected[rows], savings[rows] = outlook.expected, outlook.savings

@@ -8,11 +8,11 @@ class TariffMatchingConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    minimum_saving_amount: float = Field(
-        10.0, ge=0, description="Expected saving of a year below which the advice is to stay, in the tariff's currency."
-    )
     minimum_saving_share: float = Field(
-        0.005, ge=0, le=1, description="The same as a share of the expected bill on today's tariff."
+        0.005, ge=0, le=1, description="Expected saving, as a share of today's bill, below which the advice is to stay."
+    )
+    minimum_saving_amount: float = Field(
+        0.0, ge=0, description="The same as an amount of a year in the tariff's currency."
     )
     minimum_probability: float = Field(
         0.7, ge=0.5, le=1, description="Probability that the change saves below which the advice is to stay."
@@ -48,8 +48,11 @@ class TariffMatchingConfig(BaseModel):
     holdout_customers_max_count: int = Field(
         400, ge=30, le=10_000, description="Customers on whom a challenger and a champion are compared."
     )
-    harm_tolerance_amount: float = Field(
-        1.0, ge=0, description="Extra cost of a year up to which a customer does not count as made worse off."
+    harm_tolerance_share: float = Field(
+        0.001,
+        ge=0,
+        le=0.1,
+        description="Extra cost, as a share of the bill, up to which nobody counts as made worse off.",
     )
     bootstrap_runs_count: int = Field(400, ge=50, le=10_000, description="Bootstrap draws behind each interval.")
     chunk_customers_count: int = Field(300, ge=1, le=100_000, description="Customers priced at once.")

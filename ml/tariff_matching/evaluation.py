@@ -60,11 +60,12 @@ def judged_metrics(
     customers = back_test.rows[CUSTOMER_KEY].to_numpy()
     rows_count = len(customers)
     attainable = back_test.attainable()
+    tolerance = config.harm_tolerance_share * np.abs(back_test.paid("stay"))
     statistics: dict[str, Statistic] = {"attainable_saving_amount": weighted_mean(attainable)}
     for policy in POLICIES:
         saved = back_test.saved(policy)
         statistics[f"{KEY_METRIC}/{policy}"] = captured_share(saved, attainable)
-        statistics[f"harmed_share/{policy}"] = weighted_mean(saved < -config.harm_tolerance_amount)
+        statistics[f"harmed_share/{policy}"] = weighted_mean(saved < -tolerance)
         statistics[f"mean_saving_amount/{policy}"] = weighted_mean(saved)
         statistics[f"switched_share/{policy}"] = weighted_mean(back_test.choices[policy] != back_test.current)
     for policy in POLICIES[1:]:
@@ -143,7 +144,7 @@ def tables(back_test: BackTest, config: TariffMatchingConfig) -> tuple[Evaluatio
     attainable = back_test.attainable()
     for policy in POLICIES:
         saved = back_test.saved(policy)
-        harmed = saved < -config.harm_tolerance_amount
+        harmed = saved < -config.harm_tolerance_share * np.abs(back_test.paid("stay"))
         rows.append(
             (
                 POLICY_NAMES[policy][0],
@@ -278,7 +279,7 @@ def _from_holdout(holdout: pd.DataFrame, config: TariffMatchingConfig) -> tuple[
     history = window(cube, origin.decision_month, origin.history_months, config)
     future = window(cube, origin.last_month, origin.horizon_months, config)
     carried = carried_forward(history, origin.horizon_months)
-    return Learning(features, class_codes(features), history, carried, future), cube, origin
+    return Learning(features, class_codes(features), history, carried, future, {}), cube, origin
 
 
 def _criteria(metrics: list[Metric], harm: Metric, config: TariffMatchingConfig) -> list[Criterion]:
@@ -298,7 +299,7 @@ def _criteria(metrics: list[Metric], harm: Metric, config: TariffMatchingConfig)
             reason="The share of customers made worse off is missing."
             if ours is None or theirs is None
             else f"The advice makes {ours:.2%} of the customers worse off by more than "
-            f"{config.harm_tolerance_amount:g}, the cheapest of last year {theirs:.2%} "
+            f"{config.harm_tolerance_share:.1%} of their bill, the cheapest of last year {theirs:.2%} "
             f"(difference {_interval_text(harm)}).",
             aspect="fairness",
         ),
@@ -331,6 +332,7 @@ def _sliced(
     if column not in back_test.rows.columns:
         return []
     saved = back_test.saved("model")
+    tolerance = config.harm_tolerance_share * np.abs(back_test.paid("stay"))
     metrics = []
     for value, rows in back_test.rows.groupby(column, sort=True):
         positions = rows.index.to_numpy()
@@ -338,7 +340,7 @@ def _sliced(
             continue
         statistics = {
             KEY_METRIC: captured_share(saved[positions], attainable[positions]),
-            "harmed_share": weighted_mean(saved[positions] < -config.harm_tolerance_amount),
+            "harmed_share": weighted_mean(saved[positions] < -tolerance[positions]),
             "interval_coverage": weighted_mean(covered[positions]),
         }
         figures = bootstrap(

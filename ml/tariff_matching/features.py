@@ -231,16 +231,40 @@ def carried_forward(history: LoadCube, months_count: int) -> LoadCube:
     )
 
 
-def redated(cube: LoadCube, months_shift: int) -> LoadCube:
-    """Return the same loads as if they had happened some years earlier or later."""
-    if not months_shift:
-        return cube
-    return replace(cube, months=tuple(add_months(month, months_shift) for month in cube.months))
+def redated(cube: LoadCube, months: Sequence[date]) -> LoadCube:
+    """Return the same loads under other years' months, so that those years' prices apply.
+
+    The order of the calendar months stays; the years need not follow each other.
+    """
+    return replace(cube, months=tuple(months))
 
 
 def class_codes(features: pd.DataFrame) -> npt.NDArray[np.intp]:
     """Return the position of every customer's class in ``CUSTOMER_CLASSES``."""
     return pd.Categorical(features["customer_class"], categories=CUSTOMER_CLASSES).codes.astype(np.intp)
+
+
+def carried_prices(history: LoadCube, amounts: FloatArray, months: Sequence[date]) -> FloatArray:
+    """Return last year's mean price per 1e-4 kWh of each month, for tariffs that need interval prices.
+
+    Args:
+        history: Loads that the amounts belong to.
+        amounts: Given bills, (customers, months of ``history``), NaN where none was given.
+        months: Months to carry forward to; the same calendar month, or else the mean of those that are known.
+    """
+    month_kwh = history.month_kwh()
+    is_known = history.present & np.isfinite(amounts)
+    total_kwh = np.where(is_known, month_kwh, 0).sum(axis=1)
+    mean_price = np.ascontiguousarray(np.where(is_known, amounts, 0.0)).sum(axis=1) / np.maximum(total_kwh, 1)
+    prices = np.empty((len(history), len(months)))
+    for index, month in enumerate(months):
+        source = next((i for i, one in enumerate(history.months) if one.month == month.month), None)
+        prices[:, index] = mean_price
+        if source is not None:
+            has_price = is_known[:, source] & (month_kwh[:, source] > 0)
+            ratio = amounts[:, source] / np.maximum(month_kwh[:, source], 1)
+            prices[:, index] = np.where(has_price, ratio, mean_price)
+    return prices
 
 
 def interval_amount_arrays(

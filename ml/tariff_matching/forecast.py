@@ -46,6 +46,7 @@ SIMILARITY_DESCRIPTORS = (0, 3, 4, 5)
 
 MONTHS_READ_SHARE_MIN = 0.75
 _FLOAT64_EXACT = 2**53
+_PRICE, _COMMON_PRICE = "price:", "common_price:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,9 @@ class LoadForecast:
         donor_peak_surprises: The same of the month's largest demand, (donors, months).
         common: The common part, in thousandths, (classes, months, blocks).
         common_peak: The same of demand, (classes, months).
+        price_surprises: For tariffs that need interval prices: log ratio of the month's mean price to the one carried
+            forward, own part of every donor, in thousandths, (donors, months) by tariff.
+        common_price: The common part of it, (months,) by tariff.
         spread: Factor on the distance of every scenario from the median, by class, calibrated on held-out customers.
     """
 
@@ -80,6 +84,8 @@ class LoadForecast:
     donor_peak_surprises: npt.NDArray[np.int16]
     common: npt.NDArray[np.int16]
     common_peak: npt.NDArray[np.int16]
+    price_surprises: Mapping[str, npt.NDArray[np.int16]]
+    common_price: Mapping[str, npt.NDArray[np.int16]]
     spread: FloatArray
 
     def with_spread(self, spread: FloatArray) -> "LoadForecast":
@@ -117,16 +123,17 @@ class LoadForecast:
         )
         donors = self.nearest_donors(descriptors(history, classes, self.month_level), classes, config.neighbours_count)
         positions = self._month_positions(carried.months)
-        surprises = self.donor_surprises[:, positions].astype(np.float64)
-        peak_surprises = self.donor_peak_surprises[:, positions].astype(np.float64)
-        common = self.common[:, positions].astype(np.float64)[self.donor_classes]
-        common_peak = self.common_peak[:, positions].astype(np.float64)[self.donor_classes]
-        energy_factors = np.concatenate([_as_factor((surprises + sign * common) / FACTOR_SCALE) for sign in (1, -1)])
-        peak_factors = np.concatenate(
-            [_as_factor((peak_surprises + sign * common_peak) / FACTOR_SCALE) for sign in (1, -1)]
+        classes_of_donors = self.donor_classes
+        energy_factors = _both_signs(self.donor_surprises[:, positions], self.common[:, positions][classes_of_donors])
+        peak_factors = _both_signs(
+            self.donor_peak_surprises[:, positions], self.common_peak[:, positions][classes_of_donors]
         )
+        price_factors = {
+            tariff_id: _both_signs(own[:, positions], self.common_price[tariff_id][positions])
+            for tariff_id, own in self.price_surprises.items()
+        }
         both_signs = np.concatenate([donors, donors + len(self.donor_classes)], axis=1)
-        return ScenarioCube.of(base, both_signs, energy_factors, peak_factors)
+        return ScenarioCube.of(base, both_signs, energy_factors, peak_factors, price_factors)
 
     def nearest_donors(
         self, customer_descriptors: FloatArray, classes: npt.NDArray[np.intp], count: int
@@ -160,23 +167,25 @@ class LoadForecast:
 
     def to_npz(self) -> bytes:
         """Return the forecast as bytes that depend on it only."""
+        arrays: dict[str, np.ndarray] = {
+            "month_level": self.month_level,
+            "growth_coefficients": self.growth_coefficients,
+            "descriptor_means": self.descriptor_means,
+            "descriptor_scales": self.descriptor_scales,
+            "uses_growth": np.array([self.uses_growth]),
+            "pair_month_numbers": np.array(self.pair_month_numbers, np.int64),
+            "donor_classes": self.donor_classes,
+            "donor_descriptors": self.donor_descriptors,
+            "donor_surprises": self.donor_surprises,
+            "donor_peak_surprises": self.donor_peak_surprises,
+            "common": self.common,
+            "common_peak": self.common_peak,
+            "spread": self.spread,
+        }
+        arrays |= {f"{_PRICE}{tariff_id}": values for tariff_id, values in self.price_surprises.items()}
+        arrays |= {f"{_COMMON_PRICE}{tariff_id}": values for tariff_id, values in self.common_price.items()}
         buffer = io.BytesIO()
-        np.savez_compressed(
-            buffer,
-            month_level=self.month_level,
-            growth_coefficients=self.growth_coefficients,
-            descriptor_means=self.descriptor_means,
-            descriptor_scales=self.descriptor_scales,
-            uses_growth=np.array([self.uses_growth]),
-            pair_month_numbers=np.array(self.pair_month_numbers, np.int64),
-            donor_classes=self.donor_classes,
-            donor_descriptors=self.donor_descriptors,
-            donor_surprises=self.donor_surprises,
-            donor_peak_surprises=self.donor_peak_surprises,
-            common=self.common,
-            common_peak=self.common_peak,
-            spread=self.spread,
-        )
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
         return buffer.getvalue()
 
     @classmethod
@@ -189,7 +198,15 @@ class LoadForecast:
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 values: dict[str, np.ndarray] = {name: arrays[name] for name in arrays.files}
+            by_tariff = {
+                prefix: {
+                    name.removeprefix(prefix): values.pop(name) for name in list(values) if name.startswith(prefix)
+                }
+                for prefix in (_PRICE, _COMMON_PRICE)
+            }
             return cls(
+                price_surprises=by_tariff[_PRICE],
+                common_price=by_tariff[_COMMON_PRICE],
                 uses_growth=bool(values.pop("uses_growth")[0]),
                 pair_month_numbers=tuple(int(number) for number in values.pop("pair_month_numbers")),
                 **values,
@@ -209,10 +226,16 @@ class ScenarioCube(LoadCube):
     donors: npt.NDArray[np.intp]
     energy_factors: IntArray
     peak_factors: IntArray
+    interval_price_factors: Mapping[str, IntArray]
 
     @classmethod
     def of(
-        cls, base: LoadCube, donors: npt.NDArray[np.intp], energy_factors: IntArray, peak_factors: IntArray
+        cls,
+        base: LoadCube,
+        donors: npt.NDArray[np.intp],
+        energy_factors: IntArray,
+        peak_factors: IntArray,
+        interval_price_factors: Mapping[str, IntArray] | None = None,
     ) -> "ScenarioCube":
         """Build the scenarios.
 
@@ -221,6 +244,7 @@ class ScenarioCube(LoadCube):
             donors: Rows of the factors, (customers, scenarios).
             energy_factors: In thousandths, (rows, months, blocks).
             peak_factors: In thousandths, (rows, months).
+            interval_price_factors: By tariff that needs interval prices, in thousandths, (rows, months).
         """
         scenarios_count = donors.shape[1]
         shape = (donors.size, *base.kwh.shape[1:])
@@ -241,13 +265,20 @@ class ScenarioCube(LoadCube):
             ("donors", donors),
             ("energy_factors", energy_factors),
             ("peak_factors", peak_factors),
+            ("interval_price_factors", interval_price_factors or {}),
         ):
             object.__setattr__(cube, name, value)
         return cube
 
     def with_months(self, months: tuple[date, ...]) -> "ScenarioCube":
         """Return the same scenarios as if they belonged to other months."""
-        moved = ScenarioCube.of(replace(self.base, months=months), self.donors, self.energy_factors, self.peak_factors)
+        moved = ScenarioCube.of(
+            replace(self.base, months=months),
+            self.donors,
+            self.energy_factors,
+            self.peak_factors,
+            self.interval_price_factors,
+        )
         # Sums over slots do not depend on the date, so what was computed stays valid.
         moved._cache.update(self._cache)
         return moved
@@ -298,6 +329,13 @@ class ScenarioCube(LoadCube):
             ("period_peak_kw", is_in_period.tobytes()),
             lambda: self._scaled_peaks(self.base.period_peak_kw(is_in_period)),
         )
+
+    def price_factors(self, tariff_id: str) -> FloatArray:
+        """Return the factor on a tariff's mean price per interval, (customers, scenarios, months)."""
+        factors = self.interval_price_factors.get(tariff_id)
+        if factors is None:
+            return np.ones((*self.donors.shape, len(self.months)))
+        return factors[self.donors] / FACTOR_SCALE
 
     def _scaled_peaks(self, peaks: IntArray) -> IntArray:
         scaled = peaks[:, None, :] * self.peak_factors[self.donors] // FACTOR_SCALE
@@ -385,6 +423,7 @@ def fit_forecast(
     config: TariffMatchingConfig,
     *,
     uses_growth: bool = True,
+    mean_prices: Mapping[str, tuple[FloatArray, FloatArray]] | None = None,
 ) -> LoadForecast:
     """Learn growth and surprises from customers who were read before and after a decision.
 
@@ -395,6 +434,7 @@ def fit_forecast(
         classes: Class of every customer.
         config: Settings.
         uses_growth: Whether to use the growth model at all.
+        mean_prices: For tariffs that need interval prices: the month's mean price carried forward, and the real one.
     """
     month_level = class_month_levels(history, classes)
     own = descriptors(history, classes, month_level)
@@ -419,6 +459,8 @@ def fit_forecast(
         donor_peak_surprises=np.zeros((len(own), len(future.months)), np.int16),
         common=np.zeros((len(CUSTOMER_CLASSES), len(future.months), BLOCKS_COUNT), np.int16),
         common_peak=np.zeros((len(CUSTOMER_CLASSES), len(future.months)), np.int16),
+        price_surprises={},
+        common_price={},
         spread=np.ones(len(CUSTOMER_CLASSES)),
     )
     growth = forecast.growth(history, classes) / FACTOR_SCALE
@@ -432,8 +474,11 @@ def fit_forecast(
     is_read = usable_months(future, config.minimum_coverage_pct)
     surprises, common = _without_common(surprises, is_read, classes)
     peak_surprises, common_peak = _without_common(peak_surprises[:, :, None], is_read, classes)
+    price_surprises, common_price = _price_surprises(mean_prices or {}, is_read)
     return replace(
         forecast,
+        price_surprises=price_surprises,
+        common_price=common_price,
         donor_surprises=_as_thousandths(surprises),
         donor_peak_surprises=_as_thousandths(peak_surprises[:, :, 0]),
         common=_as_thousandths(common),
@@ -471,9 +516,34 @@ def _without_common(
     return np.where(is_read[:, :, None], own, own_mean[:, None, :]), common
 
 
+def _price_surprises(
+    mean_prices: Mapping[str, tuple[FloatArray, FloatArray]], is_read: npt.NDArray[np.bool_]
+) -> tuple[dict[str, npt.NDArray[np.int16]], dict[str, npt.NDArray[np.int16]]]:
+    """Return own and common surprises of mean prices; the market is common to all classes."""
+    own, common = {}, {}
+    for tariff_id, (carried, happened) in mean_prices.items():
+        is_known = is_read & (carried > 0) & (happened > 0)
+        ratio = np.log(np.where(is_known, happened, 1.0) / np.where(is_known, carried, 1.0))
+        one_class = np.zeros(len(ratio), np.intp)
+        own_part, common_part = _without_common(ratio[:, :, None], is_known, one_class)
+        own[tariff_id] = _as_thousandths(own_part[:, :, 0])
+        common[tariff_id] = _as_thousandths(common_part[0, :, 0])
+    return own, common
+
+
 def _as_thousandths(values: FloatArray) -> npt.NDArray[np.int16]:
     limit = FACTOR_SCALE * np.log(FACTOR_MAX)
     return np.rint(np.clip(values * FACTOR_SCALE, -limit, limit)).astype(np.int16)
+
+
+def _both_signs(own: npt.NDArray[np.int16], common: npt.NDArray[np.int16]) -> IntArray:
+    """Return the factors of every surprise with the common part upwards, followed by those with it downwards.
+
+    The pair of common factors has the mean one: what has no known direction must not move an expected bill.
+    """
+    own_part, common_part = own / FACTOR_SCALE, common / FACTOR_SCALE
+    centred = own_part - np.log(np.cosh(common_part))
+    return np.concatenate([_as_factor(centred + common_part), _as_factor(centred - common_part)])
 
 
 def _as_factor(log_values: FloatArray) -> IntArray:
@@ -488,6 +558,7 @@ def part_of(forecast: LoadForecast, donors: npt.NDArray[np.intp]) -> LoadForecas
         donor_descriptors=forecast.donor_descriptors[donors],
         donor_surprises=forecast.donor_surprises[donors],
         donor_peak_surprises=forecast.donor_peak_surprises[donors],
+        price_surprises={name: values[donors] for name, values in forecast.price_surprises.items()},
     )
 
 

@@ -22,6 +22,7 @@ from ml.tariff_matching.features import (
     BoolArray,
     FloatArray,
     carried_forward,
+    carried_prices,
     class_codes,
     interval_amount_arrays,
     redated,
@@ -41,7 +42,7 @@ from ml.tariffs.schema import (
 
 CONTRACTED = "contracted_demand"
 SHIFTS_IN_MONTHS = (0, -12, 12, -24, 24, -36, 36)
-"""A load outside of a tariff's validity is priced as if it had happened some whole years earlier or later."""
+"""A month outside of a tariff's validity takes the prices of the same month of the nearest year inside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,9 +302,8 @@ def _scenario_bills(
     bills = np.empty((len(rows), len(columns), scenarios_count))
     for position, number in enumerate(columns):
         column = situation.columns[number]
-        given = situation.interval_amounts.get(column.tariff.tariff_id)
-        if given is not None:
-            amounts = _interval_scenarios(situation, scenarios, rows, given[rows])
+        if column.tariff.tariff_id in situation.interval_amounts:
+            amounts = _interval_scenarios(situation, scenarios, rows, column.tariff.tariff_id)
         else:
             contracted = np.repeat(situation.contracted_kw[rows, number], scenarios_count)
             priced = _bills(column, scenarios, situation.customers, contracted)
@@ -313,37 +313,27 @@ def _scenario_bills(
 
 
 def _interval_scenarios(
-    situation: Situation, scenarios: ScenarioCube, rows: npt.NDArray[np.intp], given: FloatArray
+    situation: Situation, scenarios: ScenarioCube, rows: npt.NDArray[np.intp], tariff_id: str
 ) -> FloatArray:
-    """Return scenario bills of a tariff that needs interval prices: last year's mean price per kWh of each month."""
-    history_kwh = situation.history.month_kwh()[rows]
-    known = situation.history.present[rows] & np.isfinite(given)
-    total_kwh = np.where(known, history_kwh, 0).sum(axis=1)
-    mean_price = np.where(known, given, 0.0).sum(axis=1) / np.maximum(total_kwh, 1)
-    prices = np.empty((len(rows), len(scenarios.months)))
-    for index, month in enumerate(scenarios.months):
-        source = next((i for i, one in enumerate(situation.history.months) if one.month == month.month), None)
-        prices[:, index] = mean_price
-        if source is not None:
-            has_price = known[:, source] & (history_kwh[:, source] > 0)
-            ratio = given[:, source] / np.maximum(history_kwh[:, source], 1)
-            prices[:, index] = np.where(has_price, ratio, mean_price)
+    """Return scenario bills of a tariff that needs interval prices: mean prices carried forward, with surprises."""
+    given = situation.interval_amounts[tariff_id][rows]
+    prices = carried_prices(situation.history.take(rows), given, scenarios.months)
     scenario_kwh = scenarios.month_kwh().reshape(len(rows), -1, len(scenarios.months))
-    return np.ascontiguousarray(scenario_kwh * prices[:, None, :]).sum(axis=2).ravel()
+    amounts = scenario_kwh * prices[:, None, :] * scenarios.price_factors(tariff_id)
+    return np.ascontiguousarray(amounts).sum(axis=2).ravel()
 
 
 def _bills(column: OfferColumn, cube: LoadCube, customers: CustomerTable, contracted_kw: FloatArray) -> BillArray:
     """Price one column; rows of the cube are customers, or scenarios of customers."""
-    shift = _shift_into_validity(column.tariff, cube.months)
-    if shift is None:
+    months = _months_in_validity(column.tariff, cube.months)
+    if months is None:
         raise TariffError(f"{column.tariff.tariff_id}: no year of its validity can price these months")
-    moved_months = tuple(add_months(month, shift) for month in cube.months)
-    if shift == 0:
+    if months == cube.months:
         priced = cube
     elif isinstance(cube, ScenarioCube):
-        priced = cube.with_months(moved_months)
+        priced = cube.with_months(months)
     else:
-        priced = redated(cube, shift)
+        priced = redated(cube, months)
     if column.billing_basis is None:
         return price_cube(column.tariff, priced, customers)
     aligned = customers.aligned_to(cube.customer_keys).with_billing_basis(column.billing_basis)
@@ -365,8 +355,8 @@ def _why_not_priced(
             return None
         return "its prices change from interval to interval, and no bills from interval readings were given"
     for cube in (history, carried):
-        if _shift_into_validity(tariff, cube.months) is None:
-            return f"valid from {tariff.valid_from} to {tariff.valid_to}, which holds no full year of prices"
+        if _months_in_validity(tariff, cube.months) is None:
+            return f"valid from {tariff.valid_from} to {tariff.valid_to}, which holds no prices for every month needed"
     if tariff.calendar is not None:
         try:
             for month in range(1, 13):
@@ -376,12 +366,16 @@ def _why_not_priced(
     return None
 
 
-def _shift_into_validity(tariff: Tariff, months: Sequence[date]) -> int | None:
-    """Return by how many months the load has to be moved to lie in the validity, 0 where it does."""
-    for shift in SHIFTS_IN_MONTHS:
-        if all(tariff.is_valid_on(add_months(month, shift)) for month in (months[0], months[-1])):
-            return shift
-    return None
+def _months_in_validity(tariff: Tariff, months: Sequence[date]) -> tuple[date, ...] | None:
+    """Return the months whose prices apply: the months themselves, or the same months of other years."""
+    priced = []
+    for month in months:
+        moved = (add_months(month, shift) for shift in SHIFTS_IN_MONTHS)
+        valid = next((one for one in moved if tariff.is_valid_on(one)), None)
+        if valid is None:
+            return None
+        priced.append(valid)
+    return tuple(priced)
 
 
 def _columns_of(tariff: Tariff, config: TariffMatchingConfig) -> list[OfferColumn]:

@@ -86,7 +86,7 @@ def check_sufficiency(
     if origin is None:
         return SufficiencyReport.of(USE_CASE, findings)
     prepared = rows_at(prepare_features(features), origin.decision_month)
-    learning = learning_customers(prepared, loads, origin, config)
+    learning = learning_customers(prepared, loads, origin, config, interval_amounts)
     findings.append(
         Finding.at_least(
             "complete_loads",
@@ -99,7 +99,16 @@ def check_sufficiency(
     )
     if not len(learning.features):
         return SufficiencyReport.of(USE_CASE, findings)
-    situation = build_situation(learning.features, loads, tariffs, origin.decision_month, config, interval_amounts)
+    situation = build_situation(
+        learning.features,
+        loads,
+        tariffs,
+        origin.decision_month,
+        config,
+        interval_amounts,
+        history_months=origin.history_months,
+        horizon_months=origin.horizon_months,
+    )
     has_choice = (situation.is_offered.sum(axis=1) >= 2) & (situation.current >= 0)
     unknown = sorted({str(name) for name in learning.features.loc[situation.current < 0, "tariff_id"]})
     known_ids = {tariff.tariff_id for tariff in tariffs}

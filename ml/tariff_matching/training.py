@@ -56,7 +56,7 @@ def train(
     assert origin is not None  # noqa: S101
 
     prepared = prepare_features(features)
-    learning = learning_customers(rows_at(prepared, origin.decision_month), loads, origin, config)
+    learning = learning_customers(rows_at(prepared, origin.decision_month), loads, origin, config, interval_amounts)
     fitted = fit_and_judge(learning, loads, tariffs, origin, config, interval_amounts)
     model = TariffMatchingModel(config, tariffs, fitted.forecast)
     key_metric, metrics, baselines, criteria = judged_metrics(fitted.back_test, config, seed)

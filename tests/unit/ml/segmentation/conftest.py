@@ -81,7 +81,9 @@ def features() -> pd.DataFrame:
 
 @pytest.fixture(scope="session")
 def small_config() -> SegmentationConfig:
-    return SegmentationConfig(stability_runs_count=10, bootstrap_runs_count=60, kmeans_starts_count=3)
+    return SegmentationConfig(
+        stability_runs_count=10, choice_runs_count=5, bootstrap_runs_count=60, kmeans_starts_count=3
+    )
 
 
 @pytest.fixture(scope="session")

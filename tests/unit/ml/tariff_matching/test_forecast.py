@@ -75,7 +75,7 @@ def test_a_year_that_repeats_itself_leaves_no_surprise(
     assert np.abs(scenarios.month_kwh().reshape(20, -1, 12) / carried.month_kwh()[:, None, :] - 1).max() < 0.01
 
 
-def test_a_common_movement_widens_scenarios_without_moving_their_middle(
+def test_a_common_movement_widens_scenarios_without_moving_their_mean(
     town_maker: Callable[..., LoadCube],
     fact_maker: Callable[..., pd.DataFrame],
     config: TariffMatchingConfig,
@@ -88,9 +88,9 @@ def test_a_common_movement_widens_scenarios_without_moving_their_middle(
     forecast = fit_forecast(history, carried, hotter, classes, config)
     yearly = forecast.scenarios(history, carried, classes, config).month_kwh().sum(axis=1).reshape(20, -1)
     ratio = yearly / carried.month_kwh().sum(axis=1)[:, None]
-    assert ratio.max() == pytest.approx(1.2, abs=0.03)
-    assert ratio.min() == pytest.approx(1 / 1.2, abs=0.03)
-    assert np.exp(np.log(ratio).mean()) == pytest.approx(1.0, abs=0.01)
+    assert ratio.max() == pytest.approx(1.2, abs=0.04)
+    assert ratio.min() == pytest.approx(1 / 1.2, abs=0.04)
+    assert ratio.mean() == pytest.approx(1.0, abs=0.005)
 
 
 def test_a_missing_month_is_carried_forward_as_the_customers_mean_month(
