@@ -39,12 +39,16 @@ def back_test_bars(metrics: list[Metric]) -> bytes:
 
 
 def saving_distribution(back_test: BackTest) -> bytes:
-    """Draw foretold and realised savings of the customers who were advised to change."""
+    """Draw foretold and realised savings of the customers who were advised to change, in percent of the bill.
+
+    In money a few large customers would push all others into one corner.
+    """
     figure, (left, right) = new_figure(9.0, 3.6, 2, 1)
     rows = np.flatnonzero(back_test.choices["model"] != back_test.current)
     chosen = back_test.choices["model"][rows]
-    foretold = back_test.foretold.expected[rows, chosen]
-    realised = back_test.saved("model")[rows]
+    bill = np.maximum(np.abs(back_test.paid("stay")[rows]), 1.0)
+    foretold = 100 * back_test.foretold.expected[rows, chosen] / bill
+    realised = 100 * back_test.saved("model")[rows] / bill
     if len(rows):
         both = np.concatenate([foretold, realised])
         low, high = np.percentile(both, SHOWN_PERCENTILES)
@@ -58,9 +62,9 @@ def saving_distribution(back_test: BackTest) -> bytes:
         right.hist(realised, bins, color=BLUE, alpha=0.6, label="realised")
         right.axvline(0, color=RED, linewidth=1, linestyle="--")
         right.legend(frameon=False, fontsize=9)
-    left.set_xlabel("foretold saving")
-    left.set_ylabel("realised saving")
-    right.set_xlabel("saving")
+    left.set_xlabel("foretold saving, % of the bill")
+    left.set_ylabel("realised saving, % of the bill")
+    right.set_xlabel("saving, % of the bill")
     right.set_ylabel("customers")
     left.set_title(f"{len(rows):,} customers advised to change", fontsize=10, loc="left")
     return to_png(figure)
