@@ -5,7 +5,6 @@ them as raw text. Marts, releases and prediction logs are made from the landing 
 after an erasure, so that they are made anew without the customer.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -91,7 +90,7 @@ def _remember_erasure(landing_dir: Path, mark: str) -> None:
     marks = set(path.read_text().split()) if path.exists() else set()
     staged = landing_dir / INCOMING / ERASED_FILE
     staged.write_text("\n".join(sorted(marks | {mark})) + "\n")
-    os.replace(staged, path)
+    staged.replace(path)
 
 
 def _own_ids(landing_dir: Path, entity: str, name: str, key: str) -> set[str]:
@@ -136,7 +135,7 @@ def _rewrite_without(path: Path, customer_id: str, key: str, own_ids: dict[str, 
         with pq.ParquetWriter(staged, file.schema_arrow, compression="zstd") as writer:
             for number, keep in enumerate(keeps):
                 writer.write_table(file.read_row_group(number).filter(keep))
-    os.replace(staged, path)
+    staged.replace(path)
     return int(removed)
 
 

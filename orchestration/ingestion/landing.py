@@ -7,7 +7,6 @@ landed before changes nothing, a changed file becomes a delivery of its own with
 
 import errno
 import hashlib
-import os
 import re
 import shutil
 import time
@@ -220,8 +219,8 @@ class _Landing:
         )
         months = ", ".join(f"(date '{month}')" for month in report.read_months) or "(cast(null as date))"
         connection.execute(
-            f"copy (select {literal(work.delivery_id)} as delivery_id, timestamp '{self.landed_at}' as landed_at, read_month "
-            f"from (values {months}) v(read_month) where read_month is not null) "
+            f"copy (select {literal(work.delivery_id)} as delivery_id, timestamp '{self.landed_at}' as landed_at, "
+            f"read_month from (values {months}) v(read_month) where read_month is not null) "
             f"to {literal(str(target / 'reading_months' / 'part-0.parquet'))} ({PARQUET_OPTIONS})"
         )
         refused = {(item.entity, item.source_file) for item in unreadable}
@@ -261,7 +260,7 @@ class _Landing:
                 f"copy (select * from new_identities order by customer_key, entity, record_id) "
                 f"to {literal(str(staged / 'identities.parquet'))} ({PARQUET_OPTIONS})"
             )
-            os.replace(staged / "identities.parquet", landing_dir / "identities" / f"{work.delivery_id}.parquet")
+            (staged / "identities.parquet").rename(landing_dir / "identities" / f"{work.delivery_id}.parquet")
         entities = [row[0] for row in self.workspace.rows("select distinct entity from new_quarantine order by 1")]
         if entities:
             (staged / "quarantine").mkdir()
@@ -271,10 +270,10 @@ class _Landing:
                     f"{literal(entity)} order by source_file, row_number) "
                     f"to {literal(str(staged / 'quarantine' / f'{entity}.parquet'))} ({PARQUET_OPTIONS})"
                 )
-            os.rename(staged / "quarantine", landing_dir / "quarantine" / work.delivery_id)
+            (staged / "quarantine").rename(landing_dir / "quarantine" / work.delivery_id)
         staged.rmdir()
         published = landing_dir / "deliveries" / work.delivery_id
-        os.rename(target, published)
+        target.rename(published)
         for path in sorted(published.glob("meter_readings/read_month=*/*.parquet")):
             self.workspace.remember_readings(path)
 
@@ -326,8 +325,8 @@ def _disk_errors_explained(landing_dir: Path) -> Iterator[None]:
         shutil.rmtree(landing_dir / INCOMING, ignore_errors=True)
         free_mb = shutil.disk_usage(landing_dir).free / 1e6
         raise DiskFullError(
-            f"the disk of {landing_dir} took no more ({free_mb:,.0f} MB free); free some space or set KILOWISE_HOME to a "
-            "larger disk and run again: deliveries that were landed stay, the others are repeated"
+            f"the disk of {landing_dir} took no more ({free_mb:,.0f} MB free); free some space or set KILOWISE_HOME "
+            "to a larger disk and run again: deliveries that were landed stay, the others are repeated"
         ) from error
 
 
@@ -350,11 +349,11 @@ def _publish_contract(landing_dir: Path) -> None:
     if published.exists():
         if orjson.loads((published / "delivery.json").read_bytes())["contract"] == contract_fingerprint():
             return
-        os.rename(published, landing_dir / INCOMING / f"{CONTRACT_DELIVERY_ID}.old")
+        published.rename(landing_dir / INCOMING / f"{CONTRACT_DELIVERY_ID}.old")
     staged = landing_dir / INCOMING / CONTRACT_DELIVERY_ID
     staged.mkdir()
     write_contract_delivery(staged)
-    os.rename(staged, published)
+    staged.rename(published)
     shutil.rmtree(landing_dir / INCOMING / f"{CONTRACT_DELIVERY_ID}.old", ignore_errors=True)
 
 
@@ -515,7 +514,8 @@ def _unused_files(name: str, root: Path, used: set[Path]) -> list[str]:
         ]
         if others:
             return [
-                f"{name}: no entity of the mapping reads {', '.join(others[:10])}; add them to the mapping or ignore this"
+                f"{name}: no entity of the mapping reads {', '.join(others[:10])}; "
+                "add them to the mapping or ignore this"
             ]
     return []
 

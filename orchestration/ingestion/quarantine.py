@@ -65,7 +65,7 @@ def shown_value(value: str | None, check: RowCheck) -> str:
         return f'"{value}"' if difflib.get_close_matches(value, [str(code) for code in check.allowed]) else "the value"
     digits = sum(character.isdigit() for character in value)
     is_short = len(value) <= _MAX_SHOWN_CHARACTERS
-    is_number = is_short and 0 < digits and bool(_NUMBER_LIKE.match(value))
+    is_number = is_short and digits > 0 and bool(_NUMBER_LIKE.match(value))
     whole_digits = len(re.split(r"[.,eE]", value.lstrip("-+"))[0])
     if (is_short and _DATE_LIKE.match(value)) or (is_number and whole_digits <= _MAX_SHOWN_DIGITS):
         return f'"{value}"'

@@ -43,7 +43,8 @@ def build_meter_spans(workspace: Workspace) -> None:
     )
     versions = defaultdict(list)
     for row in workspace.rows(
-        f"select {columns}, revision from known_meters where meter_id not in ({simple}) order by meter_id, revision desc"
+        f"select {columns}, revision from known_meters where meter_id not in ({simple}) "
+        "order by meter_id, revision desc"
     ):
         versions[row[0]].append(row)
     resolved = [occupancy for rows in versions.values() for occupancy in _occupancies(rows)]
@@ -51,7 +52,7 @@ def build_meter_spans(workspace: Workspace) -> None:
         connection.executemany("insert into occupancies values (?, ?, ?, ?, ?, ?, ?)", resolved)
     limits = workspace.limits
     connection.execute(
-        f"""
+        """
         create or replace temp table meter_numbers as
         select meter_id, row_number() over (order by meter_id) as meter_no
         from (select distinct meter_id from occupancies);
@@ -82,7 +83,8 @@ def build_meter_spans(workspace: Workspace) -> None:
             {_local_midnight("o.removed_date", "1", workspace.time_zone)} as to_at,
             coalesce(c.customer_class = 'residential', false) as is_residential, c.contract_capacity_kva,
             least({MAX_KWH_PER_INTERVAL},
-                case when c.customer_class = 'residential' then {limits.residential_max_kw} * o.interval_minutes / 60 end,
+                case when c.customer_class = 'residential'
+                    then {limits.residential_max_kw} * o.interval_minutes / 60 end,
                 case when c.contract_capacity_kva > 0
                     then {limits.capacity_factor} * c.contract_capacity_kva * o.interval_minutes / 60 end) as max_kwh
         from occupancies o
@@ -103,10 +105,10 @@ def _local_midnight(column: str, further_days: str, time_zone: str) -> str:
     return f"coalesce(({local} at time zone {literal(time_zone)}) at time zone 'UTC', timestamp {bound})"
 
 
-def _occupancies(rows: list[tuple]) -> list[tuple]:  # type: ignore[type-arg]  # rows of known_meters
+def _occupancies(rows: list[tuple]) -> list[tuple]:
     """Return disjoint occupancies of one meter from its versions, newest first."""
     taken: list[tuple[date, date]] = []
-    kept: list[tuple] = []  # type: ignore[type-arg]  # rows of known_meters without revision
+    kept: list[tuple] = []
     replaced: list[tuple[str, date, date]] = []
     for meter_id, key, interval_minutes, multiplier, installed, removed, known_at, _revision in rows:
         first, last = installed or date.min, removed or date.max
@@ -144,11 +146,12 @@ class ReadingsStage(Stage):
         """Return the column definitions of the stage."""
         return (
             f"file_no integer, {ROW} bigint, span_no integer, meter_id varchar, key bigint, kwh decimal(14,4), "
-            "kvarh decimal(14,4), export_kwh decimal(14,4), quality enum('actual', 'estimated', 'missing'), known_at timestamp, is_repeated boolean, "
-            "problem smallint, problem_value varchar, is_duplicate boolean default false, revision integer default 0"
+            "kvarh decimal(14,4), export_kwh decimal(14,4), quality enum('actual', 'estimated', 'missing'), "
+            "known_at timestamp, is_repeated boolean, problem smallint, problem_value varchar, "
+            "is_duplicate boolean default false, revision integer default 0"
         )
 
-    def readable_entity(self, work: FileWork) -> Entity:
+    def readable_entity(self, _work: FileWork) -> Entity:
         """Return the entity with the limits that a value must meet before its meter and unit are known."""
 
         def widened(column: Column) -> Column:
@@ -218,7 +221,8 @@ class ReadingsStage(Stage):
             from stage where file_no = {number} and is_repeated and problem = 0 and span_no is not null;
             update stage set problem = {check}, problem_value = cast({_READ_AT} as varchar)
             where rowid in (select id from repeated where times <> 2);
-            update stage set key = key + {minutes} where rowid in (select id from repeated where times = 2 and occurrence = 2);
+            update stage set key = key + {minutes}
+            where rowid in (select id from repeated where times = 2 and occurrence = 2);
             """
         )
 
@@ -297,8 +301,8 @@ class ReadingsStage(Stage):
             RowCheck(
                 Reason.REGISTER_ROLL_OVER,
                 "kwh",
-                "is below the register value before it (roll-over or exchanged meter); deliver the interval's energy, or "
-                "the new meter under its own meter_id",
+                "is below the register value before it (roll-over or exchanged meter); deliver the interval's energy, "
+                "or the new meter under its own meter_id",
             )
         )
         numbers = [number for number, (work, _) in self.files.items() if work.source.register_kind == "cumulative"]
@@ -309,7 +313,8 @@ class ReadingsStage(Stage):
             select rowid as id, key, kwh from stage
             where problem = 0 and not is_duplicate and kwh is not null and {files}
             union all
-            select null, (cast(n.meter_no as bigint) << {_MINUTE_BITS}) | (epoch_us(r.read_at) // 60000000), r.register_kwh
+            select null, (cast(n.meter_no as bigint) << {_MINUTE_BITS}) | (epoch_us(r.read_at) // 60000000),
+                r.register_kwh
             from register_state r join meter_numbers n using (meter_id);
             create or replace temp table register_steps as
             select id, lag(key) over by_meter as start_key, kwh - lag(kwh) over by_meter as energy, key
@@ -360,7 +365,8 @@ class ReadingsStage(Stage):
             spans = [
                 str(span)
                 for (span,) in self.workspace.rows(
-                    f"select distinct span_no from meter_sums m join meter_spans s using (span_no) where m.max_{column} > {limit}"
+                    f"select distinct span_no from meter_sums m join meter_spans s using (span_no) "
+                    f"where m.max_{column} > {limit}"
                 )
             ]
             if spans:
@@ -425,7 +431,8 @@ class ReadingsStage(Stage):
             "entities.meter_readings in the mapping, or correct the file, and land again",
         )
         verdicts = self.workspace.rows(
-            "select file_no, count(*) filter (is_wrong), count(*) filter (is_judged) from unit_verdicts group by file_no"
+            "select file_no, count(*) filter (is_wrong), count(*) filter (is_judged) from unit_verdicts "
+            "group by file_no"
         )
         for number, wrong, judged in verdicts:
             if not wrong:
@@ -499,7 +506,8 @@ class ReadingsStage(Stage):
         self.staged.read_months = months
         self._files_table()
         connection.execute(
-            f"drop type if exists delivery_label; create type delivery_label as enum ({literal(self.delivery.delivery_id)});"
+            "drop type if exists delivery_label;"
+            f"create type delivery_label as enum ({literal(self.delivery.delivery_id)});"
             "drop type if exists file_label; create type file_label as enum (select source_file from stage_files)"
         )
         for month in months:

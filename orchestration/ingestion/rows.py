@@ -96,9 +96,9 @@ def project_rows(
     raw = ", ".join(
         f"({expression}) as {quoted('x_' + name)}" for name, expression in {**expressions, **known_at}.items()
     )
+    absent = {column.name: f"cast(null as {column.duckdb_type})" for column in entity.columns}
     typed = ", ".join(
-        f"{values[column.name].typed if column.name in values else f'cast(null as {column.duckdb_type})'} as {quoted(column.name)}"
-        for column in entity.columns
+        f"{values[name].typed if name in values else absent[name]} as {quoted(name)}" for name in entity.column_names
     )
     kept = ", ".join([ROW, *(quoted(name) for name in entity.column_names), "known_at", "attributes", "personal"])
     whens = " ".join(f"when {condition} then {number}" for condition, number, _ in conditions)
@@ -147,9 +147,8 @@ def _missing_columns_message(file_name: str, entity: Entity, missing: list[Colum
         return f"{message}: is it separated by another character? Set csv.delimiter in the mapping"
     lowered = {name.lower(): name for name in found}
     for column in missing:
-        close = difflib.get_close_matches(column.name, list(lowered), n=1)
-        if close:
-            message += f"; is {lowered[close[0]]} the {column.name}?"
+        if close := difflib.get_close_matches(column.name, list(lowered), n=1):
+            message += f" (is {lowered[close[0]]} the {column.name}?)"
     return f"{message}; rename the column, or say in the mapping which one it is (entities.{entity.name}.columns)"
 
 

@@ -152,7 +152,8 @@ def _open_file(
     }.get(path.suffix.lower())
     if file_format is None:
         raise UnreadableFileError(
-            f"{path.name} has an ending that says nothing of its format; set format: csv, parquet, yaml or json in the mapping"
+            f"{path.name} has an ending that says nothing of its format; "
+            "set format: csv, parquet, yaml or json in the mapping"
         )
     if file_format == "parquet":
         return _open_parquet(connection, path)
@@ -289,8 +290,10 @@ def _make_room_for_rejected(connection: duckdb.DuckDBPyConnection, table: str, r
         create or replace temp table {table} as
         select kept.* replace (kept.{ROW} + coalesce(step.missing_rows, 0) as {ROW})
         from {table} as kept
-        asof left join (select first_row, max(missing_rows) as missing_rows from (values {steps}) v(first_row, missing_rows)
-                        group by first_row) as step
+        asof left join (
+            select first_row, max(missing_rows) as missing_rows from (values {steps}) v(first_row, missing_rows)
+            group by first_row
+        ) as step
         on kept.{ROW} >= step.first_row
         order by 1
         """

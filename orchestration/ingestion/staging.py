@@ -117,9 +117,7 @@ class Stage:
 
     def _unreadable(self, work: FileWork, message: str) -> None:
         self.staged.unreadable.append(
-            UnreadableFile(
-                delivery=self.delivery.name, entity=self.entity.name, source_file=work.name, message=message
-            )
+            UnreadableFile(delivery=self.delivery.name, entity=self.entity.name, source_file=work.name, message=message)
         )
 
     def stage_columns(self) -> str:
@@ -170,7 +168,8 @@ class Stage:
         """Number the rows that are unrefused so far and meet a condition."""
         number = self.number_check(check)
         self.workspace.connection.execute(
-            f"update stage set problem = {number}, problem_value = cast({value} as varchar) where problem = 0 and ({condition})"
+            f"update stage set problem = {number}, problem_value = cast({value} as varchar) "
+            f"where problem = 0 and ({condition})"
         )
 
     def judge(self) -> None:
@@ -187,7 +186,8 @@ class Stage:
     def _pseudonymise(self) -> None:
         self.workspace.add_customer_ids("select customer_id from stage where problem = 0")
         self.workspace.connection.execute(
-            "update stage set customer_key = k.customer_key from customer_keys k where stage.customer_id = k.customer_id"
+            "update stage set customer_key = k.customer_key from customer_keys k "
+            "where stage.customer_id = k.customer_id"
         )
         self.refuse(
             RowCheck(
@@ -221,7 +221,8 @@ class Stage:
             RowCheck(
                 Reason.TWO_CUSTOMERS,
                 "meter_id",
-                "stands at two customers at the same time; give the earlier one a removed_date and deliver the file again",
+                "stands at two customers at the same time; give the earlier one a removed_date and deliver the file "
+                "again",
             ),
             """rowid in (
                 select a.rowid from stage a join stage b on a.meter_id = b.meter_id and a.customer_key <> b.customer_key
@@ -269,8 +270,9 @@ class Stage:
                     row_number() over (partition by {landing_key} order by {ordered}, {ROW}) as position
                 from stage where problem = 0 and not is_duplicate
             ) s
-            left join (select {landing_key}, max(revision) as revision from known_{entity.name} group by {landing_key}) k
-            on {same_landing_key};
+            left join (
+                select {landing_key}, max(revision) as revision from known_{entity.name} group by {landing_key}
+            ) k on {same_landing_key};
             update stage set revision = r.revision from revisions r where stage.rowid = r.id and r.revision > 0;
             """
         )
@@ -290,12 +292,13 @@ class Stage:
         folder.mkdir(parents=True)
         connection.execute(
             f"copy (select {columns} from stage join stage_files using (file_no) where {loaded} "
-            f"order by {', '.join(entity.landing_key)}) to {literal(str(folder / 'part-0.parquet'))} ({PARQUET_OPTIONS})"
+            f"order by {', '.join(entity.landing_key)}) "
+            f"to {literal(str(folder / 'part-0.parquet'))} ({PARQUET_OPTIONS})"
         )
         extras = known_extras(entity)
         connection.execute(
-            f"insert into known_{entity.name} select {', '.join(known_key(entity))}, content, revision, known_at{extras} "
-            f"from stage where {loaded}"
+            f"insert into known_{entity.name} "
+            f"select {', '.join(known_key(entity))}, content, revision, known_at{extras} from stage where {loaded}"
         )
         if entity.name in ("customers", "meters"):
             self.workspace.spans_are_current = False
@@ -321,7 +324,8 @@ class Stage:
         record_id = "''" if self.entity.name == "customers" else self.entity.key[0]
         columns = ", ".join(name if name in self.entity.personal_columns else f"null as {name}" for name in names)
         self.workspace.connection.execute(
-            f"insert into new_identities select customer_id, customer_key, {literal(self.entity.name)}, {record_id}, {columns}, "
+            f"insert into new_identities "
+            f"select customer_id, customer_key, {literal(self.entity.name)}, {record_id}, {columns}, "
             f"personal, content, revision, known_at, {literal(self.delivery.delivery_id)} from stage where {loaded}"
         )
 

@@ -87,7 +87,7 @@ class Workspace:
     erased: frozenset[str] = frozenset()
     spans_are_current: bool = False
 
-    def rows(self, sql: str) -> list[tuple]:  # type: ignore[type-arg]  # rows of any shape
+    def rows(self, sql: str) -> list[tuple]:
         """Run a query and return its rows."""
         return self.connection.execute(sql).fetchall()
 
@@ -109,7 +109,8 @@ class Workspace:
         connection.execute(f"create temp table meter_history as {self._table_sql('meter_totals')}")
         connection.execute(
             f"create temp table register_state as select meter_id, max(read_at) as read_at, "
-            f"arg_max(register_kwh, read_at) as register_kwh from ({self._table_sql('meter_registers')}) group by meter_id"
+            "arg_max(register_kwh, read_at) as register_kwh "
+            f"from ({self._table_sql('meter_registers')}) group by meter_id"
         )
         for path in sorted((self.landing_dir / "deliveries").glob("*/meter_readings/read_month=*/*.parquet")):
             self.remember_readings(path)
@@ -140,7 +141,7 @@ class Workspace:
             },
         )
 
-    def insert(self, table: str, columns: dict[str, list]) -> None:  # type: ignore[type-arg]  # values of any type
+    def insert(self, table: str, columns: dict[str, list]) -> None:
         """Append rows to a temporary table."""
         if next(iter(columns.values())):
             self.connection.register("new_rows", pa.table(columns))
@@ -158,7 +159,8 @@ class Workspace:
             identities = sorted((self.landing_dir / "identities").glob("*.parquet"))
             paths = ", ".join(literal(str(path)) for path in identities)
             contents = (
-                f"select record_id, customer_key, content, revision from read_parquet([{paths}]) where entity = '{entity.name}'"
+                f"select record_id, customer_key, content, revision from read_parquet([{paths}]) "
+                f"where entity = '{entity.name}'"
                 if identities
                 else "select '' as record_id, '' as customer_key, '' as content, 0 as revision limit 0"
             )
@@ -166,10 +168,14 @@ class Workspace:
                 "l.customer_key = i.customer_key" if entity.name == "customers" else f"l.{entity.key[0]} = i.record_id"
             )
             return (
-                f"select {', '.join(f'l.{name}' for name in known_key(entity))}, i.content, l.revision, l.known_at{extras} "
-                f"from ({self._table_sql(entity.name)}) l join ({contents}) i on {match} and l.revision = i.revision"
+                f"select {', '.join(f'l.{name}' for name in known_key(entity))}, i.content, l.revision, "
+                f"l.known_at{extras} from ({self._table_sql(entity.name)}) l "
+                f"join ({contents}) i on {match} and l.revision = i.revision"
             )
-        return f"select {keys}, {content_sql(entity)} as content, revision, known_at{extras} from ({self._table_sql(entity.name)})"
+        return (
+            f"select {keys}, {content_sql(entity)} as content, revision, known_at{extras} "
+            f"from ({self._table_sql(entity.name)})"
+        )
 
 
 def known_key(entity: Entity) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 
 from orchestration.ingestion.landing import land_deliveries
 from orchestration.ingestion.mapping import load_mapping
@@ -13,7 +14,9 @@ from orchestration.ingestion.report import FileReport, LandingReport
 
 PSEUDONYM_KEY = "a key for tests only, of no use elsewhere"
 
-CUSTOMERS = "customer_id,customer_class,name,phone\nC1,residential,Zhang Wei,13900000001\nC2,residential,Li Na,13900000002\n"
+CUSTOMERS = (
+    "customer_id,customer_class,name,phone\nC1,residential,Zhang Wei,13900000001\nC2,residential,Li Na,13900000002\n"
+)
 METERS = "meter_id,customer_id,interval_minutes,installed_date\nM1,C1,60,2024-01-01\nM2,C2,60,2024-01-01\n"
 BILLS = (
     "bill_id,customer_id,period_start,period_end,kwh,amount,issued_date,due_date\n"
@@ -65,11 +68,19 @@ class Supplier:
         """Use a mapping of the test's own instead of the built-in one."""
         self.mapping_path.write_text(text, encoding="utf-8")
 
-    def land(self, time_zone: str = "Asia/Shanghai", landed_at: datetime | None = None, **options: Any) -> LandingReport:
+    def land(
+        self, time_zone: str = "Asia/Shanghai", landed_at: datetime | None = None, **options: Any
+    ) -> LandingReport:
         """Land what is new."""
         mapping = load_mapping(self.mapping_path if self.mapping_path.exists() else None)
         return land_deliveries(
-            self.inbox, mapping, self.landing, pseudonym_key=PSEUDONYM_KEY, time_zone=time_zone, landed_at=landed_at, **options
+            self.inbox,
+            mapping,
+            self.landing,
+            pseudonym_key=PSEUDONYM_KEY,
+            time_zone=time_zone,
+            landed_at=landed_at,
+            **options,
         )
 
     def rows(self, table: str, columns: str = "*", where: str = "true") -> list[tuple[Any, ...]]:
@@ -100,6 +111,11 @@ class Supplier:
         """Return the rows of one file as they stand in it."""
         with duckdb.connect(config={"threads": 1}) as connection:
             return connection.execute(f"select {columns} from read_parquet('{path}')").fetchall()
+
+    def file_rows(self, path: Path) -> list[dict[str, Any]]:
+        """Return the rows of one file by column."""
+        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+        return rows
 
     def published(self) -> list[str]:
         """Return the names of published deliveries, the bootstrap delivery aside."""

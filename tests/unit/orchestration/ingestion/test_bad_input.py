@@ -1,4 +1,6 @@
-"""Every fault that a supplier's files can have: the message names file, row, column and remedy; what is good is loaded."""
+"""Every fault that a supplier's files can have: messages name file, row, column and remedy; what is good is loaded."""
+
+# ruff: noqa: E501 -- tables of file contents and messages are read as tables
 
 from datetime import datetime
 from decimal import Decimal
@@ -80,12 +82,17 @@ class TestUnreadableFiles:
         path.write_bytes(content)
         supplier.basics()
         (supplier.inbox / "2024-09" / "payments.csv").unlink()
-        supplier.deliver("2024-09", {"inspections.parquet": bytes(content), "weather.parquet": b"no parquet at all" * 9})
+        supplier.deliver(
+            "2024-09", {"inspections.parquet": bytes(content), "weather.parquet": b"no parquet at all" * 9}
+        )
 
         report = supplier.land()
 
         messages = {item.source_file: item.message for item in report.unreadable}
-        assert "deliver it again" in messages["inspections.parquet"] or "lacks the column" in messages["inspections.parquet"]
+        assert (
+            "deliver it again" in messages["inspections.parquet"]
+            or "lacks the column" in messages["inspections.parquet"]
+        )
         assert messages["weather.parquet"] == (
             "weather.parquet is no Parquet file, whatever its ending says; export it again as Parquet"
         )
@@ -116,8 +123,8 @@ class TestUnreadableFiles:
 
         assert unreadable.message == (
             "bills.csv lacks the column due_date of bills; its columns are bill_id, customer_id, period_start, period_end, "
-            "kwh, amount, issued_date, duedate; is duedate the due_date?; rename the column, or say in the mapping which one "
-            "it is (entities.bills.columns)"
+            "kwh, amount, issued_date, duedate (is duedate the due_date?); rename the column, or say in the mapping "
+            "which one it is (entities.bills.columns)"
         )
 
     def test_column_of_an_expression_is_missing(self, supplier: Supplier) -> None:
@@ -167,7 +174,10 @@ class TestUnreadableFiles:
         supplier.basics()
         supplier.deliver("2024-09", {"bils.csv": BILLS})
 
-        assert "2024-09: no entity of the mapping reads bils.csv; add them to the mapping or ignore this" in supplier.land().findings
+        assert (
+            "2024-09: no entity of the mapping reads bils.csv; add them to the mapping or ignore this"
+            in supplier.land().findings
+        )
 
 
 class TestEncodings:
@@ -201,9 +211,15 @@ class TestBadRows:
 
         report = supplier.land()
 
-        assert 'bills.csv, row 3, column amount: "12,5O" is not a number; correct the value and deliver the file again' in report.messages
+        assert (
+            'bills.csv, row 3, column amount: "12,5O" is not a number; correct the value and deliver the file again'
+            in report.messages
+        )
         assert supplier.rows("bills", "bill_id") == [("B1",)]
-        assert supplier.quarantine() == [("bills", "bills.csv", 3, "wrong_type"), ("payments", "payments.csv", 3, "orphan")]
+        assert supplier.quarantine() == [
+            ("bills", "bills.csv", 3, "wrong_type"),
+            ("payments", "payments.csv", 3, "orphan"),
+        ]
 
     def test_quarantine_keeps_the_raw_row(self, supplier: Supplier) -> None:
         supplier.basics(bills=BILLS.replace("65.20", "much"))
@@ -248,8 +264,14 @@ class TestBadRows:
 
         file = file_report(report, "bills")
         assert (file.rows_in, file.rows_loaded, file.rows_quarantined) == (4, 1, 3)
-        assert "bills.csv, row 2: the row has fewer than the 8 columns of the header; correct it and deliver the file again" in report.messages
-        assert "bills.csv, row 4: the row has more than the 8 columns of the header; correct it and deliver the file again" in report.messages
+        assert (
+            "bills.csv, row 2: the row has fewer than the 8 columns of the header; correct it and deliver the file again"
+            in report.messages
+        )
+        assert (
+            "bills.csv, row 4: the row has more than the 8 columns of the header; correct it and deliver the file again"
+            in report.messages
+        )
         assert any(message.startswith("bills.csv, row 5, column period_start:") for message in report.messages)
 
     def test_file_truncated_within_a_row(self, supplier: Supplier) -> None:
@@ -280,7 +302,11 @@ class TestBadRows:
         supplier.basics(payments=PAYMENTS + "P9,B9,2024-10-09,7,app\n")
         supplier.deliver("2024-09", {}, "2024-10-01T00:00:00Z")
         supplier.land()
-        supplier.deliver("2024-10", {"bills.csv": BILLS_HEADER + "B9,C1,2024-09-01,2024-10-01,1,7,2024-10-03,2024-10-20\n"}, "2024-11-01T00:00:00Z")
+        supplier.deliver(
+            "2024-10",
+            {"bills.csv": BILLS_HEADER + "B9,C1,2024-09-01,2024-10-01,1,7,2024-10-03,2024-10-20\n"},
+            "2024-11-01T00:00:00Z",
+        )
 
         report = supplier.land()
 
@@ -298,15 +324,23 @@ class TestMeters:
         report = supplier.land()
 
         assert file_report(report, "meters").quarantined_by_reason == {"two_customers": 2}
-        assert 'meters.csv, row 3, column meter_id: "M2" stands at two customers at the same time' in " ".join(report.messages)
+        assert 'meters.csv, row 3, column meter_id: "M2" stands at two customers at the same time' in " ".join(
+            report.messages
+        )
 
     def test_meter_that_passes_on_belongs_to_each_customer_in_turn(self, supplier: Supplier) -> None:
         meters = "meter_id,customer_id,interval_minutes,installed_date,removed_date\nM1,C1,60,,2024-09-10\nM1,C2,60,2024-09-11,\n"
-        supplier.basics(meters=meters, meter_readings=readings_csv(hourly("M1", "2024-09-09") + hourly("M1", "2024-09-12")))
+        supplier.basics(
+            meters=meters, meter_readings=readings_csv(hourly("M1", "2024-09-09") + hourly("M1", "2024-09-12"))
+        )
 
         supplier.land()
 
-        owners = supplier.rows("meter_readings", "read_at < timestamp '2024-09-11', count(distinct customer_key), count(*)", "true group by 1")
+        owners = supplier.rows(
+            "meter_readings",
+            "read_at < timestamp '2024-09-11', count(distinct customer_key), count(*)",
+            "true group by 1",
+        )
         assert owners == [(False, 1, 24), (True, 1, 24)]
         assert len({row[0] for row in supplier.rows("meter_readings", "distinct customer_key")}) == 2
 
@@ -316,7 +350,11 @@ class TestMeters:
                                      "meter_readings.csv": readings_csv(hourly("M1", "2024-10-02") + hourly("M1", "2024-09-20"))})  # fmt: skip
         supplier.land()
 
-        months = supplier.rows("meter_readings", "read_at >= timestamp '2024-10-01', count(distinct customer_key), count(*)", "true group by 1")
+        months = supplier.rows(
+            "meter_readings",
+            "read_at >= timestamp '2024-10-01', count(distinct customer_key), count(*)",
+            "true group by 1",
+        )
         assert months == [(False, 1, 48), (True, 1, 24)]
         assert supplier.rows("meters", "revision", "meter_id = 'M1'") == [(0,), (1,)]
 
@@ -335,14 +373,24 @@ class TestReadings:
     """Values that no meter can pass, wrong units, and missing months."""
 
     def test_negative_and_absurd_values(self, supplier: Supplier) -> None:
-        rows = [("M1", "2024-09-01 00:00", -1), ("M1", "2024-09-01 01:00", 101), ("M1", "2024-09-01 02:00", 99), ("M1", "2024-09-01 03:00", 1e7)]
+        rows = [
+            ("M1", "2024-09-01 00:00", -1),
+            ("M1", "2024-09-01 01:00", 101),
+            ("M1", "2024-09-01 02:00", 99),
+            ("M1", "2024-09-01 03:00", 1e7),
+        ]
         supplier.basics(meter_readings=readings_csv(rows))
 
         report = supplier.land()
 
         assert file_report(report, "meter_readings").quarantined_by_reason == {"impossible_value": 3}
-        assert 'meter_readings.csv, row 2, column kwh: "-1" is negative; correct the value and deliver the file again' in report.messages
-        assert any("row 3, column kwh" in message and "more than the meter can pass" in message for message in report.messages)
+        assert (
+            'meter_readings.csv, row 2, column kwh: "-1" is negative; correct the value and deliver the file again'
+            in report.messages
+        )
+        assert any(
+            "row 3, column kwh" in message and "more than the meter can pass" in message for message in report.messages
+        )
 
     def test_reading_off_the_interval_grid(self, supplier: Supplier) -> None:
         supplier.basics(meter_readings=readings_csv([("M1", "2024-09-01 00:07", 1), ("M1", "2024-09-01 00:30", 1)]))
@@ -366,7 +414,9 @@ class TestReadings:
         report = supplier.land()
 
         assert file_report(report, "meter_readings").quarantined_by_reason == {"wrong_unit": 48}
-        assert report.findings[0].startswith("meter_readings.csv: 1 of 2 meters read about a thousand times too much, so the whole file")
+        assert report.findings[0].startswith(
+            "meter_readings.csv: 1 of 2 meters read about a thousand times too much, so the whole file"
+        )
         assert "set units: {kwh: Wh} under entities.meter_readings" in report.findings[0]
 
     def test_unit_in_the_mapping_makes_the_same_file_load(self, supplier: Supplier) -> None:
@@ -384,17 +434,24 @@ class TestReadings:
 
     def test_unit_is_judged_by_the_history_of_meters_of_unknown_class(self, supplier: Supplier) -> None:
         customers = "customer_id\nC1\nC2\n"
-        days = [row for day in range(1, 9) for row in hourly("M1", f"2024-09-0{day}", 2) + hourly("M2", f"2024-09-0{day}", 3)]
+        days = [
+            row
+            for day in range(1, 9)
+            for row in hourly("M1", f"2024-09-0{day}", 2) + hourly("M2", f"2024-09-0{day}", 3)
+        ]
         supplier.basics(customers=customers, meter_readings=readings_csv(days))
         supplier.land()
-        supplier.deliver("2024-10", {"meter_readings.csv": readings_csv(hourly("M1", "2024-10-01", 2000) + hourly("M2", "2024-10-01", 4))})
+        supplier.deliver(
+            "2024-10",
+            {"meter_readings.csv": readings_csv(hourly("M1", "2024-10-01", 2000) + hourly("M2", "2024-10-01", 4))},
+        )
 
         report = supplier.land()
 
         assert file_report(report, "meter_readings").quarantined_by_reason == {"wrong_unit": 48}
 
     def test_single_absurd_value_does_not_condemn_the_file(self, supplier: Supplier) -> None:
-        rows = hourly("M1", "2024-09-01", 0.4, hours=23) + [("M1", "2024-09-01 23:00", 60_000)]
+        rows = [*hourly("M1", "2024-09-01", 0.4, hours=23), ("M1", "2024-09-01 23:00", 60_000)]
         supplier.basics(meter_readings=readings_csv(rows))
 
         report = supplier.land()
@@ -409,7 +466,12 @@ class TestReadings:
         assert "no readings at all for 2024-10, 2024-11; ask the supplier for these months" in report.findings
 
     def test_rows_are_accounted_for_in_every_file(self, supplier: Supplier) -> None:
-        rows = hourly("M1", "2024-09-01") + hourly("M1", "2024-09-01", 0.6, hours=2) + hourly("MX", "2024-09-01") + [("M1", "x", "y")]
+        rows = (
+            hourly("M1", "2024-09-01")
+            + hourly("M1", "2024-09-01", 0.6, hours=2)
+            + hourly("MX", "2024-09-01")
+            + [("M1", "x", "y")]
+        )
         supplier.basics(meter_readings=readings_csv(rows), payments=PAYMENTS + "P3,,,,\n", bills=BILLS + "short\n")
 
         report = supplier.land()
@@ -432,7 +494,9 @@ class TestRegisters:
 
     def test_energy_is_the_difference_and_belongs_to_the_start_of_the_interval(self, supplier: Supplier) -> None:
         supplier.mapping(self.MAPPING)
-        supplier.basics(meter_readings=readings_csv([("M1", f"2024-09-01 0{hour}:00", 99_000 + 1.5 * hour) for hour in range(4)]))
+        supplier.basics(
+            meter_readings=readings_csv([("M1", f"2024-09-01 0{hour}:00", 99_000 + 1.5 * hour) for hour in range(4)])
+        )
 
         report = supplier.land()
 
@@ -457,14 +521,19 @@ class TestRegisters:
     def test_roll_over_and_gap_are_refused_with_their_reason(self, supplier: Supplier) -> None:
         supplier.mapping(self.MAPPING)
         values = [(0, 99_998), (1, 99_999), (2, 1), (3, 3), (6, 9), (7, 10)]
-        supplier.basics(meter_readings=readings_csv([("M1", f"2024-09-01 0{hour}:00", value) for hour, value in values]))
+        supplier.basics(
+            meter_readings=readings_csv([("M1", f"2024-09-01 0{hour}:00", value) for hour, value in values])
+        )
 
         report = supplier.land()
 
         assert file_report(report, "meter_readings").quarantined_by_reason == {
             "register_opening": 1, "register_roll_over": 1, "register_gap": 1,
         }  # fmt: skip
-        assert any('row 4, column kwh: "1.0000" is below the register value before it' in message for message in report.messages)
+        assert any(
+            'row 4, column kwh: "1.0000" is below the register value before it' in message
+            for message in report.messages
+        )
 
 
 class TestClockChange:
@@ -518,7 +587,9 @@ class TestClockChange:
         ]
 
     def test_repeated_hour_of_the_weather(self, supplier: Supplier) -> None:
-        weather = "district,observed_at,temperature_c\n" + "".join(f"D,2024-10-27 02:{m},{t}\n" for t, m in ((8, "00"), (7, "00"), (9, "30")))
+        weather = "district,observed_at,temperature_c\n" + "".join(
+            f"D,2024-10-27 02:{m},{t}\n" for t, m in ((8, "00"), (7, "00"), (9, "30"))
+        )
 
         report = self.land(supplier, hourly("M1", "2024-10-25"), weather=weather)
 

@@ -1,6 +1,5 @@
 """Good deliveries: what lands, what a repeated, corrected or grown delivery changes, and what never becomes visible."""
 
-import os
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -54,15 +53,18 @@ def test_first_delivery_lands_with_pseudonyms_and_time_of_delivery(supplier: Sup
     report = supplier.land()
 
     assert report.rows_in == report.rows_loaded == 10
+    known_at = datetime(2024, 10, 2, 1)
     assert supplier.rows("meter_readings", "* exclude (delivery_id, read_month)", "meter_id = 'M1'") == [
-        ("M1", KEY_1, datetime(2024, 9, 1, 0), 60, Decimal("1.2345"), None, None, "actual", datetime(2024, 10, 2, 1), "meter_readings.csv", 0),
-        ("M1", KEY_1, datetime(2024, 9, 1, 1), 60, Decimal("2.0000"), None, None, "actual", datetime(2024, 10, 2, 1), "meter_readings.csv", 0),
-    ]  # fmt: skip
-    assert supplier.rows("payments", "payment_id, customer_key, amount", "payment_id = 'P1'") == [("P1", KEY_1, Decimal("55.10"))]
-    assert supplier.rows("reading_months", "read_month") == [(date(2024, 9, 1),)]
-    assert supplier.rows("deliveries", "entity, rows_in, rows_loaded, rows_duplicate, rows_quarantined", "entity = 'bills'") == [
-        ("bills", 2, 2, 0, 0)
+        ("M1", KEY_1, datetime(2024, 9, 1, hour), 60, kwh, None, None, "actual", known_at, "meter_readings.csv", 0)
+        for hour, kwh in enumerate((Decimal("1.2345"), Decimal("2.0000")))
     ]
+    assert supplier.rows("payments", "payment_id, customer_key, amount", "payment_id = 'P1'") == [
+        ("P1", KEY_1, Decimal("55.10"))
+    ]
+    assert supplier.rows("reading_months", "read_month") == [(date(2024, 9, 1),)]
+    assert supplier.rows(
+        "deliveries", "entity, rows_in, rows_loaded, rows_duplicate, rows_quarantined", "entity = 'bills'"
+    ) == [("bills", 2, 2, 0, 0)]
 
 
 def test_landing_again_changes_nothing_and_publishes_nothing(supplier: Supplier) -> None:
@@ -85,13 +87,17 @@ def test_same_files_under_another_name_are_a_duplicated_delivery(supplier: Suppl
     report = supplier.land()
 
     assert report.deliveries == ()
-    assert report.findings == ("2024-09 copy: every file was landed before under another name; nothing was loaded twice",)
+    assert report.findings == (
+        "2024-09 copy: every file was landed before under another name; nothing was loaded twice",
+    )
 
 
 def test_same_rows_in_another_file_are_exact_duplicates(supplier: Supplier) -> None:
     supplier.basics(meter_readings=readings_csv(hourly("M1", "2024-09-01")))
     supplier.land()
-    supplier.deliver("2024-10", {"bills.csv": BILLS + "\n", "meter_readings.csv": readings_csv(hourly("M1", "2024-09-01", hours=23))})
+    supplier.deliver(
+        "2024-10", {"bills.csv": BILLS + "\n", "meter_readings.csv": readings_csv(hourly("M1", "2024-09-01", hours=23))}
+    )
 
     report = supplier.land()
 
@@ -106,7 +112,9 @@ def test_corrections_get_a_revision_and_the_later_time_of_knowledge(supplier: Su
     supplier.land()
     correction = readings_csv([("M1", "2024-09-01 05:00", 0.75), ("M1", "2024-09-01 06:00", 0.5)])
     corrected_bills = BILLS.replace("55.10", "54.10")
-    supplier.deliver("2024-10", {"meter_readings.csv": correction, "bills.csv": corrected_bills}, "2024-11-02T00:00:00Z")
+    supplier.deliver(
+        "2024-10", {"meter_readings.csv": correction, "bills.csv": corrected_bills}, "2024-11-02T00:00:00Z"
+    )
 
     report = supplier.land()
 
@@ -116,7 +124,10 @@ def test_corrections_get_a_revision_and_the_later_time_of_knowledge(supplier: Su
         (Decimal("0.5000"), datetime(2024, 10, 2), 0),
         (Decimal("0.7500"), datetime(2024, 11, 2), 1),
     ]
-    assert supplier.rows("bills", "amount, revision", "bill_id = 'B1'") == [(Decimal("54.10"), 1), (Decimal("55.10"), 0)]
+    assert supplier.rows("bills", "amount, revision", "bill_id = 'B1'") == [
+        (Decimal("54.10"), 1),
+        (Decimal("55.10"), 0),
+    ]
 
 
 def test_first_versions_are_unique_per_key(supplier: Supplier) -> None:
@@ -179,7 +190,9 @@ def test_readings_are_partitioned_by_utc_month_and_sorted(supplier: Supplier) ->
 
 def test_meter_multiplier_is_applied_once(supplier: Supplier) -> None:
     meters = "meter_id,customer_id,interval_minutes,multiplier\nM1,C1,60,40\nM2,C2,60,\n"
-    supplier.basics(meters=meters, meter_readings=readings_csv([("M1", "2024-09-01 00:00", 0.5), ("M2", "2024-09-01 00:00", 0.5)]))
+    supplier.basics(
+        meters=meters, meter_readings=readings_csv([("M1", "2024-09-01 00:00", 0.5), ("M2", "2024-09-01 00:00", 0.5)])
+    )
 
     supplier.land()
 
@@ -202,7 +215,9 @@ def test_tariff_documents_land_as_json(supplier: Supplier) -> None:
     report = supplier.land()
 
     assert report.rows_loaded == 1
-    [(tariff_id, version, valid_from, document)] = supplier.rows("tariffs", "tariff_id, version, valid_from, tariff_json")
+    [(tariff_id, version, valid_from, document)] = supplier.rows(
+        "tariffs", "tariff_id, version, valid_from, tariff_json"
+    )
     assert (tariff_id, version, valid_from) == ("flat", "2024", date(2024, 1, 1))
     assert orjson.loads(document)["components"] == [{"kind": "energy"}]
 
@@ -241,7 +256,7 @@ def test_restricted_folders_are_closed_to_others(supplier: Supplier) -> None:
     supplier.land()
 
     for name in ("identities", "quarantine", ".incoming"):
-        assert os.stat(supplier.landing / name).st_mode & 0o777 == 0o700
+        assert (supplier.landing / name).stat().st_mode & 0o777 == 0o700
 
 
 def test_progress_names_each_delivery(supplier: Supplier) -> None:
