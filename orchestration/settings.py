@@ -5,10 +5,10 @@ Add a field here when an operator must be able to choose; do not read ``os.envir
 
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AnyHttpUrl, Field, SecretStr, field_validator
+from pydantic import AnyHttpUrl, BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -16,6 +16,14 @@ DBT_PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 LANDING_CONTRACT_MAPPING = Path(__file__).resolve().parent / "ingestion" / "mappings" / "landing_contract.yaml"
 
 DEVELOPMENT_PSEUDONYM_KEY = "kilowise-development-key-not-for-production"
+
+
+def _number_in_text(value: object) -> object:
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+# The environment holds text only, and a literal number does not match its text.
+IntervalMinutes = Annotated[Literal[15, 30, 60], BeforeValidator(_number_in_text)]
 
 
 class PlatformSettings(BaseSettings):
@@ -42,13 +50,13 @@ class PlatformSettings(BaseSettings):
     simulated_customers: int = Field(default=2000, ge=20, le=200_000)
     simulated_months: int = Field(default=25, ge=2, le=120)
     simulated_start_month: date = date(2024, 9, 1)
-    simulated_interval_minutes: Literal[15, 30, 60] = 60
+    simulated_interval_minutes: IntervalMinutes = 60
     simulated_seed: int = 7
 
     first_month: date = Field(default=date(2024, 9, 1), description="First monthly partition")
     review_months: int = Field(default=3, ge=1, le=36, description="Latest months that the main job scores and reviews")
 
-    slot_minutes: Literal[15, 30, 60] = Field(default=60, description="Resolution of the load cube")
+    slot_minutes: IntervalMinutes = Field(default=60, description="Resolution of the load cube")
     as_of_lag_days: int = Field(default=3, ge=0, le=28, description="Days after a month's end when it is scored")
     default_days: int = Field(default=30, ge=1, le=180, description="Days past due that make a bill a default")
     default_horizon_months: int = Field(default=6, ge=1, le=24, description="Months ahead that credit risk looks")
