@@ -1,6 +1,6 @@
 {#-
     Bills whose whole period was read must bill what was metered. Single bills may differ (estimates, later corrections);
-    when more than 5 % of them differ by more than 2 % and 1 kWh, a unit or a multiplier is wrong in the mapping, and
+    when more than 5 % of at least 20 differ by more than 2 % and 1 kWh, a unit or a multiplier is wrong in the mapping, and
     nothing downstream should be trained on it.
 -#}
 with comparable_bills as (
@@ -17,4 +17,6 @@ select
     count(*) as bills_count,
     count(case when is_different then 1 end) as different_bills_count
 from comparable_bills
-having count(case when is_different then 1 end) > 0.05 * count(*)
+having
+    count(*) >= 20
+    and count(case when is_different then 1 end) > 0.05 * count(*)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 
@@ -144,12 +145,12 @@ def deliver_history(
     months: int,
     first_month: dt.date = dt.date(2024, 9, 1),
     interval_minutes: int = 60,
-    utc_offset_hours: int = 8,
+    zone: str = "Europe/Berlin",
     first: int = 0,
 ) -> None:
     """Deliver a plain history month by month: master data first, then readings, bills, payments and contacts.
 
-    Every customer pays with a habit of their own, some late, some in two parts, some not at all. Values follow from
+    Some bills are paid late, some in two parts, some not at all; every fourth customer has gaps. Values follow from
     hashes of customer and time, so the same call writes the same rows.
 
     Args:
@@ -158,7 +159,7 @@ def deliver_history(
         months: Number of local months.
         first_month: First local month.
         interval_minutes: Length of a reading interval.
-        utc_offset_hours: Offset of local time from UTC; the zone must have no daylight saving.
+        zone: Zone of the local months.
         first: Months to skip, to append to a history that was delivered before.
     """
     people = f"(select n, md5('customer' || n) as customer_key, 'M' || n as meter_id from range({customers}) as t(n))"
@@ -186,19 +187,18 @@ def deliver_history(
             },
         )
     for index in range(first, months):
-        month = _add_months(first_month, index)
-        start = dt.datetime.combine(month, dt.time()) - dt.timedelta(hours=utc_offset_hours)
-        end = dt.datetime.combine(_add_months(month, 1), dt.time()) - dt.timedelta(hours=utc_offset_hours)
+        month = add_months(first_month, index)
+        start, end = month_start_at(month, zone), month_start_at(add_months(month, 1), zone)
         readings = f"""
             select meter_id, customer_key, read_at, {interval_minutes} as interval_minutes, 'actual' as quality,
                 round((0.2 + 0.1 * (n % 7) + 0.3 * (extract(hour from read_at) in (10, 11, 12))::int
                     + (hash(n, read_at) % 1000) / 2500.0) * {interval_minutes} / 60, 4) as kwh
             from {people}, range(timestamp '{start}', timestamp '{end}', interval {interval_minutes} minute) as r(read_at)
-            where hash(n, read_at, 'gap') % 200 > 0"""
+            where n % 4 <> 3 or hash(n, read_at, 'gap') % 200 > 0"""
         bills = f"""
             select 'B' || n || '-{month:%Y%m}' as bill_id, customer_key, date '{month}' as period_start,
-                date '{_add_months(month, 1)}' as period_end, kwh, round(kwh * 0.6, 2) as amount,
-                date '{_add_months(month, 1)}' as issued_date, date '{_add_months(month, 1)}' + 20 as due_date, n,
+                date '{add_months(month, 1)}' as period_end, kwh, round(kwh * 0.6, 2) as amount,
+                date '{add_months(month, 1)}' as issued_date, date '{add_months(month, 1)}' + 20 as due_date, n,
                 hash(n, '{month}', 'habit') % 100 as habit
             from {people} join (select customer_key as k, sum(kwh) as kwh from ({readings}) group by all) on k = customer_key"""
         landing.deliver(
@@ -226,7 +226,7 @@ def deliver_history(
         paid = f"({bills})"
         landing.deliver(
             f"{month:%Y-%m}-02-payments",
-            dt.datetime.combine(_add_months(month, 2), dt.time()) + MONTHLY_LAG,
+            month_start_at(add_months(month, 2), zone) + MONTHLY_LAG,
             {
                 "payments": f"""
                     select 'P' || bill_id as payment_id, bill_id, customer_key, due_date - 3 + cast(n % 3 as integer) as paid_date,
@@ -240,6 +240,12 @@ def deliver_history(
         )
 
 
-def _add_months(month: dt.date, count: int) -> dt.date:
+def month_start_at(month: dt.date, zone: str) -> dt.datetime:
+    """Return the UTC instant, without zone, at which a local month starts."""
+    return dt.datetime.combine(month, dt.time(), ZoneInfo(zone)).astimezone(dt.UTC).replace(tzinfo=None)
+
+
+def add_months(month: dt.date, count: int) -> dt.date:
+    """Return the month that lies `count` months later."""
     number = month.year * 12 + month.month - 1 + count
     return dt.date(number // 12, number % 12 + 1, 1)
