@@ -504,11 +504,13 @@ class ReadingsStage(Stage):
             if self.workspace.scalar(f"select count(*) from stage where {loaded} and {_in_month(month)}")
         ]
         self.staged.read_months = months
-        self._files_table()
+        if not months:
+            return
+        names = ", ".join(literal(name) for name in sorted({work.name for work, _ in self.files.values()}))
         connection.execute(
             "drop type if exists delivery_label;"
             f"create type delivery_label as enum ({literal(self.delivery.delivery_id)});"
-            "drop type if exists file_label; create type file_label as enum (select source_file from stage_files)"
+            f"drop type if exists file_label; create type file_label as enum ({names})"
         )
         for month in months:
             folder = self.target / "meter_readings" / f"read_month={month}"
@@ -518,33 +520,32 @@ class ReadingsStage(Stage):
                 copy (
                     select s.meter_label as meter_id, s.customer_label as customer_key, {_READ_AT} as read_at,
                         cast(s.interval_minutes as smallint) as interval_minutes,
-                        r.kwh, r.kvarh, r.export_kwh, r.quality,
+                        stage.kwh, stage.kvarh, stage.export_kwh, stage.quality,
                         cast({literal(self.delivery.delivery_id)} as delivery_label) as delivery_id,
-                        coalesce(r.known_at, timestamp '{self.delivery.known_at}') as known_at,
-                        cast(f.source_file as file_label) as source_file, r.revision
-                    from stage r join meter_spans s using (span_no) join stage_files f using (file_no)
-                    where r.problem = 0 and not r.is_duplicate and {_in_month(month)}
-                    order by r.key
+                        coalesce(stage.known_at, timestamp '{self.delivery.known_at}') as known_at,
+                        {self.source_file_sql("::file_label")} as source_file, stage.revision
+                    from stage join meter_spans s using (span_no)
+                    where {loaded} and {_in_month(month)}
+                    order by stage.key
                 ) to {literal(str(folder / "part-0.parquet"))} ({PARQUET_OPTIONS}, row_group_size {_ROW_GROUP_ROWS})
                 """
             )
-        if months:
-            folder = self.target / "meter_totals"
-            folder.mkdir(parents=True)
-            connection.execute(
-                f"""
-                create or replace temp table new_totals as
-                select s.meter_id, sum(t.readings * s.interval_minutes) / 60.0 as hours, sum(t.kwh) as kwh
-                from (
-                    select span_no, count(kwh) as readings, cast(coalesce(sum(kwh), 0) as double) as kwh
-                    from stage where {loaded} and revision = 0 group by span_no
-                ) t join meter_spans s using (span_no)
-                group by s.meter_id;
-                copy (select meter_id, cast(hours as double) as hours, kwh from new_totals order by meter_id)
-                to {literal(str(folder / "part-0.parquet"))} ({PARQUET_OPTIONS});
-                insert into meter_history by name select meter_id, hours, kwh from new_totals;
-                """
-            )
+        folder = self.target / "meter_totals"
+        folder.mkdir(parents=True)
+        connection.execute(
+            f"""
+            create or replace temp table new_totals as
+            select s.meter_id, sum(t.readings * s.interval_minutes) / 60.0 as hours, sum(t.kwh) as kwh
+            from (
+                select span_no, count(kwh) as readings, cast(coalesce(sum(kwh), 0) as double) as kwh
+                from stage where {loaded} and revision = 0 group by span_no
+            ) t join meter_spans s using (span_no)
+            group by s.meter_id;
+            copy (select meter_id, cast(hours as double) as hours, kwh from new_totals order by meter_id)
+            to {literal(str(folder / "part-0.parquet"))} ({PARQUET_OPTIONS});
+            insert into meter_history by name select meter_id, hours, kwh from new_totals;
+            """
+        )
 
 
 def _in_month(month: str) -> str:

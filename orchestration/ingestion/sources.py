@@ -244,8 +244,6 @@ def _open_csv(
     nulls = ", ".join(literal(text) for text in options.null_values)
     columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
     rejects = f"{table}_rejects"
-    for leftover in (rejects, f"{rejects}_scan"):
-        connection.execute(f"drop table if exists {leftover}")
     try:
         connection.execute(
             f"""
@@ -258,6 +256,7 @@ def _open_csv(
             """
         )
     except (duckdb.InvalidInputException, duckdb.IOException, duckdb.BinderException) as error:
+        connection.execute(f"drop table if exists {rejects}; drop table if exists {rejects}_scan")
         if isinstance(error, duckdb.IOException) and "No space left" in str(error):
             raise
         raise UnreadableFileError(

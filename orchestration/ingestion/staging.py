@@ -189,6 +189,8 @@ class Stage:
             "update stage set customer_key = k.customer_key from customer_keys k "
             "where stage.customer_id = k.customer_id"
         )
+        if not self.workspace.erased:
+            return
         self.refuse(
             RowCheck(
                 Reason.ERASED_CUSTOMER, "", "belongs to a customer who was erased; leave it out of deliveries", (), True
@@ -286,12 +288,11 @@ class Stage:
         )
         if not self.workspace.scalar(f"select count(*) from stage where {loaded}"):
             return
-        self._files_table()
         columns = ", ".join(self._landing_expression(column) for column in landing_columns(entity.name))
         folder = self.target / entity.name
         folder.mkdir(parents=True)
         connection.execute(
-            f"copy (select {columns} from stage join stage_files using (file_no) where {loaded} "
+            f"copy (select {columns} from stage where {loaded} "
             f"order by {', '.join(entity.landing_key)}) "
             f"to {literal(str(folder / 'part-0.parquet'))} ({PARQUET_OPTIONS})"
         )
@@ -308,16 +309,14 @@ class Stage:
     def _landing_expression(self, column: Column) -> str:
         if column.name == "delivery_id":
             return f"{literal(self.delivery.delivery_id)} as delivery_id"
+        if column.name == "source_file":
+            return f"{self.source_file_sql()} as source_file"
         return quoted(column.name)
 
-    def _files_table(self) -> None:
-        self.workspace.connection.execute(
-            "create or replace temp table stage_files (file_no integer, source_file varchar)"
-        )
-        self.workspace.insert(
-            "stage_files",
-            {"file_no": list(self.files), "source_file": [work.name for work, _ in self.files.values()]},
-        )
+    def source_file_sql(self, cast: str = "") -> str:
+        """Return SQL for the name of the file that a row came from, each name with a cast."""
+        whens = " ".join(f"when {number} then {literal(work.name)}{cast}" for number, (work, _) in self.files.items())
+        return f"case stage.file_no {whens} end"
 
     def _write_identities(self, loaded: str) -> None:
         names = [column.name for entity in ENTITIES.values() for column in entity.columns if column.personal]
