@@ -2,21 +2,19 @@
 
 import argparse
 import os
+import shutil
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from ml.errors import KilowiseError
-from orchestration.settings import PlatformSettings
+from orchestration.settings import PROJECT_ROOT, PlatformSettings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and run; return 0 when every step succeeded, 1 otherwise."""
-    # Backfill policies are marked beta; a person at a terminal can do nothing about it.
-    warnings.filterwarnings("ignore", message=".*backfill_policy.*")
     parser = argparse.ArgumentParser(prog="python -m orchestration", description=__doc__)
     parser.add_argument("command", choices=["run"], help="run: deliveries -> marts -> models -> releases -> reports")
     parser.parse_args(arguments)
@@ -43,6 +41,8 @@ def run(settings: PlatformSettings) -> int:
     settings.home.mkdir(parents=True, exist_ok=True)
     dagster_home = Path(os.environ.setdefault("DAGSTER_HOME", str(settings.home / "dagster")))
     dagster_home.mkdir(parents=True, exist_ok=True)
+    if not (dagster_home / "dagster.yaml").exists():
+        shutil.copyfile(PROJECT_ROOT / "dagster.yaml", dagster_home / "dagster.yaml")
     succeeded = run_jobs(settings)
     print(render_summary(settings, succeeded=succeeded))
     return 0 if succeeded else 1

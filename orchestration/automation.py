@@ -13,7 +13,7 @@ def build_automation_sensor() -> dg.AutomationConditionSensorDefinition:
     """Return the sensor that evaluates the conditions; declared, because the generated one is stopped by default."""
     return dg.AutomationConditionSensorDefinition(
         "automation",
-        target=dg.AssetSelection.keys(dg.AssetKey(["monitoring", "model_owner_site"])),
+        target=dg.AssetSelection.assets(dg.AssetKey(["monitoring", "model_owner_site"])),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=60,
     )

@@ -80,11 +80,34 @@ def build_dbt_resource() -> DbtCliResource:
     return DbtCliResource(project_dir=dbt_project, profiles_dir=str(DBT_PROJECT_DIR), dbt_executable=str(executable))
 
 
-def end_invocation(invocation: DbtCliInvocation) -> None:
-    """Let go of the warehouse: end a dbt process that outlived an error, close what row counts and schemas opened."""
+def end_process(invocation: DbtCliInvocation) -> None:
+    """End a dbt process that outlived an error of ours, so that it lets go of the warehouse."""
     if invocation.process.poll() is None:
         invocation.process.terminate()
         invocation.process.wait(timeout=30)
-    if invocation.adapter is not None:
-        invocation.adapter.cleanup_connections()
-        invocation.adapter.connections.close_all_connections()
+
+
+def table_facts(warehouse_path: Path) -> Mapping[tuple[str, str], Mapping[str, Any]]:
+    """Return row count and columns of every table of the warehouse as metadata, by schema and table.
+
+    Two queries to the catalogue: dagster-dbt's own fetchers ask once per model and leave a connection open.
+    """
+    import duckdb
+
+    with duckdb.connect(str(warehouse_path), read_only=True) as connection:
+        counts = connection.execute(
+            "select schema_name, table_name, estimated_size from duckdb_tables() where not internal"
+        ).fetchall()
+        columns = connection.execute(
+            "select schema_name, table_name, list({'name': column_name, 'type': data_type} order by column_index) "
+            "from duckdb_columns() where not internal group by all"
+        ).fetchall()
+    facts: dict[tuple[str, str], dict[str, Any]] = {
+        (schema, table): {
+            "dagster/column_schema": dg.TableSchema([dg.TableColumn(c["name"], c["type"].lower()) for c in described])
+        }
+        for schema, table, described in columns
+    }
+    for schema, table, rows in counts:
+        facts.setdefault((schema, table), {})["dagster/row_count"] = rows
+    return facts

@@ -1,5 +1,6 @@
 """The code location: everything that Dagster knows. Assembly only."""
 
+import warnings
 from collections.abc import Mapping
 
 import dagster as dg
@@ -32,8 +33,10 @@ def build_definitions(
         resource_overrides: Resources that replace the default ones of the same name.
     """
     months = build_monthly_partitions(settings)
-    return dg.Definitions(
-        assets=[
+    with warnings.catch_warnings():
+        # Backfill policies are marked beta; a person at a terminal can do nothing about it.
+        warnings.filterwarnings("ignore", message=".*backfill_policy.*", category=dg.BetaWarning)
+        assets = [
             build_inbox_asset(settings),
             landing,
             dbt_models,
@@ -43,7 +46,9 @@ def build_definitions(
             *(build_release_asset(use_case) for use_case in USE_CASES),
             *(build_drift_asset(use_case, months) for use_case in USE_CASES),
             build_site_asset(USE_CASES),
-        ],
+        ]
+    return dg.Definitions(
+        assets=assets,
         jobs=[*jobs.ASSET_JOBS, jobs.rollback_release],
         schedules=build_schedules(settings, months),
         sensors=[inbox_sensor, drift_verdict_sensor, build_automation_sensor()],

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from orchestration import jobs
 from orchestration.settings import PlatformSettings
@@ -18,7 +19,7 @@ def build_schedules(
     """
     scoring_day = settings.as_of_lag_days + 1
 
-    def monthly(name: str, job: object, hour: int, description: str) -> dg.ScheduleDefinition:
+    def monthly(name: str, job: UnresolvedAssetJobDefinition, hour: int, description: str) -> dg.ScheduleDefinition:
         @dg.schedule(
             name=name,
             job=job,
@@ -26,8 +27,9 @@ def build_schedules(
             execution_timezone=settings.time_zone,
             description=description,
         )
-        def latest_month(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-            month = months.get_last_partition_key()
+        def latest_month() -> dg.RunRequest:
+            # The month before the tick, also when the daemon was down and evaluates it late.
+            month = months.get_partition_keys(current_time=context.scheduled_execution_time)[-1]
             return dg.RunRequest(run_key=f"{name}-{month}", partition_key=month)
 
         return latest_month

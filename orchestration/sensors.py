@@ -1,6 +1,6 @@
 """Sensors: what happens when something arrives or changes."""
 
-import json
+import hashlib
 from collections.abc import Iterator
 
 import dagster as dg
@@ -25,7 +25,7 @@ def inbox_sensor(
     if not pending:
         context.update_cursor("")
         return dg.SkipReason("Every file in the inbox is landed.")
-    look = json.dumps(sorted(pending))
+    look = hashlib.sha256("\n".join(pending).encode()).hexdigest()
     if context.cursor != look:
         context.update_cursor(look)
         return dg.SkipReason(f"{len(pending)} new files; waiting one interval to see whether they still grow.")

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AnyHttpUrl, BeforeValidator, Field, SecretStr, field_validator
+from pydantic import AnyHttpUrl, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from orchestration.ingestion.pseudonym import DEVELOPMENT_PSEUDONYM_KEY, check_pseudonym_key
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 DBT_PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 LANDING_CONTRACT_MAPPING = Path(__file__).resolve().parent / "ingestion" / "mappings" / "landing_contract.yaml"
-
-DEVELOPMENT_PSEUDONYM_KEY = "kilowise-development-key-not-for-production"
 
 
 def _number_in_text(value: object) -> object:
@@ -37,7 +37,9 @@ class PlatformSettings(BaseSettings):
     home: Path = Field(default=PROJECT_ROOT / "data", description="Folder that holds all state")
     environment: Literal["development", "production"] = "development"
     pseudonym_key: SecretStr = Field(
-        default=SecretStr(DEVELOPMENT_PSEUDONYM_KEY), description="Key of the HMAC that makes customer keys"
+        default=SecretStr(DEVELOPMENT_PSEUDONYM_KEY),
+        validate_default=True,
+        description="Key of the HMAC that makes customer keys; production refuses the development key",
     )
     time_zone: str = Field(default="Asia/Shanghai", description="IANA zone of bills, tariffs and load shapes")
     currency: str = Field(default="CNY", pattern=r"^[A-Z]{3}$", description="ISO 4217 code of all amounts")
@@ -73,6 +75,12 @@ class PlatformSettings(BaseSettings):
     @classmethod
     def _known_zone(cls, value: str) -> str:
         ZoneInfo(value)
+        return value
+
+    @field_validator("pseudonym_key")
+    @classmethod
+    def _fit_for_environment(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        check_pseudonym_key(value.get_secret_value(), info.data.get("environment", "production"))
         return value
 
     @field_validator("home", "inbox", "mapping")

@@ -7,6 +7,7 @@ import dagster as dg
 
 from orchestration import checks
 from orchestration.assets.model_assets import OWNER_BY_USE_CASE
+from orchestration.automation import RENEW_AFTER_INPUTS
 from orchestration.lifecycle import review_month
 from orchestration.marts import current_marts
 from orchestration.metadata import report_link
@@ -59,6 +60,7 @@ def build_site_asset(use_cases: Sequence[UseCase]) -> dg.AssetsDefinition:
         group_name="monitoring",
         owners=["team:data-platform"],
         kinds={"html"},
+        automation_condition=RENEW_AFTER_INPUTS,
         description="The pages that model owners read: all models at a glance, each model's history, model cards and "
         "drift reports. `make reports` serves them.",
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 
 from orchestration import checks
-from orchestration.ingestion.contract import ENTITIES, landing_columns
+from orchestration.ingestion.contract import ENTITIES, landing_tables
 from orchestration.settings import PlatformSettings
 
 GROUP = "ingestion"
@@ -13,6 +13,11 @@ OWNER = "team:data-platform"
 # Each line of the log is a write to the event storage; the rest is in the metadata and in the quarantine.
 SENTENCES_IN_LOG = 12
 INBOX_KEY = dg.AssetKey(["inbox", "deliveries"])
+SUMMARIES = {
+    "deliveries": "One row per delivered file: how many rows came in, were loaded, were exact duplicates, were "
+    "quarantined, and when they became known.",
+    "reading_months": "One row per delivery and month that its readings touch; dbt renews only these months.",
+}
 
 
 def landing_key(entity: str) -> dg.AssetKey:
@@ -56,12 +61,17 @@ def build_inbox_asset(settings: PlatformSettings) -> dg.AssetsDefinition | dg.As
 
 
 def _landing_specs() -> Sequence[dg.AssetSpec]:
+    descriptions = {
+        entity.name: f"{entity.description} Landed from the inbox by the mapping; rows that break the contract are in "
+        "the quarantine with their reason. Nothing new in the inbox changes nothing here."
+        for entity in ENTITIES.values()
+    }
+    columns_by_table = landing_tables()
     return [
         dg.AssetSpec(
-            landing_key(entity.name),
+            landing_key(table),
             deps=[INBOX_KEY],
-            description=f"{entity.description} Landed from the inbox by the mapping; rows that break the contract are "
-            "in the quarantine with their reason. Nothing new in the inbox changes nothing here.",
+            description=description,
             group_name=GROUP,
             owners=[OWNER],
             kinds={"parquet", "duckdb"},
@@ -69,12 +79,12 @@ def _landing_specs() -> Sequence[dg.AssetSpec]:
                 "dagster/column_schema": dg.TableSchema(
                     columns=[
                         dg.TableColumn(column.name, column.duckdb_type, description=column.description)
-                        for column in landing_columns(entity.name)
+                        for column in columns_by_table[table]
                     ]
                 )
             },
         )
-        for entity in ENTITIES.values()
+        for table, description in {**descriptions, **SUMMARIES}.items()
     ]
 
 
@@ -134,4 +144,8 @@ def landing(
                     else "Rows are unaccounted for in " + ", ".join(unreconciled),
                 )
             ],
+        )
+    for summary in SUMMARIES:
+        yield dg.MaterializeResult(
+            asset_key=landing_key(summary), metadata={"deliveries_new": len(report.deliveries)}
         )

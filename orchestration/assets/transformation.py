@@ -4,13 +4,14 @@ SQL belongs in ``dbt_project``; this module runs it, reports what happened and p
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DbtCliResource, dbt_assets
+from dagster_dbt import DbtCliInvocation, DbtCliResource, dbt_assets
+from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
-from orchestration.dbt import KilowiseDbtTranslator, end_invocation, dbt_project, dbt_variables
+from orchestration.dbt import KilowiseDbtTranslator, dbt_project, dbt_variables, end_process, table_facts
 from orchestration.marts import MARTS, publish_marts
 from orchestration.settings import PlatformSettings
 
@@ -35,12 +36,37 @@ def dbt_models(
     """
     settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
     command = ["build", "--exclude-resource-type", "unit_test", "--vars", json.dumps(dbt_variables(settings))]
-    invocation = dbt.cli(command, context=context, raise_on_error=True)
+    # One folder for all runs, so that dbt parses only what changed since the last one.
+    invocation = dbt.cli(command, context=context, target_path=settings.home / "warehouse" / "dbt_target")
     try:
-        # Column lineage would cost more than all models together: sqlglot walks each wide query once per column.
-        yield from invocation.stream().fetch_column_metadata(with_column_lineage=False).fetch_row_counts()
+        # DuckDB lets nobody look in while dbt works, so what dbt reports is described and passed on at its end.
+        events, failure = _finished_events(invocation)
     finally:
-        end_invocation(invocation)
+        end_process(invocation)
+    facts = table_facts(settings.warehouse_path)
+    for event in events:
+        yield _described(event, invocation.manifest, facts)
+    if failure is not None:
+        raise failure
     if all(dg.AssetKey(["marts", mart]) in context.selected_asset_keys for mart in MARTS):
         marts = publish_marts(settings.warehouse_path, settings.marts_dir, memory_limit=settings.duckdb_memory_limit)
         context.log.info(f"Marts version {marts.name} is current: {sum(marts.row_counts.values()):,} rows.")
+
+
+def _finished_events(invocation: DbtCliInvocation) -> tuple[list[Any], DagsterDbtCliRuntimeError | None]:
+    """Return all that dbt reported, and the error with which it ended if it did."""
+    events = []
+    try:
+        for event in invocation.stream():
+            events.append(event)  # noqa: PERF402  (what came before an error must be kept)
+    except DagsterDbtCliRuntimeError as error:
+        return events, error
+    return events, None
+
+
+def _described(event: Any, manifest: Mapping[str, Any], facts: Mapping[tuple[str, str], Mapping[str, Any]]) -> Any:
+    """Add row count and columns to the event of a table."""
+    if not isinstance(event, dg.Output | dg.AssetMaterialization):
+        return event
+    node = manifest["nodes"][event.metadata["unique_id"].text]
+    return event.with_metadata({**event.metadata, **facts.get((node["schema"], node["name"]), {})})

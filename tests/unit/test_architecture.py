@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from ml.credit_risk import schema as credit_schema
 from ml.segmentation import schema as segmentation_schema
 from ml.tariff_matching import schema as tariff_schema
@@ -48,6 +49,8 @@ def test_importing_the_definitions_loads_no_heavy_library() -> None:
         "if name in sys.modules])"
     )
 
-    finished = subprocess.run([sys.executable, "-c", probe], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True)
+    finished = subprocess.run(
+        [sys.executable, "-c", probe], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
+    )
 
     assert finished.stdout.split() == []
