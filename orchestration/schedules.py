@@ -27,7 +27,7 @@ def build_schedules(
             execution_timezone=settings.time_zone,
             description=description,
         )
-        def latest_month() -> dg.RunRequest:
+        def latest_month(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
             # The month before the tick, also when the daemon was down and evaluates it late.
             month = months.get_partition_keys(current_time=context.scheduled_execution_time)[-1]
             return dg.RunRequest(run_key=f"{name}-{month}", partition_key=month)

@@ -146,6 +146,4 @@ def landing(
             ],
         )
     for summary in SUMMARIES:
-        yield dg.MaterializeResult(
-            asset_key=landing_key(summary), metadata={"deliveries_new": len(report.deliveries)}
-        )
+        yield dg.MaterializeResult(asset_key=landing_key(summary), metadata={"deliveries_new": len(report.deliveries)})

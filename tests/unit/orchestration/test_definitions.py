@@ -1,0 +1,49 @@
+"""What an operator meets in the UI, as a snapshot, and the rules that every asset keeps.
+
+When a change of the graph is meant, renew the snapshot with ``KILOWISE_UPDATE_SNAPSHOTS=1`` and review its diff.
+"""
+
+import os
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from orchestration.definitions import build_definitions
+from orchestration.settings import PlatformSettings
+from tests.unit.orchestration.graph_text import graph_text
+
+SNAPSHOT = Path(__file__).with_name("graph.snapshot.txt")
+
+
+@pytest.fixture(scope="module")
+def definitions(tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
+    return build_definitions(PlatformSettings(home=tmp_path_factory.mktemp("home"), _env_file=None))
+
+
+@pytest.fixture(scope="module")
+def asset_nodes(definitions: dg.Definitions) -> list[dg.AssetsDefinition]:
+    graph = definitions.resolve_asset_graph()
+    return [graph.get(key) for key in graph.get_all_asset_keys()]
+
+
+def test_graph_is_the_reviewed_one(definitions: dg.Definitions) -> None:
+    found = graph_text(definitions)
+    if os.environ.get("KILOWISE_UPDATE_SNAPSHOTS"):
+        SNAPSHOT.write_text(found, encoding="utf-8")
+    assert found.splitlines() == SNAPSHOT.read_text(encoding="utf-8").splitlines()
+
+
+def test_every_asset_has_a_description_a_group_an_owner_and_kinds(asset_nodes: list[dg.AssetsDefinition]) -> None:
+    bare = [
+        node.key.to_user_string()
+        for node in asset_nodes
+        if not (
+            node.description
+            and len(node.description) > 20
+            and node.group_name != "default"
+            and node.owners
+            and node.kinds
+        )
+    ]
+    assert bare == []
