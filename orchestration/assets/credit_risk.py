@@ -8,14 +8,16 @@ from orchestration.assets.model_assets import ModelAssetTexts, build_model_asset
 from orchestration.use_cases import CreditRisk
 
 TEXTS = ModelAssetTexts(
-    sufficiency="Whether there are bills, payments and enough matured labels of both kinds. "
+    sufficiency="Is the data enough? Whether there are bills, payments and enough matured labels of both kinds. "
     "When it warns: read the sentence; without payments there is no credit model.",
-    model="Gradient-boosted trees with monotone constraints and calibration: the probability that a bill stays unpaid "
-    "30 days past due within six months. One bundle in the model store.",
-    evaluation="Held-out months and customers: discrimination, calibration, fairness by class and district, against "
-    "a logistic model and last month's status, and the gate's decision. Read the model card before you approve.",
-    predictions="Probability, points, rating and reason codes of every customer, one file per as-of month, by the "
-    "released model.",
+    model="The trained challenger. Gradient-boosted trees with monotone constraints and calibration: the probability "
+    "that a bill stays unpaid 30 days past due within six months. One bundle in the model store; unchanged input is "
+    "kept, not trained again.",
+    evaluation="Judgement and gate. Held-out months and customers: discrimination, calibration, fairness by class and "
+    "district, against simpler rankings and a logistic model. When refused: the table gate names the criterion that "
+    "failed, and the served release stays. Read the model card before you approve.",
+    predictions="Batch scores. Probability, points, rating and reason codes of every customer, one file per as-of "
+    "month, by the released model.",
 )
 
 

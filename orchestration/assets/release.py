@@ -28,8 +28,9 @@ def build_release_asset(use_case: UseCase) -> dg.AssetsDefinition:
         group_name=use_case.name,
         owners=[OWNER_BY_USE_CASE[use_case.name]],
         kinds={"python", "bentoml"},
-        description="The release that the API serves: model, feature snapshot, figures and who approved. Runs only "
-        "behind the gate; servers take a new release up without a restart. To go back, run the job rollback_release.",
+        description="What is served. The release that the API answers from: model, feature snapshot, figures and who "
+        "approved. Runs only behind the gate; servers take a new release up without a restart. To go back, run the job "
+        "rollback_release.",
     )
     def release(
         context: dg.AssetExecutionContext, config: ReleaseConfig, settings: dg.ResourceParam[PlatformSettings]
@@ -50,7 +51,7 @@ def build_release_asset(use_case: UseCase) -> dg.AssetsDefinition:
                 "approved_by": manifest.approved_by,
                 "customers": manifest.customers_count,
                 "features_as_of": f"{manifest.feature_as_of_month:%Y-%m}",
-                "page": report_link(settings, settings.reports_dir / "site" / f"{use_case.name}.html"),
+                "page": report_link(settings, settings.reports_dir / "site" / use_case.name / "index.html"),
             },
         )
 
