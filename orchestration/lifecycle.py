@@ -74,13 +74,8 @@ def train_challenger(
     from ml.bundle import code_version
     from serving.model_store import ModelStore
 
-    report = use_case.check(marts, settings)
     store = ModelStore(settings.home)
     pointer = _challenger_pointer(settings, use_case.name)
-    if not report.is_sufficient:
-        pointer.unlink(missing_ok=True)
-        log(report.sentence())
-        return None
     fingerprint = _fingerprint(marts.fingerprint(*use_case.training_marts), use_case.input_fingerprint(settings))
     known = read_challenger(use_case.name, settings)
     if known is not None and (
@@ -96,6 +91,11 @@ def train_challenger(
     ):
         log(f"Nothing changed since {known.manifest.version} was trained; it stays the challenger.")
         return Challenger(known, was_trained_now=False)
+    report = use_case.check(marts, settings)
+    if not report.is_sufficient:
+        pointer.unlink(missing_ok=True)
+        log(report.sentence())
+        return None
     result = use_case.train(marts, settings, fingerprint)
     with TemporaryDirectory(prefix="kilowise-bundle-") as folder:
         manifest = result.write(Path(folder) / "bundle")
@@ -127,11 +127,16 @@ def judge_challenger(
     The decision and the card stay in the reports whatever it says: a refused challenger keeps its report.
     """
     from ml.bundle import read_bundle
-    from ml.gate import decide
+    from ml.gate import GateDecision, decide
     from serving.model_store import ModelStore
 
     store = ModelStore(settings.home)
     champion = store.current_release(use_case.name)
+    folder = decision_dir(settings, use_case.name, bundle.manifest.version)
+    path = folder / "decision.json"
+    if champion is not None and champion.bundle_version == bundle.manifest.version and path.exists():
+        # The challenger is what is served; to judge it against itself would say nothing new.
+        return GateDecision.model_validate_json(path.read_text(encoding="utf-8"))
     comparison = None
     if champion is not None:
         champion_bundle = read_bundle(store.bundle_dir(use_case.name, champion.bundle_version))
@@ -143,10 +148,8 @@ def judge_challenger(
         has_champion=champion is not None,
         champion=comparison,
     )
-    folder = decision_dir(settings, use_case.name, bundle.manifest.version)
-    folder.mkdir(parents=True, exist_ok=True)
     replace_text(folder / "model_card.html", bundle.render_card(gate=decision))
-    replace_text(folder / "decision.json", decision.model_dump_json(indent=2))
+    replace_text(path, decision.model_dump_json(indent=2))
     return decision
 
 
@@ -239,15 +242,29 @@ def predictions_path(settings: PlatformSettings, use_case: str, month: date) -> 
 
 
 def review_month(use_case: "UseCase", marts: MartsVersion, settings: PlatformSettings, month: date) -> "Verdict | None":
-    """Review the drift of one month of the released model; ``None`` when no model is released."""
+    """Review the drift of one month of the released model; ``None`` when no model is released.
+
+    A review of unchanged predictions, answers and outcomes is kept, not repeated.
+    """
+    from monitoring.policy import load_policy
     from monitoring.review import review_month as review
+    from monitoring.verdicts import read_verdict
     from serving.model_store import ModelStore
 
     store = ModelStore(settings.home)
     release = store.current_release(use_case.name)
     if release is None:
         return None
-    return review(
+    reviewed = settings.reports_dir / use_case.name / f"{month:%Y-%m}" / release.name / "reviewed_inputs"
+    inputs = _fingerprint(
+        *_file_states(predictions_path(settings, use_case.name, month).parent),
+        *_file_states(settings.predictions_dir / "log" / use_case.name),
+        marts.fingerprint(*use_case.outcome_marts) if use_case.outcome_marts else "",
+        load_policy(use_case.name, datetime.now(UTC).date()).model_dump_json(),
+    )
+    if reviewed.exists() and reviewed.read_text(encoding="utf-8") == inputs:
+        return read_verdict(settings.reports_dir, use_case.name, month, release.name)
+    verdict = review(
         use_case.name,
         month,
         predictions_dir=settings.predictions_dir / "batch" / use_case.name,
@@ -258,6 +275,8 @@ def review_month(use_case: "UseCase", marts: MartsVersion, settings: PlatformSet
         outcomes=use_case.outcomes(marts),
         webhook_url=str(settings.alert_webhook_url) if settings.alert_webhook_url else None,
     )
+    replace_text(reviewed, inputs)
+    return verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +331,12 @@ def _log_columns(scored: "pd.DataFrame", use_case: str, release: "ReleaseManifes
     }
     frame = scored.assign(**context)
     return frame[[*context, *[column for column in scored.columns if column not in context]]]
+
+
+def _file_states(folder: Path) -> list[str]:
+    """Return name, size and time of every file below a folder, enough to see whether something was written."""
+    files = [(path, path.stat()) for path in sorted(folder.rglob("*.parquet"))]
+    return [f"{path.name} {state.st_size} {state.st_mtime_ns}" for path, state in files]
 
 
 def _challenger_pointer(settings: PlatformSettings, use_case: str) -> Path:

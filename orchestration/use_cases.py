@@ -34,6 +34,7 @@ class UseCase(ABC):
         feature_mart: Mart with one feature row per customer and as-of month.
         training_marts: Marts that training reads.
         scoring_marts: Marts that scoring reads.
+        outcome_marts: Marts that tell what really happened.
     """
 
     name: ClassVar[str]
@@ -41,6 +42,7 @@ class UseCase(ABC):
     feature_mart: ClassVar[str]
     training_marts: ClassVar[tuple[str, ...]]
     scoring_marts: ClassVar[tuple[str, ...]]
+    outcome_marts: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def config(self, settings: PlatformSettings) -> "BaseModel":
@@ -245,7 +247,8 @@ class CreditRisk(UseCase):
     name = "credit_risk"
     prediction = "credit_scores"
     feature_mart = "customer_credit_features"
-    training_marts = (feature_mart, "customer_credit_outcomes")
+    outcome_marts = ("customer_credit_outcomes",)
+    training_marts = (feature_mart, *outcome_marts)
     scoring_marts = (feature_mart,)
 
     def config(self, settings: PlatformSettings) -> "BaseModel":
