@@ -1,12 +1,15 @@
 """What a person sees in the terminal while a run works: one line per step, and the messages of our assets."""
 
 import logging
+import re
 import sys
 import time
 
 import dagster as dg
 
 _EVENT_ATTRIBUTE = "dagster_event"
+_WRAPPERS = ("Dagster", "RetryRequested")
+_OWN_ERROR = re.compile(r"^(ml|serving|monitoring|orchestration)(\.\w+)+: ")
 
 
 class _ProgressHandler(logging.Handler):
@@ -46,9 +49,12 @@ def _readable(step: str) -> str:
 
 def _reason(event: dg.DagsterEvent) -> str:
     error = getattr(event.event_specific_data, "error", None)
-    while error is not None and error.cause is not None:
+    # The framework wraps what was raised; what was raised is worded for people, and its own cause is not.
+    while error is not None and error.cause is not None and (error.cls_name or "").startswith(_WRAPPERS):
         error = error.cause
-    return error.message.strip() if error is not None else "see the run in the Dagster UI"
+    if error is None:
+        return "see the run in the Dagster UI"
+    return _OWN_ERROR.sub("", error.message.strip())
 
 
 @dg.logger({}, description="One readable line per step, for a person at a terminal.")
