@@ -40,6 +40,9 @@ _PRIVATE_MODE = 0o700
 _DELIVERY_FILE = "delivery.yaml"
 _HASH_CHUNK_BYTES = 1 << 20
 
+_RETRY_ROUNDS = 2
+"""Orphans are at most two steps below what is missing: customer, then bill or meter, then payment or reading."""
+
 
 def land_deliveries(
     inbox: Path,
@@ -100,8 +103,9 @@ def land_deliveries(
             landing = _Landing(workspace, landed_at)
             for work in plan.deliveries:
                 landing.land(work)
-            for work in _retries(workspace, mapping, plan, landing):
-                landing.land(work)
+            for _ in range(_RETRY_ROUNDS):
+                for work in _retries(workspace, mapping, plan, landing):
+                    landing.land(work)
         return LandingReport(
             deliveries=tuple(landing.deliveries),
             unreadable=tuple(landing.unreadable),
@@ -129,6 +133,7 @@ class _Landing:
         self.unreadable: list[UnreadableFile] = []
         self.findings: list[str] = []
         self.messages: list[str] = []
+        self._sequence = sum(1 for _ in (workspace.landing_dir / "deliveries").iterdir())
 
     def land(self, work: DeliveryWork) -> None:
         """Stage and publish one delivery."""
@@ -231,6 +236,7 @@ class _Landing:
                     "name": work.name,
                     "known_at": work.known_at,
                     "landed_at": self.landed_at,
+                    "sequence": self._sequence,
                     "is_retry": work.is_retry,
                     "read_months": report.read_months,
                     "sources": [
@@ -274,6 +280,7 @@ class _Landing:
         staged.rmdir()
         published = landing_dir / "deliveries" / work.delivery_id
         target.rename(published)
+        self._sequence += 1
         for path in sorted(published.glob("meter_readings/read_month=*/*.parquet")):
             self.workspace.remember_readings(path)
 
@@ -535,10 +542,12 @@ def _retries(workspace: Workspace, mapping: SourceMapping, plan: _Plan, landing:
             else q.value in (select k.customer_id from customer_keys k join known_customers using (customer_key)) end
         """
     )
+    resolved = set(found)
+    latest = _latest_deliveries(workspace.landing_dir)
     waiting: dict[str, set[tuple[str, str]]] = {}
-    for delivery_id, entity_name, source_file in found:
-        document = orjson.loads((workspace.landing_dir / "deliveries" / delivery_id / "delivery.json").read_bytes())
-        waiting.setdefault(document["name"], set()).add((entity_name, source_file))
+    for (name, entity_name, source_file), delivery_id in latest.items():
+        if (delivery_id, entity_name, source_file) in resolved:
+            waiting.setdefault(name, set()).add((entity_name, source_file))
     for name, wanted in sorted(waiting.items()):
         if name not in plan.roots:
             continue
@@ -554,6 +563,16 @@ def _retries(workspace: Workspace, mapping: SourceMapping, plan: _Plan, landing:
         if files_again:
             delivery_id = _delivery_id(f"{name}-again", [*(file.fingerprint for file in files_again), *newest])
             yield DeliveryWork(delivery_id, name, root, known_at, files_again, is_retry=True)
+
+
+def _latest_deliveries(landing_dir: Path) -> dict[tuple[str, str, str], str]:
+    """Return the delivery that read each file last, by folder, entity and file; earlier quarantine is superseded."""
+    documents = [orjson.loads(path.read_bytes()) for path in (landing_dir / "deliveries").glob("*/delivery.json")]
+    latest: dict[tuple[str, str, str], str] = {}
+    for document in sorted(documents, key=lambda document: int(document.get("sequence", 0))):
+        for source in document.get("sources", []):
+            latest[(document["name"], source["entity"], source["source_file"])] = document["delivery_id"]
+    return latest
 
 
 def _missing_months(landing_dir: Path) -> list[str]:

@@ -7,6 +7,7 @@ and rows are sorted by one column. Earlier deliveries are read only for the days
 from collections import defaultdict
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from orchestration.ingestion.contract import MAX_KWH_PER_INTERVAL, Column, Entity
@@ -461,20 +462,17 @@ class ReadingsStage(Stage):
             )
         ]
         self.staged.read_months = months
-        paths = [path for month in months for path in self.workspace.month_paths.get(month, [])]
-        if not paths:
-            return
-        files = ", ".join(literal(str(path)) for path in paths)
         connection.execute(
-            f"""
-            create or replace temp table stage_days as
-            select distinct {_DAY} as day from stage where problem = 0 and not is_duplicate;
-            create or replace temp table earlier as
-            select (cast(n.meter_no as bigint) << {_MINUTE_BITS}) | (epoch_us(p.read_at) // 60000000) as key,
-                p.interval_minutes, p.kwh, p.kvarh, p.export_kwh, p.quality, p.revision
-            from read_parquet([{files}], hive_partitioning = false) p
-            join meter_numbers n using (meter_id)
-            where epoch_us(p.read_at) // 86400000000 in (select day from stage_days);
+            "create or replace temp table earlier (key bigint, interval_minutes smallint, kwh decimal(14,4), "
+            "kvarh decimal(14,4), export_kwh decimal(14,4), quality varchar, revision integer)"
+        )
+        for month in months:
+            if paths := self.workspace.month_paths.get(month):
+                self._collect_earlier(month, paths)
+        if not self.workspace.scalar("select count(*) from earlier"):
+            return
+        connection.execute(
+            """
             create or replace temp table versions as
             select s.rowid as id, max(e.revision) as revision,
                 arg_max(s.kwh is not distinct from e.kwh and s.kvarh is not distinct from e.kvarh
@@ -493,6 +491,28 @@ class ReadingsStage(Stage):
                 update stage set revision = v.revision + 1 from versions v where stage.rowid = v.id and not v.is_same;
                 """
             )
+
+    def _collect_earlier(self, month: str, paths: list[Path]) -> None:
+        """Collect readings of earlier deliveries that the delivery may repeat or correct.
+
+        The smaller side decides how: a few late readings pick their instants out of a whole month that lies there; the
+        few hours that lie there of a whole new month are taken as they are.
+        """
+        files = ", ".join(literal(str(path)) for path in paths)
+        relation = f"read_parquet([{files}], hive_partitioning = false)"
+        in_month = f"problem = 0 and not is_duplicate and {_in_month(month)}"
+        new_rows = self.workspace.scalar(f"select count(*) from stage where {in_month}")
+        earlier_rows = self.workspace.scalar(f"select count(*) from {relation}")
+        instants = f"where p.read_at in (select distinct {_READ_AT} from stage where {in_month})"
+        self.workspace.connection.execute(
+            f"""
+            insert into earlier
+            select (cast(n.meter_no as bigint) << {_MINUTE_BITS}) | (epoch_us(p.read_at) // 60000000),
+                p.interval_minutes, p.kwh, p.kvarh, p.export_kwh, p.quality, p.revision
+            from {relation} p join meter_numbers n using (meter_id)
+            {instants if new_rows < earlier_rows else ""}
+            """
+        )
 
     def write(self) -> None:
         """Write what is loaded, one folder per month, sorted by meter and time."""

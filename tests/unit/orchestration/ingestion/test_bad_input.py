@@ -314,6 +314,25 @@ class TestBadRows:
         assert file_report(report, "payments").rows_duplicate == 2
         assert supplier.land().deliveries == ()
 
+    def test_orphans_of_orphans_are_taken_up_once_and_then_left_alone(self, supplier: Supplier) -> None:
+        supplier.deliver("a", {"meters.csv": METERS, "bills.csv": BILLS, "payments.csv": PAYMENTS,
+                               "meter_readings.csv": readings_csv(hourly("M1", "2024-09-01"))})  # fmt: skip
+        supplier.land()
+        supplier.deliver("b", {"customers.csv": CUSTOMERS})
+        second = supplier.land()
+        supplier.deliver("c", {"weather.csv": "district,observed_at,temperature_c\nD,2024-09-01 00:00,20\n"})
+
+        third = supplier.land()
+
+        assert [len(supplier.rows(table)) for table in ("meters", "bills", "payments", "meter_readings")] == [
+            2,
+            2,
+            2,
+            24,
+        ]
+        assert [delivery.name for delivery in second.deliveries] == ["b", "a", "a"]
+        assert [delivery.name for delivery in third.deliveries] == ["c"]
+
 
 class TestMeters:
     """A meter belongs to one customer at a time and lives from its installation to its removal."""
