@@ -1,0 +1,10 @@
+"""Time limits: these tests run whole jobs, and the first one that needs the finished home waits for it."""
+
+import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/integration/orchestration" in item.path.as_posix():
+            item.add_marker(pytest.mark.timeout(1200))
+            item.add_marker(pytest.mark.slow)

@@ -1,0 +1,99 @@
+"""The main job by its command: what it says, what it leaves behind, and that doing it again changes nothing."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from orchestration.lifecycle import read_challenger
+from orchestration.marts import MARTS, current_marts
+from tests.integration.platform_home import USE_CASES, PlatformHome
+
+
+def test_summary_says_what_came_in_what_is_served_and_what_to_do_next(
+    finished_home: PlatformHome, finished_summary: str
+) -> None:
+    assert "Kilowise: everything is done." in finished_summary
+    counts = re.search(
+        r"([\d,]+) rows in, ([\d,]+) loaded, ([\d,]+) exact duplicates, ([\d,]+) quarantined with a reason",
+        finished_summary,
+    )
+    assert counts is not None
+    rows_in, loaded, duplicates, quarantined = (int(count.replace(",", "")) for count in counts.groups())
+    assert rows_in == loaded + duplicates + quarantined
+    assert quarantined > 0
+    for use_case in USE_CASES:
+        release = finished_home.store.current_release(use_case)
+        assert release is not None
+        challenger = read_challenger(use_case, finished_home.settings)
+        assert challenger is not None
+        key = challenger.evaluation.key_metric
+        assert f"served: release {release.name}" in finished_summary
+        assert f"{key.name} {key.value:.4g}" in finished_summary
+    assert str(finished_home.path / "reports" / "site" / "index.html") in finished_summary
+    assert all(f"make {command}" in finished_summary for command in ("dev", "serve", "reports"))
+
+
+def test_every_part_of_the_home_is_there(finished_home: PlatformHome) -> None:
+    marts = current_marts(finished_home.settings.marts_dir)
+    assert set(marts.row_counts) == set(MARTS)
+    customers = marts.row_counts["customer_portrait"]
+    assert 400 <= customers <= 420
+    for use_case in USE_CASES:
+        release = finished_home.store.current_release(use_case)
+        assert release is not None
+        assert release.gate["approved"] is True
+        assert release.marts_version == marts.name
+        decision = json.loads(
+            (
+                finished_home.path / "reports" / use_case / "decisions" / release.bundle_version / "decision.json"
+            ).read_text()
+        )
+        assert decision["approved"] is True
+    assert {name.split("/")[0] for name in finished_home.predictions()} == set(USE_CASES)
+    assert (finished_home.path / "reports" / "site" / "index.html").exists()
+
+
+@pytest.mark.parametrize("use_case", USE_CASES)
+def test_verdict_on_the_month_of_the_release_is_about_data(finished_home: PlatformHome, use_case: str) -> None:
+    [verdict] = (finished_home.path / "reports" / use_case).glob("*/*/verdict.json")
+
+    assert json.loads(verdict.read_text())["outcome"] in ("stable", "watch", "act")
+
+
+def test_nothing_unfinished_is_left(finished_home: PlatformHome) -> None:
+    leftovers = [
+        name
+        for name in finished_home.files()
+        if any(part.startswith(".") and "incoming" in part for part in Path(name).parts) or name.endswith(".tmp")
+    ]
+
+    assert leftovers == []
+
+
+def test_second_run_with_nothing_new_changes_nothing(finished_home: PlatformHome, tmp_path: Path) -> None:
+    home = finished_home.copy_to(tmp_path / "home")
+    before = home.files()
+
+    done = home.run()
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert home.marts_version() == finished_home.marts_version()
+    assert home.bundle_versions() == finished_home.bundle_versions()
+    assert [home.store.current_name(use_case) for use_case in USE_CASES] == [
+        finished_home.store.current_name(use_case) for use_case in USE_CASES
+    ]
+    after = home.files()
+    assert sorted(after) == sorted(before)
+    layers = (
+        "inbox",
+        "landing/deliveries",
+        "landing/identities",
+        "landing/quarantine",
+        "models",
+        "releases",
+        "predictions",
+    )
+    renewed = [name for name in before if after[name] != before[name] and name.startswith(layers)]
+    assert renewed == []
