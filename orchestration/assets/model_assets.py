@@ -53,13 +53,14 @@ def build_model_assets(
     evaluation_key = dg.AssetKey(["evaluations", name])
     release_key = dg.AssetKey(["releases", name])
     predictions_key = dg.AssetKey(["predictions", use_case.prediction])
+    # A node of the graph shows the last part of its key only, which four assets share: the kind tells them apart.
 
     @dg.asset(
         key=sufficiency_key,
         deps=marts,
         group_name=name,
         owners=owners,
-        kinds={"python"},
+        kinds={"sufficiency"},
         description=texts.sufficiency,
         check_specs=[checks.sufficient_spec(sufficiency_key)],
     )
@@ -86,7 +87,7 @@ def build_model_assets(
         deps=[sufficiency_key, *marts],
         group_name=name,
         owners=owners,
-        kinds={"python", "bentoml"},
+        kinds={"model", "bentoml"},
         description=texts.model,
     )
     def model(context: dg.AssetExecutionContext, settings: dg.ResourceParam[PlatformSettings]) -> dg.MaterializeResult:
@@ -115,7 +116,7 @@ def build_model_assets(
         deps=[model_key],
         group_name=name,
         owners=owners,
-        kinds={"python", "html"},
+        kinds={"evaluation", "html"},
         description=texts.evaluation,
         check_specs=[checks.gate_spec(evaluation_key)],
     )

@@ -27,7 +27,7 @@ def build_release_asset(use_case: UseCase) -> dg.AssetsDefinition:
         ],
         group_name=use_case.name,
         owners=[OWNER_BY_USE_CASE[use_case.name]],
-        kinds={"python", "bentoml"},
+        kinds={"release", "bentoml"},
         description="What is served. The release that the API answers from: model, feature snapshot, figures and who "
         "approved. Runs only behind the gate; servers take a new release up without a restart. To go back, run the job "
         "rollback_release.",
