@@ -171,7 +171,8 @@ def decide(
     overridden = {criterion.name for criterion in failed if criterion.overridden_by is not None}
     used = tuple(o for o in overrides if o.criterion in overridden and o.expires_on >= decided_on)
     if not approved:
-        reason = "Refused: " + " ".join(criterion.reason for criterion in refusing)
+        # Criteria that fail for one reason say it once.
+        reason = "Refused: " + " ".join(dict.fromkeys(criterion.reason for criterion in refusing))
         expired = sorted(
             {o.criterion for o in overrides if o.expires_on < decided_on} & {criterion.name for criterion in refusing}
         )

@@ -14,7 +14,10 @@ from orchestration.settings import PROJECT_ROOT, PlatformSettings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line and run; return 0 when every step succeeded, 1 otherwise."""
+    """Parse the command line and run; return 0 when every step did its work, 1 otherwise.
+
+    A gate that refuses a model did its work.
+    """
     parser = argparse.ArgumentParser(prog="python -m orchestration", description=__doc__)
     parser.add_argument("command", choices=["run"], help="run: deliveries -> marts -> models -> releases -> reports")
     parser.parse_args(arguments)
@@ -42,10 +45,11 @@ def run(settings: PlatformSettings) -> int:
     dagster_home = Path(os.environ.setdefault("DAGSTER_HOME", str(settings.home / "dagster")))
     dagster_home.mkdir(parents=True, exist_ok=True)
     if not (dagster_home / "dagster.yaml").exists():
+        # Without it Dagster sends usage data.
         shutil.copyfile(PROJECT_ROOT / "dagster.yaml", dagster_home / "dagster.yaml")
-    succeeded = run_jobs(settings)
-    print(render_summary(settings, succeeded=succeeded))
-    return 0 if succeeded else 1
+    outcome = run_jobs(settings)
+    print(render_summary(settings, outcome))
+    return 0 if outcome.succeeded else 1
 
 
 if __name__ == "__main__":

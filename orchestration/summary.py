@@ -3,16 +3,17 @@
 from pathlib import Path
 
 from ml.columns import USE_CASES
-from orchestration.lifecycle import latest_verdicts, read_challenger
+from orchestration.lifecycle import decision_dir, latest_verdicts, read_challenger
+from orchestration.main_run import RunOutcome
 from orchestration.marts import MartsNotPublishedError, current_marts
 from orchestration.metadata import key_figure_sentence
 from orchestration.settings import PlatformSettings
 from orchestration.use_cases import USE_CASES as USE_CASE_ADAPTERS
 
 
-def render_summary(settings: PlatformSettings, *, succeeded: bool) -> str:
+def render_summary(settings: PlatformSettings, outcome: RunOutcome) -> str:
     """Return the summary as text for a terminal."""
-    lines = ["", "Kilowise: everything is done." if succeeded else "Kilowise: the run did not finish; see above.", ""]
+    lines = ["", f"Kilowise: {_headline(outcome)}", ""]
     lines += _data_lines(settings)
     lines += [line for use_case in USE_CASES for line in _model_lines(settings, use_case)]
     lines += _report_lines(settings)
@@ -24,6 +25,18 @@ def render_summary(settings: PlatformSettings, *, succeeded: bool) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _headline(outcome: RunOutcome) -> str:
+    if not outcome.succeeded:
+        failed = ", ".join(step.replace("__", "/") for step in outcome.failed_steps)
+        return f"the run did not finish, {failed} failed; see above."
+    if outcome.refused_use_cases:
+        return (
+            f"everything is done; the gate refused the new model of {' and of '.join(outcome.refused_use_cases)}, so "
+            "what was served before stays."
+        )
+    return "everything is done."
 
 
 def _data_lines(settings: PlatformSettings) -> list[str]:
@@ -60,8 +73,21 @@ def _model_lines(settings: PlatformSettings, use_case: str) -> list[str]:
     lines = [use_case]
     if challenger is not None:
         lines.append(f"          {key_figure_sentence(challenger.evaluation)}")
+        lines += _refusal_lines(settings, use_case, challenger.manifest.version)
     lines.append(f"          served: release {release.name}" if release else "          nothing is released yet")
     return [*lines, ""]
+
+
+def _refusal_lines(settings: PlatformSettings, use_case: str, bundle_version: str) -> list[str]:
+    from ml.gate import GateDecision
+
+    folder = decision_dir(settings, use_case, bundle_version)
+    if not (folder / "decision.json").exists():
+        return []
+    decision = GateDecision.model_validate_json((folder / "decision.json").read_bytes())
+    if decision.approved:
+        return []
+    return [f"          {decision.reason}", f"          model card: {folder / 'model_card.html'}"]
 
 
 def _report_lines(settings: PlatformSettings) -> list[str]:

@@ -87,6 +87,15 @@ def test_a_missing_report_is_refused():
     assert decision.reason == "Refused: There is no evaluation report."
 
 
+def test_criteria_that_fail_for_one_reason_say_it_once():
+    unstable = [Criterion(name=name, passed=False, reason="Nothing is stable.") for name in ("stability", "size")]
+    policy = POLICY.model_copy(update={"required_criteria": ("stability", "size")})
+
+    decision = decide(evaluation(criteria=tuple(unstable)), policy=policy, decided_on=TODAY, has_champion=False)
+
+    assert decision.reason == "Refused: Nothing is stable."
+
+
 def test_a_report_of_another_use_case_is_refused():
     assert not judge(evaluation(use_case="segmentation")).approved
 
