@@ -20,6 +20,8 @@ export PYTHONUTF8 := 1
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 DAGSTER_PORT ?= 3000
+# Two workers, each with whole files: fixtures that make a supplier are then made once per file at most.
+PYTEST_ARGS ?= -n 2 --dist loadfile
 
 .PHONY: help run test dev serve reports check bench clean reset env manifest dagster-home
 

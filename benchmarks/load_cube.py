@@ -14,12 +14,12 @@ from benchmarks.harness import PROJECT_ROOT, Figure, Measurement, benchmark
 CUSTOMERS, MONTHS = 2_000, 25
 MODELS = ("int_interval_load_aggregates", "customer_load_cube", "customer_monthly_load")
 
-# What somebody would write who needs these two tables once: fixed offset instead of a time zone, no holidays, no
+# What somebody would write who needs these tables once: fixed offset instead of a time zone, no holidays, no
 # corrections, no point in time, no tests.
 BARE_AGGREGATES = """
 create table cube as
-select customer_key, date_trunc('month', local_at) as month, isodow(local_at) >= 6 as is_weekend, hour(local_at) as slot,
-       sum(kwh) as kwh, max(kwh) as peak_kwh, sum(kvarh) as kvarh, sum(export_kwh) as export_kwh, count(*) as readings
+select customer_key, date_trunc('month', local_at) as month, isodow(local_at) >= 6 as is_weekend,
+       hour(local_at) as slot, sum(kwh) as kwh, max(kwh) as peak_kwh, sum(kvarh) as kvarh, sum(export_kwh) as export_kwh, count(*) as readings
 from (select *, read_at + interval 8 hour as local_at from read_parquet('{readings}'))
 group by all;
 create table daily as
