@@ -66,3 +66,8 @@
 {% macro squared(kwh) -%}
     cast(cast({{ kwh }} as decimal(19, 4)) * cast({{ kwh }} as decimal(19, 4)) as decimal(38, 8))
 {%- endmacro %}
+
+{#- A double that rounding or a doubtful calendar may push over its limit. Null stays null, which `least` would not do. -#}
+{% macro at_most(value, limit) -%}
+    case when {{ value }} > {{ limit }} then cast({{ limit }} as double) else {{ value }} end
+{%- endmacro %}

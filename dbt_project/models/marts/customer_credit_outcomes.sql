@@ -95,8 +95,9 @@ windows as (
         end as exclusion,
         coalesce(default_counts.defaults_count, 0) as defaults_count,
         coalesce(
-            as_of_customers.as_of_month_number + {{ var('default_horizon_months') }}
-            <= least(last_months.last_as_of_month_number, last_months.last_payments_month_number),
+            as_of_customers.as_of_month_number + {{ var('default_horizon_months') }} <= last_months.last_as_of_month_number
+            and as_of_customers.as_of_month_number + {{ var('default_horizon_months') }}
+            <= last_months.last_payments_month_number,
             false
         ) as is_mature,
         as_of_customers.as_of_month,

@@ -152,9 +152,9 @@ final as (
                 )
             ) as integer
         ) as expected_interval_count,
-        cast(least(
-            100.0e0, coalesce({{ percentage('monthly_load.observed_minutes', 'expected.expected_minutes') }}, 0)
-        ) as double) as coverage_pct,
+        coalesce(
+            {{ at_most(percentage('monthly_load.observed_minutes', 'expected.expected_minutes'), 100) }}, 0
+        ) as coverage_pct,
         cast(monthly_load.zero_days_count as integer) as zero_days_count,
         cast(temperatures.mean_temperature_c as double) as mean_temperature_c
     from customer_months

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,6 +90,6 @@ class DbtProject:
 
 
 @pytest.fixture(scope="session")
-def dbt_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DbtProject]:
+def dbt_project(tmp_path_factory: pytest.TempPathFactory) -> DbtProject:
     """The project, parsed once for all landings of the session."""
-    yield DbtProject(tmp_path_factory.mktemp("dbt"))
+    return DbtProject(tmp_path_factory.mktemp("dbt"))

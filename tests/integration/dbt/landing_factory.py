@@ -193,14 +193,16 @@ def deliver_history(
             select meter_id, customer_key, read_at, {interval_minutes} as interval_minutes, 'actual' as quality,
                 round((0.2 + 0.1 * (n % 7) + 0.3 * (extract(hour from read_at) in (10, 11, 12))::int
                     + (hash(n, read_at) % 1000) / 2500.0) * {interval_minutes} / 60, 4) as kwh
-            from {people}, range(timestamp '{start}', timestamp '{end}', interval {interval_minutes} minute) as r(read_at)
+            from {people},
+                range(timestamp '{start}', timestamp '{end}', interval {interval_minutes} minute) as r(read_at)
             where n % 4 <> 3 or hash(n, read_at, 'gap') % 200 > 0"""
         bills = f"""
             select 'B' || n || '-{month:%Y%m}' as bill_id, customer_key, date '{month}' as period_start,
                 date '{add_months(month, 1)}' as period_end, kwh, round(kwh * 0.6, 2) as amount,
                 date '{add_months(month, 1)}' as issued_date, date '{add_months(month, 1)}' + 20 as due_date, n,
                 hash(n, '{month}', 'habit') % 100 as habit
-            from {people} join (select customer_key as k, sum(kwh) as kwh from ({readings}) group by all) on k = customer_key"""
+            from {people}
+            join (select customer_key as k, sum(kwh) as kwh from ({readings}) group by all) on k = customer_key"""
         landing.deliver(
             f"{month:%Y-%m}-01-month",
             end + MONTHLY_LAG,
@@ -214,12 +216,14 @@ def deliver_history(
                         timestamp '{start}' + to_hours(cast(n % 600 + n % 40 as integer)) as closed_at
                     from {people} where hash(n, '{month}', 'contact') % 12 = 0""",
                 "inspections": f"""
-                    select 'I' || n || '-{month:%Y%m}' as inspection_id, customer_key, date '{month}' + 5 as inspected_date,
-                        ['normal', 'normal', 'theft'][1 + n % 3] as outcome
+                    select 'I' || n || '-{month:%Y%m}' as inspection_id, customer_key,
+                        date '{month}' + 5 as inspected_date, ['normal', 'normal', 'theft'][1 + n % 3] as outcome
                     from {people} where hash(n, '{month}', 'inspection') % 60 = 0""",
                 "weather": f"""
-                    select 'district_' || d as district, observed_at, 15 + d + 10 * sin(epoch(observed_at) / 5e6) as temperature_c
-                    from range(4) as t(d), range(timestamp '{start}', timestamp '{end}', interval 1 hour) as r(observed_at)""",
+                    select 'district_' || d as district, observed_at,
+                        15 + d + 10 * sin(epoch(observed_at) / 5e6) as temperature_c
+                    from range(4) as t(d),
+                        range(timestamp '{start}', timestamp '{end}', interval 1 hour) as r(observed_at)""",
             },
         )
         # What is due on the 21st of the next month is paid in the month after the bill's.
@@ -229,8 +233,10 @@ def deliver_history(
             month_start_at(add_months(month, 2), zone) + MONTHLY_LAG,
             {
                 "payments": f"""
-                    select 'P' || bill_id as payment_id, bill_id, customer_key, due_date - 3 + cast(n % 3 as integer) as paid_date,
-                        case when habit between 80 and 85 then round(amount / 2, 2) else amount end as amount, 'bank' as channel
+                    select 'P' || bill_id as payment_id, bill_id, customer_key,
+                        due_date - 3 + cast(n % 3 as integer) as paid_date,
+                        case when habit between 80 and 85 then round(amount / 2, 2) else amount end as amount,
+                        'bank' as channel
                     from {paid} where habit < 86
                     union all
                     select 'Q' || bill_id, bill_id, customer_key, due_date + cast(1 + n % 8 as integer),

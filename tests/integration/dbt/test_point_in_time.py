@@ -1,4 +1,4 @@
-"""A landing grows by a month, late rows and corrections: what was known earlier stays, what is known now is complete."""
+"""A landing grows by months, late rows and corrections: what was known stays, what is known now is complete."""
 
 import datetime as dt
 import hashlib
@@ -29,7 +29,12 @@ CONTEXT = {
 }
 MARTS = (*FEATURES, "customer_credit_outcomes", "customer_load_cube", "customer_load_profile", "customer_monthly_load",
          "customer_portrait", "service_quality_monthly")  # fmt: skip
-BATCHED = ("int_interval_load_aggregates", "int_monthly_load_versions", "int_monthly_shape_versions", "customer_load_cube")
+BATCHED = (
+    "int_interval_load_aggregates",
+    "int_monthly_load_versions",
+    "int_monthly_shape_versions",
+    "customer_load_cube",
+)
 
 # Known after the as-of date of the last month that the base landing knows (its payments arrive in November 2025).
 LATER = dt.datetime(2026, 1, 10)
@@ -70,21 +75,25 @@ def _deliver_what_became_known_later(landing: LandingFactory) -> None:
         {
             # A reading for a gap of March, and corrections of two readings of May.
             "meter_readings": f"""
-                select 'M3' as meter_id, {customer} as customer_key, timestamp '{late_month}' + interval 7 minute as read_at,
+                select 'M3' as meter_id, {customer} as customer_key,
+                    timestamp '{late_month}' + interval 7 minute as read_at,
                     60 as interval_minutes, 'actual' as quality, 50.0 as kwh, 0 as revision
                 union all
-                select 'M3', {customer}, unnest([timestamp '2025-05-05 09:00', timestamp '2025-05-05 10:00']), 60, 'actual', 77.0, 1
+                select 'M3', {customer}, unnest([timestamp '2025-05-05 09:00', timestamp '2025-05-05 10:00']), 60,
+                    'actual', 77.0, 1
             """,
             "bills": f"""
                 select 'B3-202502' as bill_id, {customer} as customer_key, date '2025-02-01' as period_start,
                     date '2025-03-01' as period_end, 1 as kwh, 9999.0 as amount, date '2025-03-01' as issued_date,
                     date '2025-03-21' as due_date, 1 as revision
                 union all
-                select 'B3-late', {customer}, date '2024-10-01', date '2024-10-05', 1, 500.0, date '2024-11-01', date '2024-11-05', 0
+                select 'B3-late', {customer}, date '2024-10-01', date '2024-10-05', 1, 500.0, date '2024-11-01',
+                    date '2024-11-05', 0
             """,
             "payments": f"""
-                select 'late' || n as payment_id, 'B' || n || '-202501' as bill_id, md5('customer' || n) as customer_key,
-                    date '2025-02-20' as paid_date, 5.0 as amount, 'bank' as channel
+                select 'late' || n as payment_id, 'B' || n || '-202501' as bill_id,
+                    md5('customer' || n) as customer_key, date '2025-02-20' as paid_date, 5.0 as amount,
+                    'bank' as channel
                 from range({CUSTOMERS}) as t(n)
             """,
             "customers": f"""
@@ -96,7 +105,7 @@ def _deliver_what_became_known_later(landing: LandingFactory) -> None:
                     date '2024-09-15' as installed_date, 1 as revision
             """,
             "tariff_enrolments": f"""
-                select {customer} as customer_key, date '2025-01-01' as valid_from, 'tariff_late' as tariff_id, 0 as revision
+                select {customer} as customer_key, date '2025-01-01' as valid_from, 'tariff_late' as tariff_id
             """,
             "programme_enrolments": f"""
                 select {customer} as customer_key, 'demand_response' as programme, date '2025-01-01' as joined_date
@@ -106,7 +115,8 @@ def _deliver_what_became_known_later(landing: LandingFactory) -> None:
                     'phone' as channel, 'billing' as topic, cast(1 as smallint) as satisfaction
             """,
             "inspections": f"""
-                select 'late' as inspection_id, {customer} as customer_key, date '2025-06-05' as inspected_date, 'theft' as outcome
+                select 'late' as inspection_id, {customer} as customer_key, date '2025-06-05' as inspected_date,
+                    'theft' as outcome
             """,
         },
     )
@@ -134,16 +144,14 @@ def history(dbt_project: DbtProject, tmp_path_factory: pytest.TempPathFactory) -
     _deliver_what_became_known_later(landing)
     deliver_history(landing, customers=CUSTOMERS, months=MONTHS + 3, first=MONTHS)
     grown_messages = dbt_project.run("build", "history")
-    return History(
-        dbt_project, base, unchanged, unchanged_messages, _marts(dbt_project, "history"), grown_messages
-    )
+    return History(dbt_project, base, unchanged, unchanged_messages, _marts(dbt_project, "history"), grown_messages)
 
 
 @pytest.mark.parametrize("mart", FEATURES)
 def test_later_knowledge_changes_no_earlier_feature_row(history: History, mart: str) -> None:
     base, grown = history.base[mart], history.grown[mart]
-    # Some marts keep the latest twelve months only, so the oldest of the base are gone from the grown one. The last month
-    # of the base is not final: the supplier delivered after the month's end, but its as-of instant was still to come.
+    # Some marts keep the latest twelve months only, so the oldest of the base are gone from the grown one. The last
+    # month of the base is not final: the supplier delivered after its end, but its as-of instant was still to come.
     first, last_final = grown["as_of_month"].min(), base["as_of_month"].max() - pd.DateOffset(months=1)
     earlier = base[base["as_of_month"].between(first, last_final)].reset_index(drop=True)
     assert earlier["as_of_month"].nunique() >= 8
@@ -202,10 +210,9 @@ def test_incremental_runs_equal_a_full_refresh(history: History) -> None:
 def test_interrupted_month_is_computed_by_the_next_run(history: History) -> None:
     # What a killed run leaves: rows of a month without the note that it was processed.
     with duckdb.connect(str(history.dbt.path("history"))) as connection:
-        connection.execute("delete from intermediate.processed_months where month_number = 2025 * 12 + 2")
-        connection.execute(
-            "delete from intermediate.int_interval_load_aggregates where month_number = 2025 * 12 + 2 and grain = 'slot'"
-        )
+        march = "month_number = 2025 * 12 + 2"
+        connection.execute(f"delete from intermediate.processed_months where {march}")
+        connection.execute(f"delete from intermediate.int_interval_load_aggregates where {march} and grain = 'slot'")
     messages = history.dbt.run("run", "history")
     assert {messages[model] for model in BATCHED} == {"OK, 1 months"}
     repaired = _marts(history.dbt, "history")

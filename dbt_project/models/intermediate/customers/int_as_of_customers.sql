@@ -66,9 +66,7 @@ final as (
         as_of_months.as_of_month_number,
         as_of_months.recency_rank,
         customers.contract_capacity_kva,
-        cast(
-            greatest(as_of_months.as_of_month_number - {{ month_number('customers.registered_date') }}, 0) as integer
-        ) as tenure_months,
+        as_of_months.as_of_month_number - {{ month_number('customers.registered_date') }} as tenure_months,
         customers.registered_date,
         customers.closed_date,
         as_of_months.as_of_month,

@@ -162,10 +162,8 @@ final as (
         cast(kwh as double) as annual_kwh,
         {{ mean_power('kwh', 'observed_minutes') }} * 24 as mean_daily_kwh,
         cast(peak_kw as double) as peak_kw,
-        least(
-            1.0e0, {{ mean_power('kwh', 'observed_minutes') }} / nullif(cast(peak_kw as double), 0)
-        ) as load_factor,
-        least(100.0e0, 100.0e0 * observed_minutes / nullif(expected_minutes, 0)) as coverage_pct,
+        {{ at_most(mean_power('kwh', 'observed_minutes') ~ ' / nullif(cast(peak_kw as double), 0)', 1) }} as load_factor,
+        {{ at_most(percentage('observed_minutes', 'expected_minutes'), 100) }} as coverage_pct,
         {{ mean_power('(kwh - workday_kwh)', '(observed_minutes - workday_minutes)') }}
         / nullif({{ mean_power('workday_kwh', 'workday_minutes') }}, 0) as weekend_ratio,
         {{ mean_power('summer_kwh', 'summer_minutes') }}
@@ -185,9 +183,8 @@ final as (
         end as kwh_change_yoy_pct,
         {{ variation('covered_months_count', 'covered_months_kwh', 'covered_months_squared_kwh', 3) }}
             as monthly_kwh_cv_12m,
-        least(
-            1.0e0, {{ mean_power('kwh_3m', 'observed_minutes_3m') }} / nullif(cast(peak_kw_3m as double), 0)
-        ) as load_factor_3m,
+        {{ at_most(mean_power('kwh_3m', 'observed_minutes_3m') ~ ' / nullif(cast(peak_kw_3m as double), 0)', 1) }}
+            as load_factor_3m,
         zero_days_3m_count,
         cast(peak_kw_3m as double) as peak_kw_3m,
         last_reading_date
