@@ -19,7 +19,8 @@ MODELS = ("int_interval_load_aggregates", "customer_load_cube", "customer_monthl
 BARE_AGGREGATES = """
 create table cube as
 select customer_key, date_trunc('month', local_at) as month, isodow(local_at) >= 6 as is_weekend,
-       hour(local_at) as slot, sum(kwh) as kwh, max(kwh) as peak_kwh, sum(kvarh) as kvarh, sum(export_kwh) as export_kwh, count(*) as readings
+       hour(local_at) as slot, sum(kwh) as kwh, max(kwh) as peak_kwh, sum(kvarh) as kvarh,
+       sum(export_kwh) as export_kwh, count(*) as readings
 from (select *, read_at + interval 8 hour as local_at from read_parquet('{readings}'))
 group by all;
 create table daily as

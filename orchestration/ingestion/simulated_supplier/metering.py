@@ -180,7 +180,8 @@ class Metering:
             last_day = first_day + int(population.close_day_of_month[row]) - 1
             changes.append(MeterChange(row, int(self.suffix[row]), int(self._installed_on[row]), last_day))
         self._tick_origin += calendar.ticks_count
-        return changes
+        # A meter that begins and ends in one month is delivered once, as it ended.
+        return list({(change.row, change.suffix): change for change in changes}.values())
 
     def read_block(
         self,

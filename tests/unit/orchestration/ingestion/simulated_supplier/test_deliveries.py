@@ -210,3 +210,12 @@ def test_landing_quarantines_and_drops_exactly_the_announced_rows(
     assert landed.rows_in == report.total("rows")
     assert landed.rows_quarantined == report.total("quarantined")
     assert landed.rows_duplicate == report.total("duplicates")
+
+
+def test_a_delivery_lists_each_meter_once_even_when_it_was_replaced_in_its_first_month(tmp_path: Path) -> None:
+    report = write_deliveries(SupplierConfig(customers=2_000, months=1, interval_minutes=60), tmp_path)
+
+    meters = pl.read_csv(tmp_path / report.deliveries[0].name / "meters.csv")
+
+    assert meters["removed_date"].null_count() < len(meters)
+    assert not meters["meter_id"].is_duplicated().any()
