@@ -4,7 +4,8 @@
     `months_from` names a model that gives every local month (month_number) a fingerprint of the deliveries and settings
     behind it. The fingerprint from which a month was computed is noted in `intermediate.processed_months` in the
     transaction that writes the month's rows. A month is pending while the two differ: after a new or late delivery, a
-    changed setting, a changed model, or a run that was killed. Months that are not pending are not read at all.
+    changed calendar, or a run that was killed. Months that are not pending are not read at all. When the SQL itself has
+    changed, by a new version or a setting, the table is made anew.
 
     Pending months are computed in batches that fit into memory: one statement over 36 million readings spills and takes
     six times as long as eight statements over three months each.
@@ -17,13 +18,18 @@
     {%- set target_relation = this.incorporate(type='table') -%}
     {%- set existing_relation = load_cached_relation(this) -%}
     {%- set months_relation = ref(config.require('months_from')) -%}
-    {%- set model_fingerprint = local_md5(model.raw_code) -%}
-    {%- set rebuild = existing_relation is none or existing_relation.is_view or should_full_refresh() -%}
+    {%- set model_fingerprint = fingerprint_of_code(compiled_code) -%}
 
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
     {%- do statement_in_transaction(create_processed_months()) -%}
+    {%- set rebuild = (
+        existing_relation is none
+        or existing_relation.is_view
+        or should_full_refresh()
+        or is_from_other_code(this.identifier, model_fingerprint)
+    ) -%}
     {% if rebuild %}
         {% if existing_relation is not none %}
             {% do adapter.drop_relation(existing_relation) %}
@@ -33,7 +39,7 @@
     {% endif %}
     {% do adapter.commit() %}
 
-    {%- set batches = batches_of_months(months_relation, this.identifier, model_fingerprint) -%}
+    {%- set batches = batches_of_months(months_relation, this.identifier) -%}
     {% for batch in batches %}
         {%- set batch_sql = sql_of_batch(compiled_code, batch, read_months(months_relation, batch)) -%}
         {% do statement_in_transaction(replace_months(target_relation, batch, batch_sql)) %}
@@ -53,6 +59,15 @@
     {{ return({'relations': [target_relation]}) }}
 
 {% endmaterialization %}
+
+{#- Changes with the SQL of the model, settings and macros included, and with the code of the models that it reads. -#}
+{% macro fingerprint_of_code(compiled_code) -%}
+    {%- set codes = [compiled_code] -%}
+    {%- for parent in model.depends_on.nodes | sort if parent in graph.nodes -%}
+        {%- do codes.append(graph.nodes[parent].raw_code) -%}
+    {%- endfor -%}
+    {{ return(local_md5(codes | join('|'))) }}
+{%- endmacro %}
 
 {#- Local months of the batch that is being computed. -#}
 {% macro batch_months() -%}
@@ -84,13 +99,20 @@
     {{ return(api.Relation.create(database=target.database, schema='intermediate', identifier='processed_months')) }}
 {%- endmacro %}
 
+{#- Whether the table was made by other SQL, and so may lack a column or mean something else. -#}
+{% macro is_from_other_code(model_name, model_fingerprint) -%}
+    {{ return(run_query(
+        "select count(*) from " ~ processed_months() ~ " where model_name = '" ~ model_name ~ "'"
+        ~ " and model_fingerprint <> '" ~ model_fingerprint ~ "'"
+    ).columns[0].values()[0] > 0) }}
+{%- endmacro %}
+
 {#- Pending months, oldest first, in lists of at most `batch_customer_months` customer-months. -#}
-{% macro batches_of_months(months_relation, model_name, model_fingerprint) -%}
+{% macro batches_of_months(months_relation, model_name) -%}
     {%- set pending = run_query(
         "select months.month_number, max(months.customers_count) as customers_count from " ~ months_relation ~ " as months"
         ~ " where not exists (select 1 from " ~ processed_months() ~ " as processed"
         ~ " where processed.model_name = '" ~ model_name ~ "'"
-        ~ " and processed.model_fingerprint = '" ~ model_fingerprint ~ "'"
         ~ " and processed.month_number = months.month_number and processed.fingerprint = months.fingerprint)"
         ~ " group by months.month_number order by months.month_number"
     ) -%}

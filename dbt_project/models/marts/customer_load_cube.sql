@@ -6,7 +6,6 @@
     )
 }}
 
-
 -- depends_on: {{ ref('int_load_cube_months') }}
 
 with slot_contributions as (

@@ -4,12 +4,6 @@ with reading_months as (
 
 ),
 
-deliveries as (
-
-    select * from {{ ref('stg_landing__deliveries') }}
-
-),
-
 holidays as (
 
     select * from {{ ref('holidays') }}
@@ -17,21 +11,13 @@ holidays as (
 
 ),
 
-landed_times as (
-
-    select cast(read_month as timestamp) as landed_time from reading_months
-    union all
-    select known_at as landed_time from deliveries
-
-),
-
--- A margin on both sides covers local months that reach into neighbouring UTC months, and later deliveries.
+-- A margin on both sides makes every local month that reaches into these UTC months complete.
 bounds as (
 
     select
-        {{ tick_number(add_days('min(landed_time)', -62)) }} as first_tick_number,
-        {{ tick_number(add_days('max(landed_time)', 93)) }} as last_tick_number
-    from landed_times
+        {{ tick_number(add_days('cast(min(read_month) as timestamp)', -62)) }} as first_tick_number,
+        {{ tick_number(add_days('cast(max(read_month) as timestamp)', 93)) }} as last_tick_number
+    from reading_months
 
 ),
 
@@ -59,7 +45,6 @@ local_days as (
         tick_at,
         cast(local_time as date) as local_date,
         {{ month_number('local_time') }} as month_number,
-        {{ month_number(add_days('local_time', '-' ~ var('as_of_lag_days'))) }} as known_month_number,
         cast(extract(hour from local_time) * 60 + extract(minute from local_time) as integer) as local_minute
     from local_times
 
@@ -77,7 +62,6 @@ final as (
         end as day_type,
         cast({{ integer_quotient('local_days.local_minute', var('slot_minutes')) }} as smallint) as slot,
         local_days.month_number,
-        local_days.known_month_number,
         local_days.local_date,
         cast({{ date_trunc('month', 'local_days.tick_at') }} as date) as utc_month,
         local_days.tick_at

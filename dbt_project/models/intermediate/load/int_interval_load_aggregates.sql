@@ -145,11 +145,9 @@ customer_intervals as (
         intervals.export_kwh,
         intervals.local_date
     from intervals
-    where not exists (
-        select 1
-        from {{ ref('int_parallel_meter_customers') }} as parallel_meter_customers
-        where parallel_meter_customers.customer_key = intervals.customer_key
-    )
+    left join {{ ref('int_parallel_meter_customers') }} as parallel_meter_customers
+        on intervals.customer_key = parallel_meter_customers.customer_key
+    where parallel_meter_customers.customer_key is null
 
     union all
 

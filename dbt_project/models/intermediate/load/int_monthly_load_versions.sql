@@ -5,7 +5,6 @@
     )
 }}
 
-
 -- depends_on: {{ ref('int_reading_months') }}
 
 with daily_contributions as (
