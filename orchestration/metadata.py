@@ -1,6 +1,7 @@
 """What the assets show in the Dagster UI: figures, plots and links. Formatting only; no calculation."""
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,11 @@ LARGEST_PLOT_BYTES = 150_000
 def report_link(settings: PlatformSettings, path: Path) -> dg.MetadataValue:
     """Return the address of a report on the model owners' site (`make reports` serves it)."""
     return dg.MetadataValue.url(f"{settings.reports_url}/{path.relative_to(settings.reports_dir).as_posix()}")
+
+
+def table_value(records: Sequence[dg.TableRecord]) -> dg.MetadataValue:
+    """Return a table, or the word none: Dagster refuses a table without rows."""
+    return dg.MetadataValue.table(records) if records else dg.MetadataValue.text("none")
 
 
 def figure_with_interval(metric: "Metric") -> str:
@@ -70,8 +76,8 @@ def evaluation_metadata(evaluation: "Evaluation", decision: "GateDecision") -> d
         "decision": dg.MetadataValue.text(decision.reason),
         "key_figure": dg.MetadataValue.text(key_figure_sentence(evaluation)),
         "held_out": dg.MetadataValue.text(evaluation.holdout_description),
-        "baselines": dg.MetadataValue.table(baselines),
-        "gate": dg.MetadataValue.table(criteria),
+        "baselines": table_value(baselines),
+        "gate": table_value(criteria),
     }
 
 

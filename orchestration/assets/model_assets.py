@@ -20,7 +20,7 @@ from orchestration.lifecycle import (
     train_challenger,
 )
 from orchestration.marts import current_marts
-from orchestration.metadata import evaluation_metadata, key_figure_sentence, plot_metadata, report_link
+from orchestration.metadata import evaluation_metadata, key_figure_sentence, plot_metadata, report_link, table_value
 from orchestration.settings import PlatformSettings
 from orchestration.use_cases import UseCase
 
@@ -69,7 +69,7 @@ def build_model_assets(
     ) -> dg.MaterializeResult:
         report = use_case.check(current_marts(settings.marts_dir), settings)
         context.log.info(report.sentence())
-        table = dg.MetadataValue.table(
+        findings = table_value(
             [
                 dg.TableRecord(
                     {"check": f.check, "found": f.found, "required": f.required, "passed": "yes" if f.passed else "no"}
@@ -78,7 +78,7 @@ def build_model_assets(
             ]
         )
         return dg.MaterializeResult(
-            metadata={"in words": report.sentence(), "is_sufficient": report.is_sufficient, "findings": table},
+            metadata={"in words": report.sentence(), "is_sufficient": report.is_sufficient, "findings": findings},
             check_results=[checks.sufficient_result(report)],
         )
 
@@ -137,7 +137,6 @@ def build_model_assets(
             metadata={
                 **evaluation_metadata(bundle.evaluation, decision),
                 "model_card": report_link(settings, card),
-                "model_card_file": dg.MetadataValue.path(str(card)),
                 **plot_metadata(bundle),
             },
             check_results=[checks.gate_result(decision)],

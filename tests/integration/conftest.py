@@ -11,7 +11,6 @@ from tests.integration.platform_home import PlatformHome
 # The smallest supplier whose three models pass their gates with a margin. Of so few customers too few leave a bill
 # unpaid for 30 days, so here ten days make a default.
 FINISHED_HOME_CHOICES = {"simulated_customers": 420, "default_days": 10, "review_months": 1}
-SUMMARY_FILE = "summary.txt"
 
 
 @pytest.fixture(scope="session")
@@ -24,21 +23,23 @@ def finished_home(tmp_path_factory: pytest.TempPathFactory) -> PlatformHome:
     root = tmp_path_factory.getbasetemp()
     # Workers have folders of their own inside the session's.
     shared_root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
-    home = PlatformHome(
-        Path(os.environ.get("KILOWISE_FINISHED_HOME", shared_root / "finished_home")), FINISHED_HOME_CHOICES
-    )
-    summary = home.path.with_name(f"{home.path.name}.{SUMMARY_FILE}")
-    home.path.parent.mkdir(parents=True, exist_ok=True)
-    with home.path.with_name(f"{home.path.name}.lock").open("w") as lock:
+    path = Path(os.environ.get("KILOWISE_FINISHED_HOME", shared_root / "finished_home"))
+    home = PlatformHome(path, FINISHED_HOME_CHOICES)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _summary_path(path).with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not summary.exists():
+        if not _summary_path(path).exists():
             done = home.run()
             assert done.returncode == 0, done.stdout + done.stderr
-            summary.write_text(done.stdout, encoding="utf-8")
+            _summary_path(path).write_text(done.stdout, encoding="utf-8")
     return home
 
 
 @pytest.fixture(scope="session")
 def finished_summary(finished_home: PlatformHome) -> str:
     """What the main job of the finished home said at its end."""
-    return finished_home.path.with_name(f"{finished_home.path.name}.{SUMMARY_FILE}").read_text(encoding="utf-8")
+    return _summary_path(finished_home.path).read_text(encoding="utf-8")
+
+
+def _summary_path(home: Path) -> Path:
+    return home.with_name(f"{home.name}.summary.txt")

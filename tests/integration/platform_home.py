@@ -167,9 +167,11 @@ class PlatformHome:
         }
 
     def files(self) -> dict[str, int]:
-        """Return every file that is not Dagster's or dbt's own, with the time of its last change."""
+        """Return every file that is not Dagster's or dbt's own, nor a lock, with the time of its last change."""
         return {
             path.relative_to(self.path).as_posix(): path.stat().st_mtime_ns
             for path in sorted(self.path.rglob("*"))
-            if path.is_file() and path.relative_to(self.path).parts[0] not in ("dagster", "warehouse")
+            if path.is_file()
+            and path.relative_to(self.path).parts[0] not in ("dagster", "warehouse")
+            and not path.name.endswith(".lock")
         }
