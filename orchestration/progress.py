@@ -7,6 +7,15 @@ import time
 
 import dagster as dg
 
+# Dagster and dagster-dbt log through the same logger as the assets; these lines of theirs help nobody at a terminal.
+_FRAMEWORK_LINES = (
+    "A dbt subsetted execution",
+    "Copying `",
+    "Dependencies for step",
+    "Finished dbt command",
+    "Running dbt command",
+    "Skipping step",
+)
 _EVENT_ATTRIBUTE = "dagster_event"
 _WRAPPERS = ("Dagster", "RetryRequested")
 _OWN_ERROR = re.compile(r"^(ml|serving|monitoring|orchestration)(\.\w+)+: ")
@@ -24,8 +33,9 @@ class _ProgressHandler(logging.Handler):
         meta = getattr(record, "dagster_meta", {}) or {}
         event = getattr(record, _EVENT_ATTRIBUTE, None) or meta.get(_EVENT_ATTRIBUTE)
         if event is None:
-            if record.levelno >= logging.INFO:
-                self._write("  " + str(meta.get("orig_message") or record.getMessage()))
+            message = str(meta.get("orig_message") or record.getMessage())
+            if record.levelno >= logging.INFO and not message.startswith(_FRAMEWORK_LINES):
+                self._write("  " + message)
             return
         kind, step = event.event_type_value, event.step_key or ""
         if kind == "STEP_START":

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
+from ml.errors import KilowiseError
 from orchestration import checks
 from orchestration.ingestion.contract import ENTITIES, landing_tables
 from orchestration.settings import PlatformSettings
@@ -103,15 +104,19 @@ def landing(
     from orchestration.ingestion.mapping import load_mapping
     from orchestration.ingestion.totals import landed_totals
 
-    report = land_deliveries(
-        settings.inbox_dir,
-        load_mapping(settings.mapping),
-        settings.landing_dir,
-        pseudonym_key=settings.pseudonym_key.get_secret_value(),
-        time_zone=settings.time_zone,
-        memory_limit=settings.duckdb_memory_limit,
-        progress=context.log.info,
-    )
+    try:
+        report = land_deliveries(
+            settings.inbox_dir,
+            load_mapping(settings.mapping),
+            settings.landing_dir,
+            pseudonym_key=settings.pseudonym_key.get_secret_value(),
+            time_zone=settings.time_zone,
+            memory_limit=settings.duckdb_memory_limit,
+            progress=context.log.info,
+        )
+    except KilowiseError as error:
+        # A mapping or a file that is wrong now is wrong in five seconds too.
+        raise dg.Failure(str(error), allow_retries=False) from error
     context.log.info(report.sentence())
     sentences = [*(file.message for file in report.unreadable), *report.findings, *report.messages]
     for sentence in sentences[:SENTENCES_IN_LOG]:

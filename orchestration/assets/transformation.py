@@ -5,6 +5,8 @@ SQL belongs in ``dbt_project``; this module runs it, reports what happened and p
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import Any
 
 import dagster as dg
@@ -43,7 +45,7 @@ def dbt_models(
         events, failure = _finished_events(invocation)
     finally:
         end_process(invocation)
-    facts = table_facts(settings.warehouse_path)
+    facts = table_facts(settings.warehouse_path) if settings.warehouse_path.exists() else {}
     for event in events:
         yield _described(event, invocation.manifest, facts)
     if failure is not None:
@@ -54,11 +56,15 @@ def dbt_models(
 
 
 def _finished_events(invocation: DbtCliInvocation) -> tuple[list[Any], DagsterDbtCliRuntimeError | None]:
-    """Return all that dbt reported, and the error with which it ended if it did."""
+    """Return all that dbt reported, and the error with which it ended if it did.
+
+    dbt keeps its own log beside its results; its two hundred lines would bury ours in the terminal.
+    """
     events = []
     try:
-        for event in invocation.stream():
-            events.append(event)  # noqa: PERF402  (what came before an error must be kept)
+        with redirect_stdout(StringIO()):
+            for event in invocation.stream():
+                events.append(event)  # noqa: PERF402  (what came before an error must be kept)
     except DagsterDbtCliRuntimeError as error:
         return events, error
     return events, None

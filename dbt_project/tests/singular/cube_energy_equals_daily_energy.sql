@@ -1,3 +1,4 @@
+{{ config(meta={'dagster': {'ref': {'name': 'customer_load_cube'}}}) }}
 {#- Cube and daily sums come from the same pass: their energy is equal to the last decimal wherever all intervals fit a slot. -#}
 with cube as (
 

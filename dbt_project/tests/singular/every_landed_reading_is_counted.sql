@@ -1,3 +1,4 @@
+{{ config(meta={'dagster': {'ref': {'name': 'int_interval_load_aggregates'}}}) }}
 {#- Rows come from the footers of the landed files, so this reads no values: none was lost between landing and months. -#}
 with landed as (
 
