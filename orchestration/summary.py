@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ml.columns import USE_CASES
+from ml.errors import KilowiseError
 from orchestration.lifecycle import decision_dir, latest_verdicts, read_challenger
 from orchestration.main_run import RunOutcome
 from orchestration.marts import MartsNotPublishedError, current_marts
@@ -69,6 +70,9 @@ def _model_lines(settings: PlatformSettings, use_case: str) -> list[str]:
             sentence = adapter.check(current_marts(settings.marts_dir), settings).sentence()
         except MartsNotPublishedError:
             sentence = "no data"
+        except KilowiseError as error:
+            # What stopped the use case must not hide what became of the others.
+            sentence = str(error)
         return [f"{use_case}", f"          no model: {sentence}", ""]
     lines = [use_case]
     if challenger is not None:

@@ -64,7 +64,9 @@ def prepare_features(features: pd.DataFrame) -> pd.DataFrame:
     for column in FEATURES:
         values = features[column.name]
         if column.kind == "categorical":
-            prepared[column.name] = values.astype(str)
+            texts = values.astype(object)
+            texts[values.isna()] = None
+            prepared[column.name] = texts
             continue
         try:
             prepared[column.name] = pd.to_numeric(values, errors="raise").astype("float64")
@@ -72,7 +74,7 @@ def prepare_features(features: pd.DataFrame) -> pd.DataFrame:
             raise SchemaMismatchError(f"column {column.name} must hold numbers: {error}") from error
     frame = pd.DataFrame(prepared, index=features.index)
     allowed = by_name(FEATURES)["customer_class"].allowed
-    unknown = sorted(set(frame["customer_class"]) - set(allowed))
+    unknown = sorted({str(value) for value in frame["customer_class"].dropna()} - set(allowed))
     if unknown:
         raise SchemaMismatchError(
             f"customer_class holds {', '.join(unknown[:5])}: allowed are {', '.join(allowed)}; map the supplier's "
@@ -82,8 +84,8 @@ def prepare_features(features: pd.DataFrame) -> pd.DataFrame:
 
 
 def group_of(customer_class: pd.Series) -> npt.NDArray[np.str_]:
-    """Return ``R`` for residential customers and ``B`` for all others."""
-    return np.where(customer_class.to_numpy() == "residential", "R", "B")
+    """Return ``R`` for residential customers, ``B`` for other classes, and nothing where no class was delivered."""
+    return np.select([customer_class.isna(), customer_class == "residential"], ["", "R"], default="B")
 
 
 def shape_matrix(features: pd.DataFrame, ceiling: float) -> FloatArray:

@@ -215,7 +215,9 @@ BEHAVIOUR_COLUMNS = (
 )
 
 CONTEXT_COLUMNS = (
-    Column("customer_class", "categorical", "Class of the customer", "用电类别", allowed=CUSTOMER_CLASSES),
+    Column(
+        "customer_class", "categorical", "Class of the customer", "用电类别", allowed=CUSTOMER_CLASSES, nullable=True
+    ),
     Column(
         "observed_days_count",
         "numeric",

@@ -77,6 +77,8 @@ def check_sufficiency(features: pd.DataFrame, config: SegmentationConfig | None 
     usable = has_usable_shape(latest, config.minimum_observed_days)
     groups = group_of(latest["customer_class"])
     counts = {group: int((usable & (groups == group)).sum()) for group in GROUPS}
+    classless = int((groups == "").sum())
+    classless_text = f" {classless:,} customers have no customer_class and belong to no group." if classless else ""
     findings = [
         Finding.at_least(
             "load_shapes",
@@ -84,8 +86,9 @@ def check_sufficiency(features: pd.DataFrame, config: SegmentationConfig | None 
             needed,
             missing=f"In the latest month {counts['R']} residential and {counts['B']} business customers have a load "
             f"shape from at least {config.minimum_observed_days} days; one of the groups needs {needed}: deliver more "
-            "customers or a longer history of interval readings.",
-            met=f"Usable load shapes: {', '.join(f'{counts[group]} {GROUP_NAMES[group]}' for group in GROUPS)}.",
+            f"customers, or a longer history, with readings of 60 minutes or shorter.{classless_text}",
+            met=f"Usable load shapes: {', '.join(f'{counts[group]} {GROUP_NAMES[group]}' for group in GROUPS)}."
+            + classless_text,
         )
     ]
     if usable.any():

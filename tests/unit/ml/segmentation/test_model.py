@@ -70,6 +70,20 @@ def test_too_little_data_is_answered_unknown(model: SegmentationModel, latest: p
         assert np.isnan(answer["segment_distance"])
 
 
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA])
+def test_a_customer_without_a_class_is_answered_unknown(
+    model: SegmentationModel, latest: pd.DataFrame, batch: pd.DataFrame, missing: object
+) -> None:
+    features = latest.copy()
+    features["customer_class"] = features["customer_class"].astype(object)
+    features.loc[features.index[0], "customer_class"] = missing
+
+    predictions = model.predict(features)
+
+    assert predictions["segment_id"].iloc[0] == "unknown"
+    pd.testing.assert_frame_equal(predictions.iloc[1:], batch.iloc[1:])
+
+
 def test_a_shape_without_weekends_is_assigned_by_its_working_days(
     model: SegmentationModel, latest: pd.DataFrame, batch: pd.DataFrame
 ) -> None:

@@ -160,6 +160,20 @@ def test_few_customers_are_said_to_be_too_few(features: pd.DataFrame) -> None:
     assert "3 residential and 3 business customers have a load shape" in check_sufficiency(few).sentence()
 
 
+def test_customers_without_a_class_are_counted_and_keep_no_other_out(
+    features: pd.DataFrame, small_config: SegmentationConfig
+) -> None:
+    classless = features.copy()
+    classless["customer_class"] = classless["customer_class"].where(classless["customer_key"] != "night-0000", None)
+
+    result = train(classless, config=small_config)
+
+    assert any("1 customers have no customer_class" in note for note in result.evaluation.notes)
+    reference = result.reference.set_index("customer_key")["segment_id"]
+    assert set(reference["night-0000"]) == {"unknown"}
+    assert "unknown" not in set(reference.drop("night-0000"))
+
+
 def test_no_customers_are_said_to_be_none(features: pd.DataFrame) -> None:
     assert "There are no customers with interval readings" in check_sufficiency(features.head(0)).sentence()
 
