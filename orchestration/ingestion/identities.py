@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from orchestration.ingestion.locking import INCOMING, locked
 from orchestration.ingestion.pseudonym import customer_key, erasure_mark
-from orchestration.ingestion.workspace import ERASED_FILE
+from orchestration.ingestion.workspace import read_erasure_marks, write_erasure_marks
 
 _JSON_COLUMNS = frozenset({"raw_row", "attributes", "personal", "tariff_json"})
 
@@ -48,12 +48,14 @@ def erase_customer(landing_dir: Path, customer_id: str, pseudonym_key: str) -> E
     """
     key = customer_key(customer_id, pseudonym_key)
     with locked(landing_dir):
-        _remember_erasure(landing_dir, erasure_mark(customer_id, pseudonym_key))
         # What names the customer's meters and bills goes last, so that an interrupted erasure still finds them.
         own_ids = {
             name: _own_ids(landing_dir, entity, name, key)
             for entity, name in (("meters", "meter_id"), ("bills", "bill_id"))
         }
+        marks = {erasure_mark(customer_id, pseudonym_key)}
+        marks |= {erasure_mark(own, pseudonym_key, name) for name, ids in own_ids.items() for own in ids}
+        write_erasure_marks(landing_dir, read_erasure_marks(landing_dir) | marks)
         removed = 0
         rewritten: list[str] = []
         for path in _parquet_files(landing_dir):
@@ -85,12 +87,9 @@ def find_traces(landing_dir: Path, customer_id: str, pseudonym_key: str) -> list
     return traces
 
 
-def _remember_erasure(landing_dir: Path, mark: str) -> None:
-    path = landing_dir / "identities" / ERASED_FILE
-    marks = set(path.read_text().split()) if path.exists() else set()
-    staged = landing_dir / INCOMING / ERASED_FILE
-    staged.write_text("\n".join(sorted(marks | {mark})) + "\n")
-    staged.replace(path)
+def is_erased(landing_dir: Path, customer_id: str, pseudonym_key: str) -> bool:
+    """Return whether a customer's erasure was begun; from then on deliveries of the customer are refused."""
+    return erasure_mark(customer_id, pseudonym_key) in read_erasure_marks(landing_dir)
 
 
 def _own_ids(landing_dir: Path, entity: str, name: str, key: str) -> set[str]:

@@ -34,7 +34,13 @@ from orchestration.ingestion.readings import ReadingsStage, build_meter_spans
 from orchestration.ingestion.report import DeliveryReport, LandingReport, UnreadableFile
 from orchestration.ingestion.sources import literal
 from orchestration.ingestion.staging import PARQUET_OPTIONS, Stage, StagedEntity, is_disk_full
-from orchestration.ingestion.workspace import DeliveryWork, FileWork, LandingLimits, Workspace
+from orchestration.ingestion.workspace import (
+    DeliveryWork,
+    FileWork,
+    LandingLimits,
+    Workspace,
+    write_erasure_marks,
+)
 
 _PRIVATE_MODE = 0o700
 _DELIVERY_FILE = "delivery.yaml"
@@ -259,6 +265,8 @@ class _Landing:
     def _publish(self, work: DeliveryWork, target: Path) -> None:
         """Make the delivery visible; whatever was written before the last rename is removed at the next start."""
         connection, landing_dir = self.workspace.connection, self.workspace.landing_dir
+        if self.workspace.erased:
+            write_erasure_marks(landing_dir, self.workspace.erased)
         staged = target.with_name(f"{work.delivery_id}.restricted")
         staged.mkdir()
         if self.workspace.scalar("select count(*) from new_identities"):

@@ -43,6 +43,13 @@ def customer_key(customer_id: str, pseudonym_key: str) -> str:
     return hmac.digest(pseudonym_key.encode(), customer_id.encode(), "sha256").hex()[:_CUSTOMER_KEY_CHARACTERS]
 
 
-def erasure_mark(customer_id: str, pseudonym_key: str) -> str:
-    """Return what is kept of an erased customer: enough to refuse the id again, of no use to find anything else."""
-    return hmac.digest(pseudonym_key.encode(), b"erased\x00" + customer_id.encode(), "sha256").hex()
+def erasure_mark(identifier: str, pseudonym_key: str, kind: str = "customer_id") -> str:
+    """Return what is kept of an erased customer: enough to refuse the id again, of no use to find anything else.
+
+    Args:
+        identifier: Id of the customer, or of a meter or bill that was only ever the customer's.
+        pseudonym_key: Key of the pseudonyms.
+        kind: Column of the contract that holds the id.
+    """
+    label = "erased" if kind == "customer_id" else f"erased {kind}"
+    return hmac.digest(pseudonym_key.encode(), f"{label}\x00{identifier}".encode(), "sha256").hex()

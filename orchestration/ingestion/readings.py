@@ -240,11 +240,9 @@ class ReadingsStage(Stage):
 
     def _refuse_unknown_meters(self) -> None:
         unmatched = "span_no is null"
-        self.refuse(
-            orphan_check("meter_id", "meters"),
-            f"{unmatched} and meter_id not in (select meter_id from meter_numbers)",
-            "meter_id",
-        )
+        orphaned = f"{unmatched} and meter_id not in (select meter_id from meter_numbers)"
+        self.refuse_of_erased("meter_id", orphaned)
+        self.refuse(orphan_check("meter_id", "meters"), orphaned, "meter_id")
         self.refuse(
             RowCheck(
                 Reason.OUTSIDE_METER_LIFE,
@@ -445,8 +443,9 @@ class ReadingsStage(Stage):
                 else (f"span_no in (select span_no from unit_verdicts where file_no = {number} and is_wrong)")
             )
             self.refuse(check, f"file_no = {number} and not is_duplicate and {rows}", "kwh")
+            place = self.delivery.place(self.files[number][0].name)
             self.staged.findings.append(
-                f"{self.files[number][0].name}: {wrong} of {judged} meters read about a thousand times too much, so "
+                f"{place}: {wrong} of {judged} meters read about a thousand times too much, so "
                 f"{'the whole file' if is_whole_file else 'their rows'} went to quarantine; kwh looks like Wh: set "
                 "units: {kwh: Wh} under entities.meter_readings in the mapping and land again"
             )

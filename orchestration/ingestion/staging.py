@@ -27,6 +27,9 @@ from orchestration.ingestion.workspace import (
 
 PARQUET_OPTIONS = "format parquet, compression zstd"
 
+_ERASED_CHECK = RowCheck(
+    Reason.ERASED_CUSTOMER, "", "belongs to a customer who was erased; leave it out of deliveries", (), True
+)
 _PARENT_WORDS = {"customers": "customer", "bills": "bill", "meters": "meter"}
 
 
@@ -116,6 +119,10 @@ class Stage:
                 self.files[number] = (work, opened)
 
     def _unreadable(self, work: FileWork, message: str) -> None:
+        for name in (work.name, work.path.name):
+            if message.startswith(name):
+                message = self.delivery.place(work.name) + message.removeprefix(name)
+                break
         self.staged.unreadable.append(
             UnreadableFile(delivery=self.delivery.name, entity=self.entity.name, source_file=work.name, message=message)
         )
@@ -191,20 +198,35 @@ class Stage:
         )
         if not self.workspace.erased:
             return
-        self.refuse(
-            RowCheck(
-                Reason.ERASED_CUSTOMER, "", "belongs to a customer who was erased; leave it out of deliveries", (), True
-            ),
-            "customer_id in (select customer_id from customer_keys where is_erased)",
-        )
+        is_erased = "customer_id in (select customer_id from customer_keys where is_erased)"
+        self.refuse(_ERASED_CHECK, is_erased)
+        if self.entity.name in ("meters", "bills"):
+            # Readings and payments name the customer only by these.
+            new = self.workspace.erasure_marks(self.entity.key[0], f"select * from stage where {is_erased}")
+            self.workspace.erased.update(new.values())
+
+    def refuse_of_erased(self, column: str, orphaned: str) -> None:
+        """Refuse orphans whose meter or bill was an erased customer's.
+
+        Args:
+            column: Column that names the meter or bill.
+            orphaned: SQL condition of the orphans.
+        """
+        if not self.workspace.erased:
+            return
+        marks = self.workspace.erasure_marks(column, f"select * from stage where problem = 0 and ({orphaned})")
+        erased = [identifier for identifier, mark in marks.items() if mark in self.workspace.erased]
+        if erased:
+            self.workspace.connection.execute("create or replace temp table erased_ids (identifier varchar)")
+            self.workspace.insert("erased_ids", {"identifier": erased})
+            self.refuse(_ERASED_CHECK, f"({orphaned}) and {column} in (select identifier from erased_ids)")
 
     def _refuse_orphans(self, column: str, parent: str) -> None:
         known = "customer_key" if column == "customer_id" else column
-        self.refuse(
-            orphan_check(column, parent),
-            f"{known} not in (select {known} from known_{parent} where {known} is not null)",
-            column,
-        )
+        orphaned = f"{known} not in (select {known} from known_{parent} where {known} is not null)"
+        if column != "customer_id":
+            self.refuse_of_erased(column, orphaned)
+        self.refuse(orphan_check(column, parent), orphaned, column)
         if parent == "bills":
             self.workspace.connection.execute(
                 "update stage set customer_key = b.customer_key from known_bills b "
@@ -401,7 +423,10 @@ class Stage:
         shown: dict[tuple[int, int], int] = {}
         for number, problem, row, value, total in refused:
             check = self._checks[problem - 1]
-            name = self.files[number][0].name
+            if check.reason is Reason.ERASED_CUSTOMER:
+                # Expected in every delivery from now on: the rows are counted, nobody has to do anything.
+                continue
+            name = self.delivery.place(self.files[number][0].name)
             self.staged.messages.append(row_message(name, row, check, value))
             shown[(number, problem)] = shown.get((number, problem), 0) + 1
             if shown[(number, problem)] == self.workspace.limits.messages_per_check < total:
@@ -426,7 +451,8 @@ class Stage:
     def _quarantine_malformed(self) -> None:
         for work, opened in self.files.values():
             for malformed in opened.malformed[: self.workspace.limits.messages_per_check]:
-                self.staged.messages.append(f"{work.name}, row {malformed.row}: the row {malformed.message}")
+                place = self.delivery.place(work.name)
+                self.staged.messages.append(f"{place}, row {malformed.row}: the row {malformed.message}")
             rows = opened.malformed
             self.workspace.insert(
                 "new_quarantine",

@@ -10,12 +10,26 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestration.ingestion.contract import CONTRACT_DELIVERY_ID, ENTITIES, PROVENANCE_COLUMNS, Entity, landing_columns
+from orchestration.ingestion.locking import INCOMING
 from orchestration.ingestion.mapping import EntitySource
 from orchestration.ingestion.pseudonym import customer_key, erasure_mark
 from orchestration.ingestion.sources import literal
 
 ERASED_FILE = "erased.txt"
-"""File among the identities with one mark per erased customer."""
+"""File among the identities with one mark per erased customer, and per meter and bill of theirs."""
+
+
+def read_erasure_marks(landing_dir: Path) -> set[str]:
+    """Return the marks of everything that was erased."""
+    path = landing_dir / "identities" / ERASED_FILE
+    return set(path.read_text(encoding="utf-8").split()) if path.exists() else set()
+
+
+def write_erasure_marks(landing_dir: Path, marks: set[str]) -> None:
+    """Replace the marks of everything that was erased."""
+    staged = landing_dir / INCOMING / ERASED_FILE
+    staged.write_text("\n".join(sorted(marks)) + "\n", encoding="utf-8")
+    staged.replace(landing_dir / "identities" / ERASED_FILE)
 
 
 class LandingLimits(BaseModel):
@@ -56,6 +70,11 @@ class DeliveryWork:
     files: tuple[FileWork, ...]
     is_retry: bool = False
 
+    def place(self, file_name: str) -> str:
+        """Return the name of a file as the inbox knows it: the delivery's folder comes first where there is one."""
+        has_folder = self.root.as_posix().endswith(f"/{self.name}")
+        return f"{self.name}/{file_name}" if has_folder else file_name
+
 
 @dataclass
 class Workspace:
@@ -71,7 +90,7 @@ class Workspace:
         limits: Limits of plausible readings.
         progress: Receives a sentence per step.
         month_paths: Readings files of earlier deliveries by month.
-        erased: Marks of erased customers.
+        erased: Marks of erased customers and of their meters and bills.
         spans_are_current: Whether the table of meters and their customers holds all that is known.
     """
 
@@ -84,7 +103,7 @@ class Workspace:
     limits: LandingLimits
     progress: Callable[[str], None]
     month_paths: dict[str, list[Path]] = field(default_factory=dict)
-    erased: frozenset[str] = frozenset()
+    erased: set[str] = field(default_factory=set)
     spans_are_current: bool = False
 
     def rows(self, sql: str) -> list[tuple]:
@@ -101,8 +120,7 @@ class Workspace:
         connection.execute(
             "create temp table customer_keys (customer_id varchar, customer_key varchar, is_erased boolean)"
         )
-        erased_path = self.landing_dir / "identities" / ERASED_FILE
-        self.erased = frozenset(erased_path.read_text().split()) if erased_path.exists() else frozenset()
+        self.erased = read_erasure_marks(self.landing_dir)
         for entity in ENTITIES.values():
             if entity.name != "meter_readings":
                 connection.execute(f"create temp table known_{entity.name} as {self._known_sql(entity)}")
@@ -140,6 +158,11 @@ class Workspace:
                 ],
             },
         )
+
+    def erasure_marks(self, column: str, sql: str) -> dict[str, str]:
+        """Return the mark that each id of a query has once it is erased."""
+        ids = [str(row[0]) for row in self.rows(f"select distinct {column} from ({sql}) where {column} is not null")]
+        return {identifier: erasure_mark(identifier, self.pseudonym_key, column) for identifier in ids}
 
     def insert(self, table: str, columns: dict[str, list]) -> None:
         """Append rows to a temporary table."""

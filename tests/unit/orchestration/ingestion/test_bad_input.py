@@ -43,7 +43,9 @@ class TestUnreadableFiles:
 
         report = supplier.land()
 
-        assert [item.message for item in report.unreadable] == ["bills.csv is empty (0 bytes); deliver the file again"]
+        assert [item.message for item in report.unreadable] == [
+            "2024-09/bills.csv is empty (0 bytes); deliver the file again"
+        ]
         assert loaded(report) == {"customers", "meters"}
 
     @pytest.mark.parametrize(
@@ -59,7 +61,7 @@ class TestUnreadableFiles:
 
         report = supplier.land()
 
-        assert report.unreadable[0].message.startswith("bills.csv")
+        assert report.unreadable[0].message.startswith("2024-09/bills.csv")
         assert words in report.unreadable[0].message
         assert loaded(report) == {"customers", "meters"}
 
@@ -71,7 +73,7 @@ class TestUnreadableFiles:
         report = supplier.land()
 
         assert [item.message for item in report.unreadable] == [
-            "bills.parquet ends too early: the Parquet file was truncated; deliver it again"
+            "2024-09/bills.parquet ends too early: the Parquet file was truncated; deliver it again"
         ]
         assert loaded(report) == {"customers", "meters"}
 
@@ -94,7 +96,7 @@ class TestUnreadableFiles:
             or "lacks the column" in messages["inspections.parquet"]
         )
         assert messages["weather.parquet"] == (
-            "weather.parquet is no Parquet file, whatever its ending says; export it again as Parquet"
+            "2024-09/weather.parquet is no Parquet file, whatever its ending says; export it again as Parquet"
         )
         assert loaded(report) == {"customers", "meters", "bills"}
 
@@ -107,7 +109,7 @@ class TestUnreadableFiles:
         report = supplier.land()
 
         assert [item.message for item in report.unreadable] == [
-            "customers.csv is not separated by ';' but, it seems, by ','; correct csv.delimiter in the mapping or leave it out"
+            "2024-09/customers.csv is not separated by ';' but, it seems, by ','; correct csv.delimiter in the mapping or leave it out"
         ]
 
     @pytest.mark.parametrize("delimiter", [";", "\t", "|"])
@@ -122,7 +124,7 @@ class TestUnreadableFiles:
         [unreadable] = supplier.land().unreadable
 
         assert unreadable.message == (
-            "bills.csv lacks the column due_date of bills; its columns are bill_id, customer_id, period_start, period_end, "
+            "2024-09/bills.csv lacks the column due_date of bills; its columns are bill_id, customer_id, period_start, period_end, "
             "kwh, amount, issued_date, duedate (is duedate the due_date?); rename the column, or say in the mapping "
             "which one it is (entities.bills.columns)"
         )
@@ -144,7 +146,7 @@ class TestUnreadableFiles:
 
         [unreadable] = supplier.land().unreadable
 
-        assert unreadable.message == "bills.csv names the column amount twice in its header; rename one of them"
+        assert unreadable.message == "2024-09/bills.csv names the column amount twice in its header; rename one of them"
 
     def test_expression_that_fails_on_a_value_does_not_repeat_the_value(self, supplier: Supplier) -> None:
         supplier.mapping(
@@ -199,7 +201,7 @@ class TestEncodings:
         [unreadable] = supplier.land().unreadable
 
         assert unreadable.message == (
-            "customers.csv is not ascii text; correct csv.encoding in the mapping or leave it out"
+            "d/customers.csv is not ascii text; correct csv.encoding in the mapping or leave it out"
         )
 
 
@@ -212,7 +214,7 @@ class TestBadRows:
         report = supplier.land()
 
         assert (
-            'bills.csv, row 3, column amount: "12,5O" is not a number; correct the value and deliver the file again'
+            '2024-09/bills.csv, row 3, column amount: "12,5O" is not a number; correct the value and deliver the file again'
             in report.messages
         )
         assert supplier.rows("bills", "bill_id") == [("B1",)]
@@ -233,18 +235,18 @@ class TestBadRows:
     @pytest.mark.parametrize(
         ("entity", "content", "reason", "words"),
         [
-            ("bills", BILLS.replace("B2", ""), "missing_value", "bills.csv, row 3, column bill_id: the value is missing; fill it in"),
+            ("bills", BILLS.replace("B2", ""), "missing_value", "2024-09/bills.csv, row 3, column bill_id: the value is missing; fill it in"),
             ("bills", BILLS.replace("B2,C2,2024-08-01,2024-09-01", "B2,C2,2024-09-01,2024-08-01"), "impossible_value",
              'column period_end: "2024-08-01" is not after period_start'),
             ("bills", BILLS.replace("2024-09-20\n", "2024-09-31\n"), "wrong_type", '"2024-09-31" is not a date (YYYY-MM-DD)'),
             ("customers", CUSTOMERS.replace("C2,residential", "C2,residentail"), "not_allowed",
-             'customers.csv, row 3, column customer_class: "residentail" is not one of residential, commercial'),
-            ("meters", METERS.replace("M2,C2,60", "M2,C2,61"), "not_allowed", 'meters.csv, row 3, column interval_minutes'),
+             '2024-09/customers.csv, row 3, column customer_class: "residentail" is not one of residential, commercial'),
+            ("meters", METERS.replace("M2,C2,60", "M2,C2,61"), "not_allowed", '2024-09/meters.csv, row 3, column interval_minutes'),
             ("meters", METERS.replace("M2,C2,60", "M2,C2,60.5"), "wrong_type", '"60.5" is not a whole number'),
             ("meters", METERS.replace("C2", "C9"), "orphan",
-             "meters.csv, row 3, column customer_id: the value names no customer that was delivered and loaded"),
-            ("payments", PAYMENTS.replace("B2", "B9"), "orphan", 'payments.csv, row 3, column bill_id: "B9" names no bill'),
-            ("bills", BILLS.replace("B2,C2", "B2,C9"), "orphan", "bills.csv, row 3, column customer_id: the value names no customer"),
+             "2024-09/meters.csv, row 3, column customer_id: the value names no customer that was delivered and loaded"),
+            ("payments", PAYMENTS.replace("B2", "B9"), "orphan", '2024-09/payments.csv, row 3, column bill_id: "B9" names no bill'),
+            ("bills", BILLS.replace("B2,C2", "B2,C9"), "orphan", "2024-09/bills.csv, row 3, column customer_id: the value names no customer"),
         ],
     )  # fmt: skip
     def test_reason_and_message(self, supplier: Supplier, entity: str, content: str, reason: str, words: str) -> None:
@@ -265,14 +267,14 @@ class TestBadRows:
         file = file_report(report, "bills")
         assert (file.rows_in, file.rows_loaded, file.rows_quarantined) == (4, 1, 3)
         assert (
-            "bills.csv, row 2: the row has fewer than the 8 columns of the header; correct it and deliver the file again"
+            "2024-09/bills.csv, row 2: the row has fewer than the 8 columns of the header; correct it and deliver the file again"
             in report.messages
         )
         assert (
-            "bills.csv, row 4: the row has more than the 8 columns of the header; correct it and deliver the file again"
+            "2024-09/bills.csv, row 4: the row has more than the 8 columns of the header; correct it and deliver the file again"
             in report.messages
         )
-        assert any(message.startswith("bills.csv, row 5, column period_start:") for message in report.messages)
+        assert any(message.startswith("2024-09/bills.csv, row 5, column period_start:") for message in report.messages)
 
     def test_file_truncated_within_a_row(self, supplier: Supplier) -> None:
         supplier.basics(bills=BILLS[: BILLS.index("120,65.20")])
@@ -343,7 +345,7 @@ class TestMeters:
         report = supplier.land()
 
         assert file_report(report, "meters").quarantined_by_reason == {"two_customers": 2}
-        assert 'meters.csv, row 3, column meter_id: "M2" stands at two customers at the same time' in " ".join(
+        assert '2024-09/meters.csv, row 3, column meter_id: "M2" stands at two customers at the same time' in " ".join(
             report.messages
         )
 
@@ -404,7 +406,7 @@ class TestReadings:
 
         assert file_report(report, "meter_readings").quarantined_by_reason == {"impossible_value": 3}
         assert (
-            'meter_readings.csv, row 2, column kwh: "-1" is negative; correct the value and deliver the file again'
+            '2024-09/meter_readings.csv, row 2, column kwh: "-1" is negative; correct the value and deliver the file again'
             in report.messages
         )
         assert any(
@@ -434,7 +436,7 @@ class TestReadings:
 
         assert file_report(report, "meter_readings").quarantined_by_reason == {"wrong_unit": 48}
         assert report.findings[0].startswith(
-            "meter_readings.csv: 1 of 2 meters read about a thousand times too much, so the whole file"
+            "2024-09/meter_readings.csv: 1 of 2 meters read about a thousand times too much, so the whole file"
         )
         assert "set units: {kwh: Wh} under entities.meter_readings" in report.findings[0]
 
@@ -578,7 +580,7 @@ class TestClockChange:
 
         assert supplier.rows("meter_readings", "read_at") == [(datetime(2024, 3, 31, 0),), (datetime(2024, 3, 31, 1),)]
         assert report.messages == (
-            'meter_readings.csv, row 3, column read_at: "2024-03-31 02:00" is a local time that the clock change skipped; '
+            '2024-09/meter_readings.csv, row 3, column read_at: "2024-03-31 02:00" is a local time that the clock change skipped; '
             "deliver it with its offset from UTC",
         )
 

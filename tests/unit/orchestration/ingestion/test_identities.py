@@ -141,7 +141,41 @@ def test_erased_customer_does_not_come_back_with_a_later_delivery(landed: Suppli
     report = landed.land()
 
     assert report.quarantined_by_reason == {"erased_customer": 2}
+    assert report.messages == ()
     assert find_traces(landed.landing, "CUST-0001", PSEUDONYM_KEY) == []
+
+
+def test_meters_and_bills_of_an_erased_customer_are_refused_without_keeping_the_row(landed: Supplier) -> None:
+    landed.land()
+    erase_customer(landed.landing, "CUST-0001", PSEUDONYM_KEY)
+    landed.deliver(
+        "2024-10",
+        {
+            "payments.csv": PAYMENTS.replace("P1,", "P8,").replace("P2,", "P9,"),
+            "meter_readings.csv": readings_csv(hourly("M1", "2024-10-01") + hourly("M2", "2024-10-01")),
+        },
+    )
+
+    report = landed.land()
+
+    assert report.quarantined_by_reason == {"erased_customer": 25}
+    assert report.rows_loaded == 25
+    kept = landed.quarantine("value, raw_row")
+    assert len(kept) == 25
+    assert set(kept) == {(None, None)}
+
+
+def test_meter_that_an_erased_customer_gets_later_is_not_taken_up(landed: Supplier) -> None:
+    landed.land()
+    erase_customer(landed.landing, "CUST-0001", PSEUDONYM_KEY)
+    landed.deliver("2024-10", {"meters.csv": with_ids(METERS).replace("M1", "M8")})
+    landed.land()
+    landed.deliver("2024-11", {"meter_readings.csv": readings_csv(hourly("M8", "2024-11-01"))})
+
+    report = landed.land()
+
+    assert report.quarantined_by_reason == {"erased_customer": 24}
+    assert landed.rows("meter_readings", where="meter_id = 'M8'") == []
 
 
 def test_erasure_can_be_repeated(landed: Supplier) -> None:

@@ -124,7 +124,7 @@ entities:
 
     [unreadable] = supplier.land().unreadable
 
-    assert unreadable.message == "c.csv: no file matches its lookup codes: codes*.csv; deliver it as well"
+    assert unreadable.message == "d/c.csv: no file matches its lookup codes: codes*.csv; deliver it as well"
 
 
 def test_entity_without_any_file_is_a_finding(supplier: Supplier) -> None:
