@@ -1,4 +1,4 @@
-"""`python -m orchestration run`: the main job in one process, with progress while it works and a summary at its end."""
+"""Kilowise from the command line: the main job in one process, landing alone, and the erasure of a customer."""
 
 import argparse
 import os
@@ -14,15 +14,26 @@ from orchestration.settings import PROJECT_ROOT, PlatformSettings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line and run; return 0 when every step did its work, 1 otherwise.
+    """Parse the command line and do it; return 0 when every step did its work, 1 otherwise.
 
-    A gate that refuses a model did its work.
+    A gate that refuses a model did its work, and so did a landing that refuses rows.
     """
     parser = argparse.ArgumentParser(prog="python -m orchestration", description=__doc__)
-    parser.add_argument("command", choices=["run"], help="run: deliveries -> marts -> models -> releases -> reports")
-    parser.parse_args(arguments)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    commands.add_parser("run", help="deliveries -> marts -> models -> releases -> reports")
+    commands.add_parser("land", help="land what is new in the inbox and say what was refused; nothing else")
+    erasing = commands.add_parser("erase", help="remove every trace of a customer, make the rest anew, and prove it")
+    erasing.add_argument("customer_id", metavar="CUSTOMER_ID", help="the supplier's id of the customer")
+    parsed = parser.parse_args(arguments)
     try:
-        return run(PlatformSettings())
+        settings = PlatformSettings()
+        if parsed.command == "land":
+            return land(settings)
+        if parsed.command == "erase":
+            from orchestration.erasure import erase
+
+            return 0 if erase(settings, parsed.customer_id, run, _say) else 1
+        return run(settings)
     except ValidationError as error:
         for problem in error.errors():
             name = "KILOWISE_" + "_".join(str(part) for part in problem["loc"]).upper()
@@ -50,6 +61,30 @@ def run(settings: PlatformSettings) -> int:
     outcome = run_jobs(settings)
     print(render_summary(settings, outcome))
     return 0 if outcome.succeeded else 1
+
+
+def land(settings: PlatformSettings) -> int:
+    """Land what is new in the inbox and print what became of it."""
+    from orchestration.ingestion.landing import land_deliveries
+    from orchestration.ingestion.mapping import load_mapping
+
+    report = land_deliveries(
+        settings.inbox_dir,
+        load_mapping(settings.mapping),
+        settings.landing_dir,
+        pseudonym_key=settings.pseudonym_key.get_secret_value(),
+        time_zone=settings.time_zone,
+        memory_limit=settings.duckdb_memory_limit,
+        progress=_say,
+    )
+    _say(report.sentence())
+    for sentence in (*(file.message for file in report.unreadable), *report.messages, *report.findings):
+        _say(sentence)
+    return 0
+
+
+def _say(sentence: str) -> None:
+    print(sentence, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""Files that other processes read while we write: each becomes visible whole, by one rename."""
+"""Files that other processes read while we write, each visible whole by one rename, and what to say of a full disk."""
 
 import uuid
 from pathlib import Path
+
+_DISK_FULL_WORDS = ("no space left", "disk quota exceeded", "file too large", "disk is full", "disk i/o error")
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -13,3 +15,16 @@ def replace_text(path: Path, text: str) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_disk_full(message: str) -> bool:
+    """Return whether an error's text, of whatever tool, says that the disk took no more."""
+    return any(words in message.lower() for words in _DISK_FULL_WORDS)
+
+
+def disk_full_sentence(home: Path) -> str:
+    """Return what to do when the disk is full."""
+    return (
+        f"The disk of {home} took no more: free some space or set KILOWISE_HOME to a larger disk, and run again. "
+        "What is visible is whole; the next run continues."
+    )

@@ -18,7 +18,7 @@ _FRAMEWORK_LINES = (
 )
 _EVENT_ATTRIBUTE = "dagster_event"
 _WRAPPERS = ("Dagster", "RetryRequested")
-_OWN_ERROR = re.compile(r"^(ml|serving|monitoring|orchestration)(\.\w+)+: ")
+_OWN_ERROR = re.compile(r"^(ml|serving|monitoring|orchestration|dagster)(\.\w+)+: ")
 
 
 class _ProgressHandler(logging.Handler):

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -14,10 +15,12 @@ from dagster_dbt import DbtCliInvocation, DbtCliResource, dbt_assets
 from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
 from orchestration.dbt import KilowiseDbtTranslator, dbt_project, dbt_variables, end_process, table_facts
+from orchestration.files import disk_full_sentence, is_disk_full
 from orchestration.marts import MARTS, publish_marts
 from orchestration.settings import PlatformSettings
 
 WAREHOUSE_POOL = "warehouse"
+RESULTS_FILE = "run_results.json"
 
 
 @dbt_assets(
@@ -39,7 +42,9 @@ def dbt_models(
     settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
     command = ["build", "--exclude-resource-type", "unit_test", "--vars", json.dumps(dbt_variables(settings))]
     # One folder for all runs, so that dbt parses only what changed since the last one.
-    invocation = dbt.cli(command, context=context, target_path=settings.home / "warehouse" / "dbt_target")
+    target_path = settings.home / "warehouse" / "dbt_target"
+    (target_path / RESULTS_FILE).unlink(missing_ok=True)
+    invocation = dbt.cli(command, context=context, target_path=target_path)
     try:
         # DuckDB lets nobody look in while dbt works, so what dbt reports is described and passed on at its end.
         events, failure = _finished_events(invocation)
@@ -49,7 +54,7 @@ def dbt_models(
     for event in events:
         yield _described(event, invocation.manifest, facts)
     if failure is not None:
-        raise failure
+        raise _explained(failure, target_path, settings.home)
     if all(dg.AssetKey(["marts", mart]) in context.selected_asset_keys for mart in MARTS):
         marts = publish_marts(settings.warehouse_path, settings.marts_dir, memory_limit=settings.duckdb_memory_limit)
         context.log.info(f"Marts version {marts.name} is current: {sum(marts.row_counts.values()):,} rows.")
@@ -68,6 +73,25 @@ def _finished_events(invocation: DbtCliInvocation) -> tuple[list[Any], DagsterDb
     except DagsterDbtCliRuntimeError as error:
         return events, error
     return events, None
+
+
+def _explained(failure: DagsterDbtCliRuntimeError, target_path: Path, home: Path) -> Exception:
+    """Return a failure that names the models and tests that broke.
+
+    Without results dbt did not get to work, which may pass by itself: only then is the step tried again.
+    """
+    results = target_path / RESULTS_FILE
+    if not results.exists():
+        return failure
+    broken = [
+        f"{result['unique_id'].split('.')[2]}: {(result['message'] or result['status']).splitlines()[-1].strip()}"
+        for result in json.loads(results.read_bytes())["results"]
+        if result["status"] in ("error", "fail")
+    ]
+    if not broken:
+        return failure
+    remedy = [disk_full_sentence(home)] if any(is_disk_full(line) for line in broken) else []
+    return dg.Failure("\n".join([*broken, *remedy, f"dbt's log: {target_path / 'dbt.log'}"]), allow_retries=False)
 
 
 def _described(event: Any, manifest: Mapping[str, Any], facts: Mapping[tuple[str, str], Mapping[str, Any]]) -> Any:
