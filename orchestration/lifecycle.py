@@ -119,6 +119,22 @@ def read_challenger(use_case: str, settings: PlatformSettings) -> "Bundle | None
     return read_bundle(directory) if directory.exists() else None
 
 
+def forget_lost_challengers(settings: PlatformSettings) -> None:
+    """Let no use case name a challenger that the model store no longer holds, so that the next run trains one."""
+    from ml.columns import USE_CASES
+    from serving.model_store import ModelStore, ReleaseError
+
+    store = ModelStore(settings.home)
+    for use_case in USE_CASES:
+        pointer = _challenger_pointer(settings, use_case)
+        if not pointer.exists():
+            continue
+        try:
+            store.bundle_dir(use_case, pointer.read_text(encoding="utf-8").strip())
+        except ReleaseError:
+            pointer.unlink()
+
+
 def judge_challenger(
     use_case: "UseCase", bundle: "Bundle", marts: MartsVersion, settings: PlatformSettings, *, decided_on: date
 ) -> "GateDecision":

@@ -114,6 +114,22 @@ def write_feature_snapshot(
     return len(latest)
 
 
+def erase_from_snapshot(path: Path, customer_key: str) -> int:
+    """Remove a customer from a snapshot that nobody serves yet and return the number of customers left in it."""
+    connection = sqlite3.connect(path)
+    try:
+        connection.execute("DELETE FROM features WHERE customer_key = ?", (customer_key,))
+        connection.execute("DELETE FROM customer_tables WHERE customer_key = ?", (customer_key,))
+        (left,) = connection.execute("SELECT count(*) FROM features").fetchone()
+        connection.execute("UPDATE meta SET value = ? WHERE name = 'customers'", (str(left),))
+        connection.commit()
+        # Deleted rows stay readable in free pages until the file is written anew.
+        connection.execute("VACUUM")
+    finally:
+        connection.close()
+    return int(left)
+
+
 class FeatureStore:
     """Read access to one snapshot from any number of threads.
 

@@ -17,8 +17,9 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,7 @@ from ml.columns import AS_OF_MONTH, USE_CASES
 from ml.errors import BundleError, KilowiseError
 from ml.evaluation import Metric
 from ml.gate import GateDecision
-from serving.feature_store import FeatureStore, write_feature_snapshot
+from serving.feature_store import FeatureStore, erase_from_snapshot, write_feature_snapshot
 from serving.use_cases import feature_columns, load_released_model
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ POINTER_FILE = "CURRENT"
 HISTORY_FILE = "history.jsonl"
 
 _RELEASE_NAME = re.compile(r"^(\d{4,})-[A-Za-z0-9._-]+$")
+
+# A release while an erasure replaces it.
+_REPLACED = ".erasing-"
 
 # Enough customers to meet every class and some missing values, few enough to take no time.
 _TRIAL_CUSTOMERS = 50
@@ -74,6 +78,21 @@ class ReleaseManifest(BaseModel):
     customers_count: int
     metrics: list[dict[str, Any]] = Field(default_factory=list, description="Metrics of the bundle's evaluation")
     files: dict[str, str] = Field(description="SHA-256 by file name")
+
+
+@dataclass(frozen=True, slots=True)
+class StoreErasure:
+    """What an erasure did to bundles and releases, each as ``<use_case> <name>``.
+
+    Attributes:
+        bundles_removed: Bundles whose samples held the customer; their hashes allow no change.
+        releases_removed: Releases that served these bundles.
+        snapshots_rewritten: Releases of other bundles whose feature snapshot held the customer.
+    """
+
+    bundles_removed: tuple[str, ...]
+    releases_removed: tuple[str, ...]
+    snapshots_rewritten: tuple[str, ...]
 
 
 class ModelStore:
@@ -220,6 +239,47 @@ class ModelStore:
             self._try_out(manifest, self.release_dir(use_case, release_name))
             self._point_to(manifest, action="rollback", by=by, reason=reason)
         return manifest
+
+    def erase_customer(self, customer_key: str, names_customer: Callable[[Path], bool]) -> StoreErasure:
+        """Remove a customer from everything that is stored for serving.
+
+        A bundle proves that it is unchanged, so one that holds the customer is removed as a whole, with the releases
+        that serve it. Of other releases the feature snapshot is rewritten; they can be served as before. An
+        interrupted erasure is completed by calling it again.
+
+        Args:
+            customer_key: The customer.
+            names_customer: Whether a file holds the customer.
+        """
+        bundles: list[str] = []
+        releases: list[str] = []
+        snapshots: list[str] = []
+        with self._exclusive():
+            for use_case in USE_CASES:
+                folder = self.releases_dir / use_case
+                self._settle_interrupted_erasures(folder)
+                held = [
+                    path
+                    for path in sorted((self.bentoml_home / "models" / use_case).glob("*/"))
+                    if any(names_customer(file) for file in sorted(path.rglob("*")) if file.is_file())
+                ]
+                for manifest in self.list_releases(use_case):
+                    if manifest.bundle_version in {path.name for path in held}:
+                        if self.current_name(use_case) == manifest.name:
+                            (folder / POINTER_FILE).unlink()
+                        shutil.rmtree(folder / manifest.name)
+                        releases.append(f"{use_case} {manifest.name}")
+                        continue
+                    snapshot = folder / manifest.name / SNAPSHOT_FILE
+                    if snapshot.is_file() and names_customer(snapshot):
+                        self._replace_snapshot(manifest, customer_key)
+                        snapshots.append(f"{use_case} {manifest.name}")
+                for path in held:
+                    shutil.rmtree(path)
+                    bundles.append(f"{use_case} {path.name}")
+                if held:
+                    self._renew_latest(use_case)
+        return StoreErasure(tuple(bundles), tuple(releases), tuple(snapshots))
 
     def current_name(self, use_case: str) -> str | None:
         """Return the name of the release that is served, or None before the first."""
@@ -389,6 +449,42 @@ class ModelStore:
         for manifest in self.list_releases(use_case)[max(keep, 1) :]:
             if manifest.name != current:
                 (self.release_dir(use_case, manifest.name) / SNAPSHOT_FILE).unlink(missing_ok=True)
+
+    def _replace_snapshot(self, manifest: ReleaseManifest, customer_key: str) -> None:
+        """Put a release without the customer in the place of one with the customer."""
+        folder = self.releases_dir / manifest.use_case
+        incoming = folder / f".incoming-{manifest.name}"
+        shutil.rmtree(incoming, ignore_errors=True)
+        shutil.copytree(folder / manifest.name, incoming)
+        left = erase_from_snapshot(incoming / SNAPSHOT_FILE, customer_key)
+        files = {**manifest.files, SNAPSHOT_FILE: _sha256(incoming / SNAPSHOT_FILE)}
+        changed = manifest.model_copy(update={"customers_count": left, "files": files})
+        (incoming / RELEASE_FILE).write_bytes(orjson.dumps(changed.model_dump(mode="json"), option=orjson.OPT_INDENT_2))
+        _flush_tree(incoming)
+        replaced = folder / f"{_REPLACED}{manifest.name}"
+        (folder / manifest.name).rename(replaced)
+        incoming.rename(folder / manifest.name)
+        _flush_directory(folder)
+        shutil.rmtree(replaced)
+
+    def _settle_interrupted_erasures(self, folder: Path) -> None:
+        for replaced in folder.glob(f"{_REPLACED}*"):
+            release = folder / replaced.name.removeprefix(_REPLACED)
+            if release.exists():
+                shutil.rmtree(replaced)
+            else:
+                replaced.rename(release)
+
+    def _renew_latest(self, use_case: str) -> None:
+        """Let BentoML's pointer to the latest model name one that is there."""
+        folder = self.bentoml_home / "models" / use_case
+        versions = sorted(folder.glob("*/"), key=lambda path: path.stat().st_mtime)
+        if versions:
+            latest = folder / ".latest.tmp"
+            latest.write_text(versions[-1].name, encoding="utf-8")
+            latest.replace(folder / "latest")
+        else:
+            (folder / "latest").unlink(missing_ok=True)
 
     def _model_dir(self, use_case: str, version: str) -> Path:
         # BentoML's own layout of a model store; reading it directly spares the server BentoML's process-wide

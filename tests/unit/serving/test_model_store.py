@@ -356,3 +356,48 @@ def test_a_publisher_killed_at_any_moment_leaves_only_complete_releases(tmp_path
 
     assert finished.returncode == 0, finished.stderr
     assert int(finished.stdout) >= 8
+
+
+def test_an_erasure_rewrites_the_snapshot_and_the_release_can_still_be_served(
+    store: ModelStore, tmp_path: Path
+) -> None:
+    manifest = publish(store, tmp_path, USE_CASE, customers_count=12)
+
+    erasure = store.erase_customer(key_of(3), lambda path: path.name == "features.sqlite")
+
+    assert erasure.snapshots_rewritten == (f"{USE_CASE} {manifest.name}",)
+    assert erasure.bundles_removed == ()
+    changed = store.current_release(USE_CASE)
+    assert changed is not None
+    assert changed.customers_count == 11
+    snapshot = store.open_snapshot(changed)
+    assert snapshot.get(key_of(3)) is None
+    assert snapshot.get(key_of(4)) is not None
+    assert key_of(3).encode() not in snapshot.path.read_bytes()
+    store.load(changed)
+
+
+def test_an_erasure_removes_a_bundle_that_holds_the_customer_and_its_releases(
+    store: ModelStore, tmp_path: Path
+) -> None:
+    manifest = publish(store, tmp_path, USE_CASE, customers_count=12)
+
+    erasure = store.erase_customer(key_of(3), lambda path: path.name == "reference.parquet")
+
+    assert erasure.bundles_removed == (f"{USE_CASE} {manifest.bundle_version}",)
+    assert erasure.releases_removed == (f"{USE_CASE} {manifest.name}",)
+    assert store.current_release(USE_CASE) is None
+    assert store.list_releases(USE_CASE) == []
+    assert not (store.bentoml_home / "models" / USE_CASE / "latest").exists()
+
+
+def test_an_erasure_that_was_killed_between_two_renames_is_completed(store: ModelStore, tmp_path: Path) -> None:
+    manifest = publish(store, tmp_path, USE_CASE, customers_count=12)
+    folder = store.release_dir(USE_CASE, manifest.name)
+    folder.rename(folder.with_name(f".erasing-{manifest.name}"))
+
+    store.erase_customer(key_of(3), lambda path: path.name == "features.sqlite")
+
+    changed = store.current_release(USE_CASE)
+    assert changed is not None
+    assert changed.customers_count == 11
