@@ -332,9 +332,13 @@ def _interval_amounts(marts: MartsVersion, catalogue: "Catalogue", settings: Pla
     """Return the monthly bills of the tariffs that only intervals can price, or ``None`` when there are none."""
     if not any(tariff.requires_intervals for tariff in catalogue.tariffs):
         return None
+    import polars as pl
+
     from ml.tariffs.pricing import monthly_amounts_from_intervals
 
-    return monthly_amounts_from_intervals(catalogue, marts.read("customer_interval_load"), time_zone=settings.time_zone)
+    # As Arrow: a million decimals as objects of pandas would take longer than pricing them.
+    readings = pl.DataFrame(marts.read_table("customer_interval_load"))
+    return monthly_amounts_from_intervals(catalogue, readings, time_zone=settings.time_zone)
 
 
 def _released_bundle(use_case: str, settings: PlatformSettings) -> "Bundle | None":
