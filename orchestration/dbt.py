@@ -3,6 +3,7 @@
 Keep SQL in ``dbt_project``; keep running and reporting in ``assets/transformation.py``.
 """
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,10 +17,13 @@ from dagster_dbt import (
     DbtCliResource,
     DbtProject,
 )
+from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
+from orchestration.files import disk_full_sentence, is_disk_full
 from orchestration.settings import DBT_PROJECT_DIR, PlatformSettings
 
 OWNER = "team:data-platform"
+RESULTS_FILE = "run_results.json"
 
 dbt_project = DbtProject(project_dir=DBT_PROJECT_DIR, profiles_dir=DBT_PROJECT_DIR)
 
@@ -124,3 +128,22 @@ def table_facts(warehouse_path: Path) -> Mapping[tuple[str, str], Mapping[str, A
     for schema, table, rows in counts:
         facts.setdefault((schema, table), {})["dagster/row_count"] = rows
     return facts
+
+
+def explained_failure(failure: DagsterDbtCliRuntimeError, target_path: Path, home: Path) -> Exception:
+    """Return a failure that names the models and tests that broke.
+
+    Without results dbt did not get to work, which may pass by itself: only then is the step tried again.
+    """
+    results = target_path / RESULTS_FILE
+    if not results.exists():
+        return failure
+    broken = [
+        f"{result['unique_id'].split('.')[2]}: {(result['message'] or result['status']).splitlines()[-1].strip()}"
+        for result in json.loads(results.read_bytes())["results"]
+        if result["status"] in ("error", "fail")
+    ]
+    if not broken:
+        return failure
+    remedy = [disk_full_sentence(home)] if any(is_disk_full(line) for line in broken) else []
+    return dg.Failure("\n".join([*broken, *remedy, f"dbt's log: {target_path / 'dbt.log'}"]), allow_retries=False)

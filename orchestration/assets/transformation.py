@@ -7,20 +7,25 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from dagster_dbt import DbtCliInvocation, DbtCliResource, dbt_assets
 from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
-from orchestration.dbt import KilowiseDbtTranslator, dbt_project, dbt_variables, end_process, table_facts
-from orchestration.files import disk_full_sentence, is_disk_full
+from orchestration.dbt import (
+    RESULTS_FILE,
+    KilowiseDbtTranslator,
+    dbt_project,
+    dbt_variables,
+    end_process,
+    explained_failure,
+    table_facts,
+)
 from orchestration.marts import MARTS, publish_marts
 from orchestration.settings import PlatformSettings
 
 WAREHOUSE_POOL = "warehouse"
-RESULTS_FILE = "run_results.json"
 
 
 @dbt_assets(
@@ -54,7 +59,7 @@ def dbt_models(
     for event in events:
         yield _described(event, invocation.manifest, facts)
     if failure is not None:
-        raise _explained(failure, target_path, settings.home)
+        raise explained_failure(failure, target_path, settings.home)
     if all(dg.AssetKey(["marts", mart]) in context.selected_asset_keys for mart in MARTS):
         marts = publish_marts(settings.warehouse_path, settings.marts_dir, memory_limit=settings.duckdb_memory_limit)
         context.log.info(f"Marts version {marts.name} is current: {sum(marts.row_counts.values()):,} rows.")
@@ -73,25 +78,6 @@ def _finished_events(invocation: DbtCliInvocation) -> tuple[list[Any], DagsterDb
     except DagsterDbtCliRuntimeError as error:
         return events, error
     return events, None
-
-
-def _explained(failure: DagsterDbtCliRuntimeError, target_path: Path, home: Path) -> Exception:
-    """Return a failure that names the models and tests that broke.
-
-    Without results dbt did not get to work, which may pass by itself: only then is the step tried again.
-    """
-    results = target_path / RESULTS_FILE
-    if not results.exists():
-        return failure
-    broken = [
-        f"{result['unique_id'].split('.')[2]}: {(result['message'] or result['status']).splitlines()[-1].strip()}"
-        for result in json.loads(results.read_bytes())["results"]
-        if result["status"] in ("error", "fail")
-    ]
-    if not broken:
-        return failure
-    remedy = [disk_full_sentence(home)] if any(is_disk_full(line) for line in broken) else []
-    return dg.Failure("\n".join([*broken, *remedy, f"dbt's log: {target_path / 'dbt.log'}"]), allow_retries=False)
 
 
 def _described(event: Any, manifest: Mapping[str, Any], facts: Mapping[tuple[str, str], Mapping[str, Any]]) -> Any:

@@ -25,6 +25,7 @@ USE_CASES = ("segmentation", "tariff_matching", "credit_risk")
 # Files below these are never changed in place, so copies of a home may share them.
 _IMMUTABLE_FOLDERS = ("inbox", "landing/deliveries", "marts/versions")
 _RUN_SECONDS = 900
+_LOOK_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -96,29 +97,28 @@ class PlatformHome:
             preexec_fn=before_start,
         )
 
-    def run_and_kill_at(self, moment: str, *, delay_seconds: float = 0.0) -> list[str]:
-        """Start the main job, kill it and all its children when its progress shows a text, and return the progress."""
+    def run_and_kill_at(self, moment: str, *, in_log_of_dbt: bool = False, delay_seconds: float = 0.0) -> None:
+        """Start the main job and kill it with all its children when its progress, or dbt's log, shows a text."""
         self.path.mkdir(parents=True, exist_ok=True)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "orchestration", "run"],
-            cwd=self.path.parent,
-            env=self.environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        assert process.stderr is not None
-        lines: list[str] = []
-        with process, process.stderr as progress:
-            for line in progress:
-                lines.append(line)
-                if moment in line:
-                    time.sleep(delay_seconds)
-                    os.killpg(process.pid, signal.SIGKILL)
-                    break
-        assert process.returncode == -signal.SIGKILL, "the run ended before this moment:\n" + "".join(lines[-20:])
-        return lines
+        progress = self.path.with_name(f"{self.path.name}.progress.txt")
+        dbt_log = self.path / "warehouse" / "dbt_target" / "dbt.log"
+        dbt_log.unlink(missing_ok=True)
+        watched = dbt_log if in_log_of_dbt else progress
+        with progress.open("w") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "orchestration", "run"],
+                cwd=self.path.parent,
+                env=self.environment(),
+                stdout=subprocess.DEVNULL,
+                stderr=output,
+                start_new_session=True,
+            )
+        while not (watched.exists() and moment in watched.read_text(encoding="utf-8", errors="replace")):
+            assert process.poll() is None, "the run ended before this moment:\n" + progress.read_text()[-2000:]
+            time.sleep(_LOOK_SECONDS)
+        time.sleep(delay_seconds)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
     def execute(
         self, job: str, months: list[str] | None = None, assets: list[str] | None = None, **run_config: object

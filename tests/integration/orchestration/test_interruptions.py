@@ -23,7 +23,7 @@ def survivor(finished_home: PlatformHome, tmp_path_factory: pytest.TempPathFacto
     assert 2 <= len(landed) < 25
     assert not (home.path / "marts").exists()
 
-    home.run_and_kill_at("START sql table model marts.customer_credit_features")
+    home.run_and_kill_at("START sql table model marts.customer_credit_features", in_log_of_dbt=True)
     assert_visible_is_whole(home)
     assert not (home.path / "marts" / "CURRENT").exists()
 
