@@ -1,8 +1,11 @@
 """The main job for the command line: the same jobs as in the UI, in this process, with progress."""
 
-from collections.abc import Sequence
+import fcntl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -18,6 +21,12 @@ from orchestration.use_cases import USE_CASES
 
 # Only our own lines: the framework's would bury them.
 _RUN_CONFIG: dict[str, Any] = {"loggers": {"progress": {"config": {}}}}
+
+_MAIN_RUN_TAG = {"kilowise/started_by": "make run"}
+
+
+class MainRunBusyError(KilowiseError):
+    """The main job is already at work in this home."""
 
 
 class NoMonthToScoreError(KilowiseError):
@@ -46,16 +55,18 @@ def run_jobs(settings: PlatformSettings) -> RunOutcome:
     """Run ``refresh_data``, then ``refresh_models`` for the latest months.
 
     Raises:
+        MainRunBusyError: Another process runs the main job in this home.
         NoMonthToScoreError: No as-of month of the data is one of the platform's partitions.
     """
     definitions = build_definitions(settings)
-    with dg.DagsterInstance.get() as instance:
+    with _only_main_run(settings.home), dg.DagsterInstance.get() as instance:
+        _end_dead_runs(instance)
         data = definitions.resolve_job_def("refresh_data").execute_in_process(
-            instance=instance, run_config=_RUN_CONFIG, raise_on_error=False
+            instance=instance, run_config=_RUN_CONFIG, raise_on_error=False, tags=_MAIN_RUN_TAG
         )
         if not data.success:
             return RunOutcome(failed_steps=_failed_steps(data))
-        tags = partition_range_tags([month.isoformat() for month in _months(settings)])
+        tags = _MAIN_RUN_TAG | partition_range_tags([month.isoformat() for month in _months(settings)])
         job = definitions.resolve_job_def("refresh_models")
         models = job.execute_in_process(instance=instance, run_config=_RUN_CONFIG, raise_on_error=False, tags=tags)
         refused = _refusals(models)
@@ -71,6 +82,28 @@ def run_jobs(settings: PlatformSettings) -> RunOutcome:
             )
             failed += _failed_steps(rest)
         return RunOutcome(failed_steps=tuple(failed), refused_use_cases=tuple(refused.values()))
+
+
+@contextmanager
+def _only_main_run(home: Path) -> Iterator[None]:
+    """Hold the home for one main job; the system releases the lock of a process that was killed."""
+    with (home / ".main_run.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise MainRunBusyError(f"`make run` is already at work in {home}; wait until it has finished.") from error
+        yield
+
+
+def _end_dead_runs(instance: dg.DagsterInstance) -> None:
+    """Close the runs of a main job that was killed, or the pool slot that they held would be waited for forever.
+
+    Whoever holds the lock of the home knows that no other main job is alive.
+    """
+    unfinished = dg.RunsFilter(tags=_MAIN_RUN_TAG, statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
+    for run in instance.get_runs(unfinished):
+        instance.report_run_failed(run, "The process was killed; a later run took over.")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def _months(settings: PlatformSettings) -> Sequence[date]:
