@@ -1,0 +1,89 @@
+"""Figures and links as the UI shows them."""
+
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from ml.evaluation import BaselineComparison, Criterion, Evaluation, Metric
+from ml.gate import GateDecision
+from orchestration.metadata import (
+    evaluation_metadata,
+    figure_with_interval,
+    key_figure_sentence,
+    report_link,
+    table_value,
+)
+from orchestration.settings import PlatformSettings
+
+AUC = Metric(name="roc_auc", value=0.8312, lower=0.8124, upper=0.8491)
+
+
+def baseline(name: str, value: float | None, difference: float | None) -> BaselineComparison:
+    return BaselineComparison(
+        name=name, metric=Metric(name="roc_auc", value=value), difference=Metric(name="difference", value=difference)
+    )
+
+
+def evaluation(*baselines: BaselineComparison) -> Evaluation:
+    return Evaluation(
+        use_case="credit_risk", holdout_description="later", key_metric=AUC, metrics=(AUC,), baselines=baselines
+    )
+
+
+@pytest.mark.parametrize(
+    ("metric", "text"),
+    [
+        (AUC, "0.8312 (0.8124 to 0.8491)"),
+        (Metric(name="saving", value=1234.5, unit="CNY"), "1234 CNY"),
+        (Metric(name="roc_auc", value=None), "not available"),
+    ],
+)
+def test_figure_is_written_with_what_is_known(metric: Metric, text: str) -> None:
+    assert figure_with_interval(metric) == text
+
+
+def test_key_figure_stands_beside_the_nearest_baseline() -> None:
+    sentence = key_figure_sentence(
+        evaluation(
+            baseline("last_status", 0.7, 0.13), baseline("logistic", 0.82, 0.01), baseline("unknown", None, None)
+        )
+    )
+
+    assert sentence == "roc_auc 0.8312 (0.8124 to 0.8491), best baseline logistic 0.82"
+
+
+def test_missing_criterion_is_not_shown_as_passed() -> None:
+    criteria = (
+        Criterion(name="accuracy", passed=True, reason=""),
+        Criterion(name="calibration", passed=None, reason="missing"),
+        Criterion(name="fairness", passed=False, reason="too far apart"),
+    )
+    decision = GateDecision(
+        use_case="credit_risk",
+        approved=False,
+        decided_on=date(2026, 11, 22),
+        policy_valid_from=date(2026, 1, 1),
+        criteria=criteria,
+        reason="Refused.",
+    )
+
+    metadata = evaluation_metadata(evaluation(), decision)
+
+    gate = metadata["gate"]
+    assert isinstance(gate, dg.TableMetadataValue)
+    assert [record.data["passed"] for record in gate.records] == ["yes", "missing", "no"]
+    assert metadata["baselines"] == dg.MetadataValue.text("none")
+
+
+def test_table_without_rows_is_a_word() -> None:
+    assert table_value([]) == dg.MetadataValue.text("none")
+
+
+def test_report_is_linked_where_the_site_serves_it(tmp_path: Path) -> None:
+    settings = PlatformSettings(home=tmp_path, reports_url="http://127.0.0.1:3200")
+
+    link = report_link(settings, settings.reports_dir / "site" / "credit_risk" / "index.html")
+
+    assert link.value == "http://127.0.0.1:3200/site/credit_risk/index.html"
