@@ -48,7 +48,10 @@ def run(settings: PlatformSettings) -> int:
 
     The months are known only when the data is in, so these are two runs; both are in the Dagster UI.
     """
+    from sqlalchemy.exc import OperationalError
+
     from ml.bundle import code_version  # noqa: F401  fail before the long work when the numeric stack is broken
+    from orchestration.files import DiskFullError, disk_full_sentence, is_disk_full
     from orchestration.main_run import run_jobs
     from orchestration.summary import render_summary
 
@@ -58,7 +61,13 @@ def run(settings: PlatformSettings) -> int:
     if not (dagster_home / "dagster.yaml").exists():
         # Without it Dagster sends usage data.
         shutil.copyfile(PROJECT_ROOT / "dagster.yaml", dagster_home / "dagster.yaml")
-    outcome = run_jobs(settings)
+    try:
+        outcome = run_jobs(settings)
+    except OperationalError as error:
+        # The history of the runs lies on the same disk, so it may be the first that has no room.
+        if not is_disk_full(str(error)):
+            raise
+        raise DiskFullError(disk_full_sentence(settings.home)) from error
     print(render_summary(settings, outcome))
     return 0 if outcome.succeeded else 1
 

@@ -3,7 +3,13 @@
 import uuid
 from pathlib import Path
 
+from ml.errors import KilowiseError
+
 _DISK_FULL_WORDS = ("no space left", "disk quota exceeded", "file too large", "disk is full", "disk i/o error")
+
+
+class DiskFullError(KilowiseError):
+    """The disk took no more; the message says what to do."""
 
 
 def replace_text(path: Path, text: str) -> None:
