@@ -6,7 +6,8 @@ are decisions; so only the pages that repeat what others decided are renewed by 
 
 import dagster as dg
 
-RENEW_AFTER_INPUTS = dg.AutomationCondition.eager()
+# Months that nobody reviewed are missing for ever; waiting for them would renew nothing.
+RENEW_AFTER_INPUTS = dg.AutomationCondition.eager().without(~dg.AutomationCondition.any_deps_missing())
 
 
 def build_automation_sensor() -> dg.AutomationConditionSensorDefinition:

@@ -1,6 +1,5 @@
 """A supplier that knows little: three months of readings, no payment, and personal data wherever files have room."""
 
-import os
 from pathlib import Path
 
 from orchestration.ingestion.simulated_supplier.config import SupplierConfig
@@ -61,19 +60,3 @@ def fill_inbox(inbox: Path) -> None:
     for name, content in _FILES.items():
         (planted / name).write_text(content, encoding="utf-8")
     (planted / "delivery.yaml").write_text("delivered_at: 2024-12-03T01:00:00Z\n")
-
-
-def encodings(value: str) -> set[bytes]:
-    """Return the bytes by which a value could stand in a file."""
-    escaped = value.encode("ascii", "backslashreplace")
-    return {value.encode("utf-8"), value.encode("utf-16-le"), value.encode("gb18030"), escaped}
-
-
-def is_restricted(path: Path, home: Path) -> bool:
-    """Return whether personal data belongs here: what the supplier wrote, and two folders that only the owner opens."""
-    return path.relative_to(home).as_posix().startswith(("inbox/", "landing/identities/", "landing/quarantine/"))
-
-
-def files_below(home: Path) -> list[Path]:
-    """Return every file of a home."""
-    return [Path(folder) / name for folder, _, names in os.walk(home) for name in names]

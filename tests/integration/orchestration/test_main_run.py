@@ -4,10 +4,12 @@ import json
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from orchestration.lifecycle import read_challenger
 from orchestration.marts import MARTS, current_marts
+from tests.integration.orchestration.personal_traces import files_below, is_restricted, traces
 from tests.integration.platform_home import USE_CASES, PlatformHome
 
 
@@ -70,6 +72,26 @@ def test_nothing_unfinished_is_left(finished_home: PlatformHome) -> None:
     ]
 
     assert leftovers == []
+
+
+def test_no_simulated_person_is_named_outside_the_restricted_folders(finished_home: PlatformHome) -> None:
+    identities = pd.concat(
+        pd.read_parquet(path) for path in (finished_home.path / "landing" / "identities").glob("*.parquet")
+    ).query("entity == 'customers'")
+    # The simulated telephone numbers are mostly zeros and occur among the digits of figures.
+    people = identities[["customer_id", "name", "id_number", "address"]].drop_duplicates().head(2)
+    values = people.to_numpy().ravel().tolist()
+    assert all(values)
+    # The warehouse of a small supplier is searched in test_short_history.
+    searched = [
+        path
+        for path in files_below(finished_home.path)
+        if not is_restricted(path, finished_home.path) and path.suffix != ".duckdb"
+    ]
+    layers = {path.relative_to(finished_home.path).parts[0] for path in searched}
+    assert {"dagster", "landing", "marts", "models", "predictions", "releases", "reports"} <= layers
+
+    assert traces(searched, finished_home.path, values) == []
 
 
 def test_second_run_with_nothing_new_changes_nothing(finished_home: PlatformHome, tmp_path: Path) -> None:
