@@ -23,7 +23,6 @@ _DAY = f"((key & {(1 << _MINUTE_BITS) - 1}) // 1440)"
 
 _WIDEST_KWH = 1e9
 _ROW_GROUP_ROWS = 500_000
-_MAX_LABELS = 100_000
 _SUSPICIOUS_UNIT_RATIO = (300, 3000)
 _MINIMUM_HISTORY_HOURS = 168
 _MINIMUM_HOURS = 24
@@ -58,27 +57,13 @@ def build_meter_spans(workspace: Workspace) -> None:
         select meter_id, row_number() over (order by meter_id) as meter_no
         from (select distinct meter_id from occupancies);
         drop table if exists meter_spans;
-        drop type if exists meter_label;
-        drop type if exists customer_label;
         """
     )
-    # Labels are written to Parquet as dictionaries as they are, which takes a third of the time of texts; beyond some
-    # number their dictionaries in every row group cost more than they save.
-    if workspace.scalar("select count(*) from meter_numbers") <= _MAX_LABELS:
-        connection.execute(
-            "create type meter_label as enum (select meter_id from meter_numbers order by meter_no);"
-            "create type customer_label as enum (select distinct customer_key from occupancies order by 1)"
-        )
-        labels = (
-            "cast(o.meter_id as meter_label) as meter_label, cast(o.customer_key as customer_label) as customer_label"
-        )
-    else:
-        labels = "o.meter_id as meter_label, o.customer_key as customer_label"
     connection.execute(
         f"""
         create temp table meter_spans as
         select cast(row_number() over (order by o.meter_id, o.installed_date) as integer) as span_no,
-            cast(n.meter_no as bigint) << {_MINUTE_BITS} as meter_bits, o.meter_id, {labels},
+            cast(n.meter_no as bigint) << {_MINUTE_BITS} as meter_bits, o.meter_id, o.customer_key,
             o.interval_minutes, coalesce(o.multiplier, 1.0) as multiplier, o.known_at,
             {_local_midnight("o.installed_date", "0", workspace.time_zone)} as from_at,
             {_local_midnight("o.removed_date", "1", workspace.time_zone)} as to_at,
@@ -147,7 +132,7 @@ class ReadingsStage(Stage):
         """Return the column definitions of the stage."""
         return (
             f"file_no integer, {ROW} bigint, span_no integer, meter_id varchar, key bigint, kwh decimal(14,4), "
-            "kvarh decimal(14,4), export_kwh decimal(14,4), quality enum('actual', 'estimated', 'missing'), "
+            "kvarh decimal(14,4), export_kwh decimal(14,4), quality varchar, "
             "known_at timestamp, is_repeated boolean, problem smallint, problem_value varchar, "
             "is_duplicate boolean default false, revision integer default 0"
         )
@@ -525,24 +510,18 @@ class ReadingsStage(Stage):
         self.staged.read_months = months
         if not months:
             return
-        names = ", ".join(literal(name) for name in sorted({work.name for work, _ in self.files.values()}))
-        connection.execute(
-            "drop type if exists delivery_label;"
-            f"create type delivery_label as enum ({literal(self.delivery.delivery_id)});"
-            f"drop type if exists file_label; create type file_label as enum ({names})"
-        )
         for month in months:
             folder = self.target / "meter_readings" / f"read_month={month}"
             folder.mkdir(parents=True)
             connection.execute(
                 f"""
                 copy (
-                    select s.meter_label as meter_id, s.customer_label as customer_key, {_READ_AT} as read_at,
+                    select s.meter_id, s.customer_key, {_READ_AT} as read_at,
                         cast(s.interval_minutes as smallint) as interval_minutes,
                         stage.kwh, stage.kvarh, stage.export_kwh, stage.quality,
-                        cast({literal(self.delivery.delivery_id)} as delivery_label) as delivery_id,
+                        {literal(self.delivery.delivery_id)} as delivery_id,
                         coalesce(stage.known_at, timestamp '{self.delivery.known_at}') as known_at,
-                        {self.source_file_sql("::file_label")} as source_file, stage.revision
+                        {self.source_file_sql()} as source_file, stage.revision
                     from stage join meter_spans s using (span_no)
                     where {loaded} and {_in_month(month)}
                     order by stage.key

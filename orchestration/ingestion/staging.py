@@ -25,6 +25,8 @@ from orchestration.ingestion.workspace import (
     known_key,
 )
 
+# Columns are written as text, never as ENUM: with several threads the engine's writer (DuckDB 2.0) now and then writes
+# an empty text in place of one label.
 PARQUET_OPTIONS = "format parquet, compression zstd"
 
 _ERASED_CHECK = RowCheck(
@@ -335,9 +337,9 @@ class Stage:
             return f"{self.source_file_sql()} as source_file"
         return quoted(column.name)
 
-    def source_file_sql(self, cast: str = "") -> str:
-        """Return SQL for the name of the file that a row came from, each name with a cast."""
-        whens = " ".join(f"when {number} then {literal(work.name)}{cast}" for number, (work, _) in self.files.items())
+    def source_file_sql(self) -> str:
+        """Return SQL for the name of the file that a row came from."""
+        whens = " ".join(f"when {number} then {literal(work.name)}" for number, (work, _) in self.files.items())
         return f"case stage.file_no {whens} end"
 
     def _write_identities(self, loaded: str) -> None:
