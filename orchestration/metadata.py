@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ml.bundle import Bundle
     from ml.evaluation import Evaluation, Metric
     from ml.gate import GateDecision
+    from orchestration.column_lineage import Lineage
 
 # Plots travel in the event log; a larger one stays in the model card.
 LARGEST_PLOT_BYTES = 150_000
@@ -26,6 +27,19 @@ def report_link(settings: PlatformSettings, path: Path) -> dg.MetadataValue:
 def table_value(records: Sequence[dg.TableRecord]) -> dg.MetadataValue:
     """Return a table, or the word none: Dagster refuses a table without rows."""
     return dg.MetadataValue.table(records) if records else dg.MetadataValue.text("none")
+
+
+def column_lineage_value(lineage: "Lineage") -> dg.TableColumnLineage:
+    """Return which columns of its parents each column of a table is computed from; the UI draws it."""
+    return dg.TableColumnLineage(
+        {
+            column: [
+                dg.TableColumnDep(asset_key=dg.AssetKey([source.schema, source.table]), column_name=source.column)
+                for source in sources
+            ]
+            for column, sources in lineage.items()
+        }
+    )
 
 
 def figure_with_interval(metric: "Metric") -> str:

@@ -13,6 +13,7 @@ import dagster as dg
 from dagster_dbt import DbtCliInvocation, DbtCliResource, dbt_assets
 from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
+from orchestration.column_lineage import CACHE_FILE, Lineage, lineage_of_models
 from orchestration.dbt import (
     RESULTS_FILE,
     KilowiseDbtTranslator,
@@ -23,6 +24,7 @@ from orchestration.dbt import (
     table_facts,
 )
 from orchestration.marts import MARTS, publish_marts
+from orchestration.metadata import column_lineage_value
 from orchestration.settings import PlatformSettings
 
 WAREHOUSE_POOL = "warehouse"
@@ -56,8 +58,15 @@ def dbt_models(
     finally:
         end_process(invocation)
     facts = table_facts(settings.warehouse_path) if settings.warehouse_path.exists() else {}
+    columns = {
+        table: [column.name for column in described["dagster/column_schema"].columns]
+        for table, described in facts.items()
+    }
+    lineages = lineage_of_models(
+        target_path / "manifest.json", columns, settings.warehouse_path.with_name(CACHE_FILE), context.log.warning
+    )
     for event in events:
-        yield _described(event, invocation.manifest, facts)
+        yield _described(event, invocation.manifest, facts, lineages)
     if failure is not None:
         raise explained_failure(failure, target_path, settings.home)
     if all(dg.AssetKey(["marts", mart]) in context.selected_asset_keys for mart in MARTS):
@@ -80,9 +89,16 @@ def _finished_events(invocation: DbtCliInvocation) -> tuple[list[Any], DagsterDb
     return events, None
 
 
-def _described(event: Any, manifest: Mapping[str, Any], facts: Mapping[tuple[str, str], Mapping[str, Any]]) -> Any:
-    """Add row count and columns to the event of a table."""
+def _described(
+    event: Any,
+    manifest: Mapping[str, Any],
+    facts: Mapping[tuple[str, str], Mapping[str, Any]],
+    lineages: Mapping[tuple[str, str], Lineage],
+) -> Any:
+    """Add row count, columns and their lineage to the event of a table."""
     if not isinstance(event, dg.Output | dg.AssetMaterialization):
         return event
     node = manifest["nodes"][event.metadata["unique_id"].text]
-    return event.with_metadata({**event.metadata, **facts.get((node["schema"], node["name"]), {})})
+    table = (node["schema"], node["name"])
+    lineage = {"dagster/column_lineage": column_lineage_value(lineages[table])} if table in lineages else {}
+    return event.with_metadata({**event.metadata, **facts.get(table, {}), **lineage})

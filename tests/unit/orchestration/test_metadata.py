@@ -8,7 +8,9 @@ import pytest
 
 from ml.evaluation import BaselineComparison, Criterion, Evaluation, Metric
 from ml.gate import GateDecision
+from orchestration.column_lineage import SourceColumn
 from orchestration.metadata import (
+    column_lineage_value,
     evaluation_metadata,
     figure_with_interval,
     key_figure_sentence,
@@ -79,6 +81,17 @@ def test_missing_criterion_is_not_shown_as_passed() -> None:
 
 def test_table_without_rows_is_a_word() -> None:
     assert table_value([]) == dg.MetadataValue.text("none")
+
+
+def test_source_column_leads_to_the_asset_of_its_table() -> None:
+    lineage = {"bill_id": [SourceColumn("landing", "bills", "bill_id")], "bills_count": []}
+
+    value = column_lineage_value(lineage)
+
+    assert value.deps_by_column == {
+        "bill_id": [dg.TableColumnDep(asset_key=dg.AssetKey(["landing", "bills"]), column_name="bill_id")],
+        "bills_count": [],
+    }
 
 
 def test_report_is_linked_where_the_site_serves_it(tmp_path: Path) -> None:
