@@ -375,7 +375,7 @@ DELIVERY_SUMMARY_COLUMNS = (
     Column("landed_at", "TIMESTAMP", "UTC instant at which the delivery was landed"),
     Column("entity", "VARCHAR", "Entity that the file was read as"),
     Column("source_file", "VARCHAR", "File of the delivery"),
-    Column("rows_in", "BIGINT", "Rows in the file"),
+    Column("rows_in", "BIGINT", "Rows in the file; when it is read again, the orphans that it had left"),
     Column("rows_loaded", "BIGINT", "Rows that were loaded, corrections included"),
     Column("rows_duplicate", "BIGINT", "Exact duplicates of rows that were loaded before"),
     Column("rows_quarantined", "BIGINT", "Rows that were refused with a reason"),

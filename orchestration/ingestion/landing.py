@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -552,25 +552,26 @@ def _retries(workspace: Workspace, mapping: SourceMapping, plan: _Plan, landing:
     )
     resolved = set(found)
     latest = _latest_deliveries(workspace.landing_dir)
-    waiting: dict[str, set[tuple[str, str]]] = {}
+    waiting: dict[str, dict[tuple[str, str], Path]] = {}
     for (name, entity_name, source_file), delivery_id in latest.items():
         if (delivery_id, entity_name, source_file) in resolved:
-            waiting.setdefault(name, set()).add((entity_name, source_file))
+            quarantined = workspace.landing_dir / "quarantine" / delivery_id / f"{entity_name}.parquet"
+            waiting.setdefault(name, {})[(entity_name, source_file)] = quarantined
     for name, wanted in sorted(waiting.items()):
         if name not in plan.roots:
             continue
         root, known_at = plan.roots[name]
         hashes: dict[Path, str] = {}
         files_again = tuple(
-            _file_work(root, path, entity_name, source, mapping, hashes)
+            replace(_file_work(root, path, entity_name, source, mapping, hashes), orphans=orphans)
             for entity_name, _, source in _sources(mapping)
             for path in _matches(root, source.file)
-            if (entity_name, path.relative_to(root).as_posix()) in wanted
+            if (orphans := wanted.get((entity_name, path.relative_to(root).as_posix())))
         )
         newest = [delivery.delivery_id for delivery in landing.deliveries]
         if files_again:
             delivery_id = _delivery_id(f"{name}-again", [*(file.fingerprint for file in files_again), *newest])
-            yield DeliveryWork(delivery_id, name, root, known_at, files_again, is_retry=True)
+            yield DeliveryWork(delivery_id, name, root, known_at, files_again)
 
 
 def _latest_deliveries(landing_dir: Path) -> dict[tuple[str, str, str], str]:

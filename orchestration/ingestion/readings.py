@@ -134,7 +134,7 @@ class ReadingsStage(Stage):
             f"file_no integer, {ROW} bigint, span_no integer, meter_id varchar, key bigint, kwh decimal(14,4), "
             "kvarh decimal(14,4), export_kwh decimal(14,4), quality varchar, "
             "known_at timestamp, is_repeated boolean, problem smallint, problem_value varchar, "
-            "is_duplicate boolean default false, revision integer default 0"
+            "is_duplicate boolean default false, revision integer default 0, is_settled boolean default false"
         )
 
     def readable_entity(self, _work: FileWork) -> Entity:
@@ -214,6 +214,8 @@ class ReadingsStage(Stage):
 
     def judge(self) -> None:
         """Run the checks that need the meters, the other rows and earlier deliveries."""
+        # A meter's rows are all orphans or none, so settled rows of other meters decide nothing here.
+        self.leave_settled_rows()
         self._refuse_unknown_meters()
         self._settle_duplicates()
         if any(work.source.register_kind == "cumulative" for work, _ in self.files.values()):

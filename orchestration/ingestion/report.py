@@ -5,6 +5,8 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from orchestration.ingestion.quarantine import Reason
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True)
@@ -22,6 +24,10 @@ class FileReport(_Frozen):
     rows_duplicate: int
     rows_quarantined: int
     quarantined_by_reason: dict[str, int]
+    retried_delivery_id: str | None = Field(
+        default=None,
+        description="Delivery whose reading of the file left the orphans that are the rows here; it counted them, too",
+    )
 
     @property
     def is_reconciled(self) -> bool:
@@ -75,8 +81,8 @@ class LandingReport(_Frozen):
 
     @property
     def rows_in(self) -> int:
-        """Rows in all files that were read."""
-        return sum(file.rows_in for file in self.files)
+        """Rows in all files that were read; an orphan that was taken up in the same landing counts once."""
+        return sum(file.rows_in for file in self.files) - self._rows_counted_twice
 
     @property
     def rows_loaded(self) -> int:
@@ -91,12 +97,19 @@ class LandingReport(_Frozen):
     @property
     def rows_quarantined(self) -> int:
         """Rows that were refused with a reason."""
-        return sum(file.rows_quarantined for file in self.files)
+        return sum(file.rows_quarantined for file in self.files) - self._rows_counted_twice
 
     @property
     def quarantined_by_reason(self) -> dict[str, int]:
         """Refused rows per reason, most frequent first."""
-        return _summed(file.quarantined_by_reason for file in self.files)
+        return _summed(
+            [*(file.quarantined_by_reason for file in self.files), {Reason.ORPHAN.value: -self._rows_counted_twice}]
+        )
+
+    @property
+    def _rows_counted_twice(self) -> int:
+        own = {delivery.delivery_id for delivery in self.deliveries}
+        return sum(file.rows_in for file in self.files if file.retried_delivery_id in own)
 
     @property
     def read_months(self) -> tuple[str, ...]:
@@ -122,4 +135,6 @@ def _summed(counts: Iterable[dict[str, int]]) -> dict[str, int]:
     for count in counts:
         for reason, rows in count.items():
             total[reason] = total.get(reason, 0) + rows
-    return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
+    return dict(
+        sorted(((reason, rows) for reason, rows in total.items() if rows), key=lambda item: (-item[1], item[0]))
+    )

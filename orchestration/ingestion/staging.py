@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
+import orjson
 
 from orchestration.ingestion.contract import ENTITIES, Column, Entity, landing_columns
 from orchestration.ingestion.errors import ReconciliationError, UnreadableFileError
@@ -105,6 +106,7 @@ class Stage:
                     number_check=self.number_check,
                 )
                 self.insert(number, work, projection)
+                self._mark_settled(number, work, opened)
             except UnreadableFileError as error:
                 self._unreadable(work, str(error))
             except (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException) as error:
@@ -136,7 +138,7 @@ class Stage:
         return (
             f"file_no integer, {ROW} bigint, {typed}, {key}known_at timestamp, attributes varchar, personal varchar, "
             "is_repeated boolean, problem smallint, problem_value varchar, content varchar, "
-            "is_duplicate boolean default false, revision integer default 0"
+            "is_duplicate boolean default false, revision integer default 0, is_settled boolean default false"
         )
 
     def readable_entity(self, _work: FileWork) -> Entity:
@@ -173,6 +175,30 @@ class Stage:
             """
         )
 
+    def _mark_settled(self, number: int, work: FileWork, opened: OpenedSource) -> None:
+        """Mark the rows of a file that is read again that were no orphans when it was read before."""
+        if work.orphans is None:
+            return
+        waiting = (
+            f"from read_parquet({literal(str(work.orphans))}) "
+            f"where source_file = {literal(work.name)} and reason = '{Reason.ORPHAN.value}'"
+        )
+        rows = f"select row_number {waiting}"
+        if work.source.from_ is not None:
+            # A reshaping may return its rows in another order every time.
+            rows = (
+                f"select {ROW} from {opened.relation} r where {_without_row_number('to_json(r)')} in "
+                f"(select {_without_row_number('raw_row')} {waiting})"
+            )
+        self.workspace.connection.execute(
+            f"update stage set is_settled = true where file_no = {number} and {ROW} not in ({rows})"
+        )
+
+    def leave_settled_rows(self) -> None:
+        """Take out what an earlier reading of the files has settled: it is loaded and counted already."""
+        if self.delivery.is_retry:
+            self.workspace.connection.execute("delete from stage where is_settled")
+
     def refuse(self, check: RowCheck, condition: str, value: str = "null") -> None:
         """Number the rows that are unrefused so far and meet a condition."""
         number = self.number_check(check)
@@ -191,6 +217,8 @@ class Stage:
         if self.entity.name == "meters":
             self._refuse_two_customers()
         self._settle_versions()
+        # Not before: an orphan may contradict a row of its file that is loaded.
+        self.leave_settled_rows()
 
     def _pseudonymise(self) -> None:
         self.workspace.add_customer_ids("select customer_id from stage where problem = 0")
@@ -378,7 +406,7 @@ class Stage:
                 if problem:
                     reason = self._checks[problem - 1].reason.value
                     reasons[reason] = reasons.get(reason, 0) + rows
-            if opened.malformed:
+            if opened.malformed and work.orphans is None:
                 reasons[Reason.MALFORMED_ROW.value] = len(opened.malformed)
                 rows_in += len(opened.malformed)
             report = FileReport(
@@ -391,6 +419,7 @@ class Stage:
                 rows_duplicate=duplicate,
                 rows_quarantined=sum(reasons.values()),
                 quarantined_by_reason=reasons,
+                retried_delivery_id=work.orphans.parent.name if work.orphans else None,
             )
             if not report.is_reconciled:
                 raise ReconciliationError(
@@ -452,6 +481,8 @@ class Stage:
 
     def _quarantine_malformed(self) -> None:
         for work, opened in self.files.values():
+            if work.orphans is not None:
+                continue
             for malformed in opened.malformed[: self.workspace.limits.messages_per_check]:
                 place = self.delivery.place(work.name)
                 self.staged.messages.append(f"{place}, row {malformed.row}: the row {malformed.message}")
@@ -467,6 +498,11 @@ class Stage:
                     "raw_row": [row.text for row in rows],
                 },
             )
+
+
+def _without_row_number(row: str) -> str:
+    patch = literal(orjson.dumps({ROW: None}).decode())
+    return f"cast(json_merge_patch({row}, {patch}) as varchar)"
 
 
 def orphan_check(column: str, parent: str) -> RowCheck:

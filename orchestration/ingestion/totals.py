@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import orjson
+
 from orchestration.ingestion.contract import ENTITIES
 
 
@@ -18,13 +20,20 @@ class EntityTotals:
 
 
 def landed_totals(landing_dir: Path) -> Mapping[str, EntityTotals]:
-    """Return the totals of every entity of the contract; zeros where nothing was landed."""
-    import polars as pl
+    """Return the totals of every entity of the contract; zeros where nothing was landed.
 
-    files = sorted((landing_dir / "deliveries").glob("*/deliveries/*.parquet"))
-    if not files:
-        return {entity: EntityTotals() for entity in ENTITIES}
-    columns = ["rows_in", "rows_loaded", "rows_duplicate", "rows_quarantined"]
-    sums = pl.scan_parquet(files).group_by("entity").agg(pl.col(columns).sum()).collect()
-    by_entity = {row["entity"]: EntityTotals(*(row[column] for column in columns)) for row in sums.to_dicts()}
-    return {entity: by_entity.get(entity, EntityTotals()) for entity in ENTITIES}
+    An orphan came in and was quarantined with its delivery. A later reading of its file only moves it to where it
+    belongs now, so that each row counts once.
+    """
+    sums = {entity: [0, 0, 0, 0] for entity in ENTITIES}
+    for path in (landing_dir / "deliveries").glob("*/delivery.json"):
+        for file in orjson.loads(path.read_bytes()).get("files", []):
+            retaken = file["rows_in"] if file.get("retried_delivery_id") else 0
+            counts = (
+                file["rows_in"] - retaken,
+                file["rows_loaded"],
+                file["rows_duplicate"],
+                file["rows_quarantined"] - retaken,
+            )
+            sums[file["entity"]] = [total + count for total, count in zip(sums[file["entity"]], counts, strict=True)]
+    return {entity: EntityTotals(*counts) for entity, counts in sums.items()}

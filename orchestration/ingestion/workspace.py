@@ -49,7 +49,18 @@ class LandingLimits(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class FileWork:
-    """One file that is to be read as one entity."""
+    """One file that is to be read as one entity.
+
+    Attributes:
+        entity: Name of the entity.
+        source: How the mapping reads the file.
+        path: The file.
+        name: Its name in the delivery.
+        sha256: Hash of its content.
+        fingerprint: Hash of its content and of everything that decides how it is read.
+        orphans: Quarantine that holds the orphans for whose sake the file is read again; its other rows were settled
+            before. None when the file is read for the first time.
+    """
 
     entity: str
     source: EntitySource
@@ -57,6 +68,7 @@ class FileWork:
     name: str
     sha256: str
     fingerprint: str
+    orphans: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +80,11 @@ class DeliveryWork:
     root: Path
     known_at: datetime
     files: tuple[FileWork, ...]
-    is_retry: bool = False
+
+    @property
+    def is_retry(self) -> bool:
+        """Whether files are read again because their orphans have found their parents."""
+        return any(file.orphans is not None for file in self.files)
 
     def place(self, file_name: str) -> str:
         """Return the name of a file as the inbox knows it: the delivery's folder comes first where there is one."""
