@@ -350,7 +350,7 @@ def installed_library_versions(libraries: Sequence[str] = LIBRARIES) -> dict[str
 def code_version(use_case: str) -> str:
     """Return the package's version and a hash of the source that can influence a model of this use case."""
     root = Path(__file__).parent
-    shared = [path for path in root.glob("*.py") if path.name not in ("model_card.py", "plots.py")]
+    shared = [path for path in root.glob("*.py") if path.name not in ("model_card.py", "plots.py", "wording.py")]
     own = [*(root / use_case).rglob("*.py")]
     if use_case == "tariff_matching":
         own += [*(root / "tariffs").rglob("*.py"), *(root / "tariffs").rglob("*.yaml")]

@@ -5,7 +5,7 @@ Rows of one customer depend on each other, so every bootstrap here resamples clu
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -218,18 +218,29 @@ def bootstrap(
     replicates: int = 200,
     seed: int = 0,
     level: float = 0.95,
+    distances: Collection[str] = (),
 ) -> dict[str, tuple[float | None, float | None, float | None]]:
     """Return value, lower and upper end per statistic, all from the same draws.
 
     The same draws make differences between statistics paired: pass the difference itself as a statistic.
     A figure that is undefined (NaN) in more than a tenth of the replicates gets no interval.
 
+    The interval is the percentile interval. A distance that is zero for a perfect model, such as the calibration
+    error, needs more: sampling noise can only enlarge it, the draws carry the noise of the sample and their own, and so
+    most or all of them lie above the estimate (Roelofs et al., "Mitigating bias in calibration error estimation",
+    AISTATS 2022). The percentile, the basic and the bias-corrected interval then exclude the estimate on the same
+    condition. For such figures the draws are therefore moved by the bootstrap's estimate of the median bias, their
+    median minus the estimate (the bias estimate of Efron and Tibshirani, "An Introduction to the Bootstrap", 1993,
+    chapter 10, with the median in place of the mean), and cut off at zero: the interval holds the estimate always and
+    keeps the width of the draws. Like the estimate, it still holds the noise of the sample itself.
+
     Args:
         statistics: Weighted figures by name.
         clusters: Cluster of each row.
         replicates: Number of bootstrap draws.
         seed: Seed of the draws.
-        level: Coverage of the percentile interval.
+        level: Coverage of the interval.
+        distances: Names of the statistics that are distances, zero or more.
     """
     rows = len(clusters)
     if rows == 0:
@@ -247,6 +258,8 @@ def bootstrap(
         if not math.isfinite(value) or len(finite) < 0.9 * replicates or len(finite) < 2:
             result[name] = (value if math.isfinite(value) else None, None, None)
         else:
+            if name in distances:
+                finite = np.maximum(finite - (np.median(finite) - value), 0.0)
             lower, upper = np.percentile(finite, [tail, 100 - tail])
             result[name] = (float(value), float(lower), float(upper))
     return result

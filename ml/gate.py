@@ -13,6 +13,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml.evaluation import ChampionComparison, Criterion, Evaluation, Metric
+from ml.wording import baseline_title, criterion_title, decimals_of, metric_title, number_text, slice_title
 
 JudgedBy = Literal["value", "lower", "upper", "interval"]
 Aspect = Literal["sufficiency", "accuracy", "baselines", "champion", "calibration", "stability", "fairness", "other"]
@@ -242,15 +243,16 @@ def _sufficiency_criterion(evaluation: Evaluation) -> Criterion:
 
 def _key_metric_criterion(metric: Metric) -> Criterion:
     complete = metric.value is not None and metric.lower is not None and metric.upper is not None
+    title = metric_title(metric.name).en
     return Criterion(
         name="key_metric",
         passed=True if complete else None,
         observed=_metric_text(metric),
         required="a value with an interval",
         aspect="accuracy",
-        reason=f"{metric.name} is {_metric_text(metric)}."
+        reason=f"{title} is {_metric_text(metric)}."
         if complete
-        else f"The key figure {metric.name} has no value or no interval{': ' + metric.note if metric.note else ''}.",
+        else f"The key figure {title} has no value or no interval{': ' + metric.note if metric.note else ''}.",
     )
 
 
@@ -261,7 +263,7 @@ def _baseline_criterion(evaluation: Evaluation, requirement: BaselineRequirement
     required += " (lower end of the interval)" if requirement.judged_by == "lower" else ""
     figure = None if comparison is None else getattr(comparison.difference, requirement.judged_by)
     if comparison is None or figure is None:
-        reason = f"The comparison with the baseline {requirement.name} is missing."
+        reason = f"The comparison with {baseline_title(requirement.name).en} is missing."
         return Criterion(name=name, passed=None, required=required, aspect="baselines", reason=reason)
     passed = figure >= requirement.minimum_improvement
     verb = "improves" if passed else "does not improve enough"
@@ -271,7 +273,7 @@ def _baseline_criterion(evaluation: Evaluation, requirement: BaselineRequirement
         observed=_metric_text(comparison.difference, signed=True),
         required=required,
         aspect="baselines",
-        reason=f"{evaluation.key_metric.name} {verb} on {requirement.name}: "
+        reason=f"{metric_title(evaluation.key_metric.name).en} {verb} on {baseline_title(requirement.name).en}: "
         f"{_metric_text(comparison.difference, signed=True)}.",
     )
 
@@ -312,20 +314,20 @@ def _limit_criterion(evaluation: Evaluation, limit: MetricLimit) -> Criterion:
     else:
         judged = [m for m in evaluation.slices(limit.metric, limit.slice_column) if (m.rows or 0) >= limit.minimum_rows]
     if not judged:
-        where = f" by {limit.slice_column} (at least {limit.minimum_rows:,} rows)" if limit.slice_column else ""
-        reason = f"The figure {limit.metric}{where} is missing."
+        where = f" (slices of at least {limit.minimum_rows:,} rows)" if limit.slice_column else ""
+        reason = f"{criterion_title(limit.name).en}{where} is missing."
         return Criterion(name=limit.name, passed=None, required=required, aspect=limit.aspect, reason=reason)
     excesses = [_excess(metric, limit) for metric in judged]
     missing = [metric for metric, excess in zip(judged, excesses, strict=True) if excess is None]
     broken = [metric for metric, excess in zip(judged, excesses, strict=True) if excess is not None and excess > 0]
     worst = max(zip(judged, excesses, strict=True), key=lambda pair: math.inf if pair[1] is None else pair[1])[0]
     if missing:
-        reason = f"The figure {limit.metric}{_slice_text(missing[0])} cannot be judged{_note_text(missing[0])}."
+        reason = f"{metric_title(limit.metric).en}{_slice_text(missing[0])} cannot be judged{_note_text(missing[0])}."
     elif broken:
         listed = "; ".join(f"{_metric_text(metric)}{_slice_text(metric)}" for metric in broken)
-        reason = f"{limit.metric} must be {required}, but is {listed}."
+        reason = f"{metric_title(limit.metric).en} must be {required}, but is {listed}."
     else:
-        reason = f"{limit.metric} keeps its limit ({required})."
+        reason = f"{metric_title(limit.metric).en} keeps its limit: {required}."
     return Criterion(
         name=limit.name,
         passed=None if missing and not broken else not broken,
@@ -340,10 +342,10 @@ def _required_criterion(evaluation: Evaluation, name: str) -> Criterion:
     found = next((criterion for criterion in evaluation.criteria if criterion.name == name), None)
     if found is None:
         return Criterion(
-            name=name, passed=None, required="to be judged", reason=f"The criterion {name} was not judged."
+            name=name, passed=None, required="to be judged", reason=f"{criterion_title(name).en}: not judged."
         )
     if found.passed is None and not found.reason:
-        return found.model_copy(update={"reason": f"The criterion {name} could not be judged."})
+        return found.model_copy(update={"reason": f"{criterion_title(name).en}: could not be judged."})
     return found
 
 
@@ -364,15 +366,17 @@ def _excess(metric: Metric, limit: MetricLimit) -> float | None:
 def _metric_text(metric: Metric, *, signed: bool = False) -> str:
     if metric.value is None:
         return "missing"
-    number = "{:+.4g}" if signed else "{:.4g}"
-    text = number.format(metric.value) + (f" {metric.unit}" if metric.unit else "")
+    # One decimal more than a page shows, so that a figure just beyond its limit does not look equal to it.
+    decimals = decimals_of(metric.value) + 1
+    text = number_text(metric.value, decimals, metric.unit, signed=signed)
     if metric.lower is not None and metric.upper is not None:
-        text += f" ({number.format(metric.lower)} to {number.format(metric.upper)})"
+        lower, upper = (number_text(end, decimals, signed=signed) for end in (metric.lower, metric.upper))
+        text += f" ({lower} to {upper})"
     return text
 
 
 def _slice_text(metric: Metric) -> str:
-    return f" for {metric.slice_column} {metric.slice_value}" if metric.slice_column else ""
+    return f" for {slice_title(metric.slice_column).en} {metric.slice_value}" if metric.slice_column else ""
 
 
 def _note_text(metric: Metric) -> str:

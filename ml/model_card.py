@@ -15,20 +15,25 @@ from pydantic import BaseModel, ConfigDict
 from ml.columns import Column
 from ml.evaluation import Evaluation, Metric
 from ml.gate import GateDecision
+from ml.wording import (
+    METRIC_TITLES,
+    PART_TITLES,
+    Bilingual,
+    aspect_title,
+    criterion_title,
+    decimals_of,
+    metric_title,
+    number_text,
+    part_title,
+    slice_title,
+    unit_text,
+)
 
 TEMPLATE = "model_card.html.j2"
-PARTS = ("train", "calibration", "holdout")
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Bilingual(_Frozen):
-    """A text in English and Chinese."""
-
-    en: str
-    zh: str = ""
 
 
 class CardFigure(_Frozen):
@@ -73,9 +78,11 @@ class ModelCard(_Frozen):
         limits: What it cannot do and when to distrust it.
         figures: Plots in the order of the page.
         importances: Inputs by effect, largest first.
-        metric_titles: Titles of figures by metric name; others show their name.
-        slice_titles: Titles of slice columns.
+        currency: ISO 4217 code of all amounts; empty leaves them without.
     """
+
+    # Cards of earlier bundles hold titles of figures too, which are now in ml.wording.
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     title: Bilingual
     purpose: Bilingual
@@ -87,8 +94,7 @@ class ModelCard(_Frozen):
     limits: tuple[Bilingual, ...] = ()
     figures: tuple[CardFigure, ...] = ()
     importances: tuple[Importance, ...] = ()
-    metric_titles: dict[str, Bilingual] = {}
-    slice_titles: dict[str, Bilingual] = {}
+    currency: str = ""
 
 
 def render_model_card(
@@ -127,22 +133,39 @@ def render_model_card(
         features=features,
         feature_by_name={column.name: column for column in features},
         predictions=predictions,
+        currency=card.currency,
     )
 
 
 def number(value: str | int | float | None, unit: str = "") -> str:
-    """Return a figure as a reader wants it: few digits, thousands separated, a dash when missing."""
-    if value is None:
-        return "–"
+    """Return a value of a table or tile as a reader wants it: few digits, whole numbers whole, a dash when missing."""
     if isinstance(value, str):
         return value
-    if isinstance(value, int) or abs(value) >= 1000 or (abs(value) >= 1 and value.is_integer()):
-        text = f"{value:,.0f}"
-    elif abs(value) >= 10:
-        text = f"{value:.1f}"
-    else:
-        text = f"{value:.3f}"
-    return f"{text} {unit}".rstrip()
+    is_whole = isinstance(value, int) or (value is not None and abs(value) >= 1 and value.is_integer())
+    return number_text(value, 0 if is_whole or value is None else decimals_of(value), unit)
+
+
+def figure_text(metric: Metric, unit: str | None = None, *, signed: bool = False) -> str:
+    """Return the value of a figure; with an interval, with the decimals that its ends are printed with.
+
+    Args:
+        metric: The figure.
+        unit: Unit to print; that of the figure if None.
+        signed: Whether a positive value shows its sign, as differences do.
+    """
+    shown = metric.unit if unit is None else unit
+    if metric.value is None or (metric.lower is None and metric.upper is None and not signed):
+        return number(metric.value, shown)
+    return number_text(metric.value, decimals_of(metric.value), shown, signed=signed)
+
+
+def interval_text(metric: Metric, *, signed: bool = False) -> str:
+    """Return the interval of a figure with the decimals of its value; empty when it has none."""
+    if metric.value is None or metric.lower is None or metric.upper is None:
+        return ""
+    decimals = decimals_of(metric.value)
+    ends = [number_text(end, decimals, signed=signed) for end in (metric.lower, metric.upper)]
+    return (" to " if signed else " – ").join(ends)
 
 
 def _slice_table(evaluation: Evaluation, column: str) -> dict[str, Any]:
@@ -188,8 +211,14 @@ def _comparison_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 
 def _part_order(part: str) -> tuple[int, str]:
-    """Return where a part of the rows is shown: the usual ones in the order of their use, others after them."""
-    return (PARTS.index(part) if part in PARTS else len(PARTS), part)
+    """Return where a part of the rows is shown: the known ones in the order of their use, others after them."""
+    known = list(PART_TITLES)
+    return (known.index(part) if part in known else len(known), part)
+
+
+def _column_title(column: str) -> Bilingual:
+    """Return the heading of a table's column, which may be the name of a figure."""
+    return METRIC_TITLES.get(column) or Bilingual(en=column)
 
 
 def _data_uri(png: bytes) -> str:
@@ -208,5 +237,14 @@ def _template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = number
+    environment.filters.update(number=number, figure=figure_text, ends=interval_text)
+    environment.globals.update(
+        metric_title=metric_title,
+        slice_title=slice_title,
+        part_title=part_title,
+        aspect_title=aspect_title,
+        criterion_title=criterion_title,
+        column_title=_column_title,
+        unit_text=unit_text,
+    )
     return environment.get_template(TEMPLATE)

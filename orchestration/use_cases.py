@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from ml.bundle import Bundle, TrainingResult
+    from ml.credit_risk.config import CreditRiskConfig
     from ml.evaluation import ChampionComparison
     from ml.gate import GatePolicy
+    from ml.segmentation.config import SegmentationConfig
     from ml.sufficiency import SufficiencyReport
     from ml.tariffs.catalogue import Catalogue
 
@@ -110,10 +112,10 @@ class Segmentation(UseCase):
     training_marts = (feature_mart,)
     scoring_marts = (feature_mart,)
 
-    def config(self, settings: PlatformSettings) -> "BaseModel":
+    def config(self, settings: PlatformSettings) -> "SegmentationConfig":
         from ml.segmentation.config import SegmentationConfig
 
-        return SegmentationConfig()
+        return SegmentationConfig(currency=settings.currency)
 
     def check(self, marts: MartsVersion, settings: PlatformSettings) -> "SufficiencyReport":
         from ml.segmentation.sufficiency import check_sufficiency
@@ -127,6 +129,7 @@ class Segmentation(UseCase):
         released = _released_bundle(self.name, settings)
         return train(
             marts.read(self.feature_mart),
+            config=self.config(settings),
             seed=settings.seed,
             data_fingerprint=fingerprint,
             previous_model=SegmentationModel.from_files(released.estimator_files()) if released else None,
@@ -251,10 +254,10 @@ class CreditRisk(UseCase):
     training_marts = (feature_mart, *outcome_marts)
     scoring_marts = (feature_mart,)
 
-    def config(self, settings: PlatformSettings) -> "BaseModel":
+    def config(self, settings: PlatformSettings) -> "CreditRiskConfig":
         from ml.credit_risk.config import CreditRiskConfig
 
-        return CreditRiskConfig()
+        return CreditRiskConfig(currency=settings.currency)
 
     def check(self, marts: MartsVersion, settings: PlatformSettings) -> "SufficiencyReport":
         from ml.credit_risk.sufficiency import check_sufficiency
@@ -266,7 +269,7 @@ class CreditRisk(UseCase):
         from ml.credit_risk.training import train
 
         features, outcomes = (marts.read(mart) for mart in self.training_marts)
-        return train(features, outcomes, seed=settings.seed, data_fingerprint=fingerprint)
+        return train(features, outcomes, config=self.config(settings), seed=settings.seed, data_fingerprint=fingerprint)
 
     def compare(
         self, challenger: "Bundle", champion: "Bundle", marts: MartsVersion, settings: PlatformSettings

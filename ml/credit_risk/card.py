@@ -3,29 +3,8 @@
 from ml.credit_risk.calibration import Calibrator
 from ml.credit_risk.config import CreditRiskConfig
 from ml.credit_risk.labels import Cut, LabelledRows
-from ml.model_card import Bilingual, CardFigure, Importance, ModelCard
-
-METRIC_TITLES = {
-    "roc_auc": Bilingual(en="AUC", zh="排序能力"),
-    "gini": Bilingual(en="Gini", zh="基尼系数"),
-    "average_precision": Bilingual(en="Average precision", zh="平均精确率"),
-    "ks_statistic": Bilingual(en="KS", zh="KS 值"),
-    "brier_score": Bilingual(en="Brier score", zh="布里尔分数"),
-    "expected_calibration_error": Bilingual(en="Calibration error", zh="期望校准误差"),
-    "calibration_slope": Bilingual(en="Calibration slope", zh="校准斜率"),
-    "calibration_ratio": Bilingual(en="Observed / predicted", zh="实际与预测之比"),
-    "default_rate": Bilingual(en="Default rate", zh="实际违约率"),
-    "mean_probability": Bilingual(en="Mean probability", zh="平均预测概率"),
-    "rating_psi": Bilingual(en="PSI of ratings", zh="等级稳定性"),
-    "calibration_gap": Bilingual(en="Calibration gap", zh="校准差距"),
-    "high_risk_share": Bilingual(en="Rated C or D", zh="C、D 级占比"),
-    "false_alarm_gap": Bilingual(en="False-alarm gap", zh="误报差距"),
-}
-SLICE_TITLES = {
-    "customer_class": Bilingual(en="By customer class", zh="按用电类别"),
-    "district": Bilingual(en="By district", zh="按供电区域"),
-    "as_of_month": Bilingual(en="By month of the snapshot", zh="按评估月份"),
-}
+from ml.model_card import CardFigure, Importance, ModelCard
+from ml.wording import Bilingual
 
 
 def credit_model_card(
@@ -166,6 +145,5 @@ def credit_model_card(
             ),
         ),
         importances=tuple(Importance(column=name, share=share) for name, share in importances),
-        metric_titles=METRIC_TITLES,
-        slice_titles=SLICE_TITLES,
+        currency=config.currency,
     )

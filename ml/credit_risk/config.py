@@ -76,6 +76,9 @@ class CreditRiskConfig(BaseModel):
     minimum_class_customers: int = Field(default=30, ge=1, description="Customers needed with each outcome")
     minimum_part_class_rows: int = Field(default=10, ge=2, description="Rows of each outcome in every part of the cut")
 
+    currency: str = Field(
+        default="CNY", pattern=r"^[A-Z]{3}$", description="ISO 4217 code of all amounts, as the model card prints it"
+    )
     bootstrap_replicates: int = Field(default=200, ge=20)
     reference_rows: int = Field(default=20_000, ge=100)
 

@@ -192,7 +192,13 @@ def overall_metrics(
         "default_rate": None,
         "mean_probability": None,
     }
-    figures = bootstrap(statistics, holdout[CUSTOMER_KEY].to_numpy(), replicates=replicates, seed=seed)
+    figures = bootstrap(
+        statistics,
+        holdout[CUSTOMER_KEY].to_numpy(),
+        replicates=replicates,
+        seed=seed,
+        distances=("ks_statistic", "expected_calibration_error"),
+    )
     metrics = [
         Metric(
             name=name,

@@ -1,6 +1,7 @@
 """Texts of the segmentation's model card."""
 
-from ml.model_card import Bilingual, CardFigure, ModelCard
+from ml.model_card import CardFigure, ModelCard
+from ml.wording import Bilingual
 
 MODEL_CARD = ModelCard(
     title=Bilingual(en="Customer segmentation by load shape", zh="按负荷形态的客户分群"),
@@ -100,22 +101,4 @@ MODEL_CARD = ModelCard(
             ),
         ),
     ),
-    metric_titles={
-        "explained_shape_variance": Bilingual(en="Explained variance of later shapes", zh="后期形态解释方差"),
-        "same_segment_share": Bilingual(en="Customers in the same segment later", zh="后期仍属同一客群的比例"),
-        "stability_rand_index": Bilingual(en="Stability (adjusted Rand index)", zh="稳定性（调整兰德指数）"),
-        "refit_rand_index": Bilingual(en="Agreement of earlier and final centres", zh="前后中心一致性"),
-        "unknown_share": Bilingual(en="Customers without a segment", zh="暂无法判断比例"),
-        "median_confidence": Bilingual(en="Median confidence", zh="归属置信度中位数"),
-        "segments_count": Bilingual(en="Segments", zh="客群数量"),
-        "silhouette": Bilingual(en="Silhouette", zh="轮廓系数"),
-        "davies_bouldin": Bilingual(en="Davies-Bouldin", zh="DB 指数"),
-        "calinski_harabasz": Bilingual(en="Calinski-Harabasz", zh="CH 指数"),
-        "smallest_segment_share": Bilingual(en="Smallest segment", zh="最小客群占比"),
-    },
-    slice_titles={
-        "group": Bilingual(en="Group", zh="分组"),
-        "customer_class": Bilingual(en="Class", zh="用电类别"),
-        "district": Bilingual(en="District", zh="供电区域"),
-    },
 )

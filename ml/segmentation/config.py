@@ -65,6 +65,9 @@ class SegmentationConfig(BaseModel):
         0.35, gt=0, description="Distance between an old and a new centre above which the new one gets a new id."
     )
     reference_rows_max_count: int = Field(20_000, ge=100, description="Rows of the reference sample for monitoring.")
+    currency: str = Field(
+        "CNY", pattern=r"^[A-Z]{3}$", description="ISO 4217 code of all amounts, as the model card prints it."
+    )
     bootstrap_runs_count: int = Field(400, ge=50, le=10_000, description="Bootstrap draws behind each interval.")
 
     @model_validator(mode="after")

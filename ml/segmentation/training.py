@@ -107,7 +107,7 @@ def train(
         reference=_reference(prepared, model, config),
         holdout=holdout,
         plots=_plots(later, predictions, released, solutions, config),
-        model_card=MODEL_CARD,
+        model_card=MODEL_CARD.model_copy(update={"currency": config.currency}),
         config=config,
         seed=seed,
         data_window=DataWindow(

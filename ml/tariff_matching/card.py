@@ -1,6 +1,7 @@
 """Texts of the tariff matcher's model card."""
 
-from ml.model_card import Bilingual, CardFigure, ModelCard
+from ml.model_card import CardFigure, ModelCard
+from ml.wording import Bilingual
 
 MODEL_CARD = ModelCard(
     title=Bilingual(en="Tariff advice", zh="电价方案匹配"),
@@ -83,22 +84,4 @@ MODEL_CARD = ModelCard(
             title=Bilingual(en="Do the intervals cover what they promise?", zh="区间是否如约覆盖"),
         ),
     ),
-    metric_titles={
-        "captured_saving_share": Bilingual(en="Captured share of the attainable saving", zh="已获节省占可得节省比例"),
-        "harmed_share": Bilingual(en="Customers made worse off", zh="因建议受损客户比例"),
-        "interval_coverage": Bilingual(en="Coverage of the interval", zh="区间覆盖率"),
-        "interval_coverage_of_advice": Bilingual(
-            en="Coverage where a change was advised", zh="建议变更客户的区间覆盖率"
-        ),
-        "mean_saving_amount": Bilingual(en="Mean saving per customer", zh="户均节省"),
-        "attainable_saving_amount": Bilingual(en="Mean attainable saving", zh="户均可得节省"),
-        "switched_share": Bilingual(en="Customers advised to change", zh="建议变更客户比例"),
-        "annual_energy_error": Bilingual(en="Error of next year's energy", zh="年用电量预测误差"),
-    },
-    slice_titles={
-        "policy": Bilingual(en="Advice", zh="建议方式"),
-        "forecast": Bilingual(en="Forecast", zh="预测方法"),
-        "customer_class": Bilingual(en="Class", zh="用电类别"),
-        "district": Bilingual(en="District", zh="供电区域"),
-    },
 )

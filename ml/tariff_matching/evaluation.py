@@ -54,9 +54,16 @@ def captured_share(saved: FloatArray, attainable: FloatArray) -> Statistic:
 
 
 def judged_metrics(
-    back_test: BackTest, config: TariffMatchingConfig, seed: int
+    back_test: BackTest, config: TariffMatchingConfig, seed: int, *, currency: str
 ) -> tuple[Metric, list[Metric], list[BaselineComparison], list[Criterion]]:
-    """Return the key figure, all figures, the comparison with the baselines, and the criteria of the back-test."""
+    """Return the key figure, all figures, the comparison with the baselines, and the criteria of the back-test.
+
+    Args:
+        back_test: What was advised and what was paid.
+        config: Settings.
+        seed: Seed of the bootstrap.
+        currency: ISO 4217 code of the bills, the unit of amounts.
+    """
     customers = back_test.rows[CUSTOMER_KEY].to_numpy()
     rows_count = len(customers)
     attainable = back_test.attainable()
@@ -97,8 +104,8 @@ def judged_metrics(
             rows=int(switched.sum()),
             note="customers who were advised to change",
         ),
-        metric("mean_saving_amount", "mean_saving_amount/model", unit="currency"),
-        metric("attainable_saving_amount", "attainable_saving_amount", higher_is_better=None, unit="currency"),
+        metric("mean_saving_amount", "mean_saving_amount/model", unit=currency),
+        metric("attainable_saving_amount", "attainable_saving_amount", higher_is_better=None, unit=currency),
         metric("switched_share", "switched_share/model", higher_is_better=None),
     ]
     for policy in POLICIES:
@@ -106,7 +113,7 @@ def judged_metrics(
         metrics += [
             metric(KEY_METRIC, f"{KEY_METRIC}/{policy}", **sliced),
             metric("harmed_share", f"harmed_share/{policy}", higher_is_better=False, **sliced),
-            metric("mean_saving_amount", f"mean_saving_amount/{policy}", unit="currency", **sliced),
+            metric("mean_saving_amount", f"mean_saving_amount/{policy}", unit=currency, **sliced),
             metric("switched_share", f"switched_share/{policy}", higher_is_better=None, **sliced),
         ]
     for column in ("customer_class", "district"):

@@ -59,7 +59,9 @@ def train(
     learning = learning_customers(rows_at(prepared, origin.decision_month), loads, origin, config, interval_amounts)
     fitted = fit_and_judge(learning, loads, tariffs, origin, config, interval_amounts)
     model = TariffMatchingModel(config, tariffs, fitted.forecast)
-    key_metric, metrics, baselines, criteria = judged_metrics(fitted.back_test, config, seed)
+    key_metric, metrics, baselines, criteria = judged_metrics(
+        fitted.back_test, config, seed, currency=tariffs[0].currency
+    )
     latest = latest_rows(prepared)
     predictions = model.predict(latest, loads, interval_amounts=interval_amounts)
     evaluation = Evaluation(
@@ -86,7 +88,7 @@ def train(
             "savings.png": plots.saving_distribution(fitted.back_test),
             "coverage.png": plots.interval_coverage(metrics, config),
         },
-        model_card=MODEL_CARD,
+        model_card=MODEL_CARD.model_copy(update={"currency": tariffs[0].currency}),
         config=config,
         seed=seed,
         data_window=DataWindow(first_month=loads.months[0], last_month=loads.months[-1]),

@@ -20,7 +20,8 @@ from ml.bundle import (
 )
 from ml.errors import BundleError
 from ml.evaluation import Evaluation, Metric
-from ml.model_card import Bilingual, ModelCard
+from ml.model_card import ModelCard
+from ml.wording import Bilingual
 
 
 def arguments(**changes: object) -> dict[str, object]:

@@ -3,6 +3,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ml.evaluation import (
@@ -10,6 +12,7 @@ from ml.evaluation import (
     Evaluation,
     EvaluationTable,
     Metric,
+    Statistic,
     bootstrap,
     bootstrap_weights,
     weighted_mean,
@@ -88,6 +91,48 @@ def test_differences_on_the_same_draws_are_paired():
     one, other = weighted_mean(values), weighted_mean(values + 0.1)
     figure = bootstrap({"difference": lambda weights: other(weights) - one(weights)}, range(300))["difference"]
     assert figure == pytest.approx((0.1, 0.1, 0.1))
+
+
+def mean_distance(values: np.ndarray) -> Statistic:
+    """Return a statistic like the calibration error: the mean size of the weighted means of twenty groups."""
+    groups = np.arange(len(values)) % 20
+
+    def statistic(weights: np.ndarray) -> float:
+        sums = np.bincount(groups, weights=weights * values, minlength=20)
+        return float(np.abs(sums).sum() / weights.sum())
+
+    return statistic
+
+
+def test_the_draws_of_a_distance_lie_above_it_so_that_percentiles_alone_would_miss_it():
+    values = np.random.default_rng(4).normal(size=400)
+    for group in range(20):
+        values[group::20] -= 0.9 * values[group::20].mean()
+    distance = mean_distance(values)
+    value, lower, upper = bootstrap({"distance": distance}, range(400))["distance"]
+    assert value is not None
+    assert lower is not None
+    assert value < lower
+
+    same, below, above = bootstrap({"distance": distance}, range(400), distances=("distance",))["distance"]
+    assert same == value
+    assert below is not None
+    assert above is not None
+    assert upper is not None
+    assert 0 <= below < value < above < upper
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(20, 120))
+@settings(max_examples=15, deadline=None)
+def test_the_interval_of_a_distance_holds_it_and_no_negative_number(seed: int, rows: int):
+    distance = mean_distance(np.random.default_rng(seed).normal(size=rows))
+    value, lower, upper = bootstrap({"distance": distance}, range(rows), replicates=60, distances=("distance",))[
+        "distance"
+    ]
+    assert value is not None
+    assert lower is not None
+    assert upper is not None
+    assert 0 <= lower <= value <= upper
 
 
 def test_a_figure_that_is_mostly_undefined_gets_no_interval():

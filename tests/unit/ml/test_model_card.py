@@ -4,8 +4,17 @@ from datetime import date
 from ml.columns import Column
 from ml.evaluation import BaselineComparison, Criterion, Evaluation, EvaluationTable, Metric
 from ml.gate import GateDecision
-from ml.model_card import Bilingual, CardFigure, Importance, ModelCard, number, render_model_card
+from ml.model_card import (
+    CardFigure,
+    Importance,
+    ModelCard,
+    figure_text,
+    interval_text,
+    number,
+    render_model_card,
+)
 from ml.sufficiency import Finding, SufficiencyReport
+from ml.wording import Bilingual
 
 AUC = Metric(name="roc_auc", value=0.7531, lower=0.71, upper=0.79, rows=100)
 EVALUATION = Evaluation(
@@ -75,6 +84,51 @@ def test_figures_baselines_and_texts_are_on_the_page_in_both_languages():
     assert "Absent" not in page
 
 
+def test_an_interval_has_the_decimals_of_its_value():
+    metric = Metric(name="interval_coverage", value=1.0, lower=0.97321, upper=1.0)
+    wide = Metric(name="mean_saving_amount", value=12.34, lower=9.876, upper=1234.5, unit="CNY")
+    assert (figure_text(metric), interval_text(metric)) == ("1.000", "0.973 – 1.000")
+    assert (figure_text(wide), interval_text(wide)) == ("12.3 CNY", "9.9 – 1,234.5")
+
+
+def test_a_whole_number_without_interval_is_whole_and_a_difference_has_its_sign():
+    difference = Metric(name="roc_auc", value=0.0285, lower=-0.0808, upper=0.1272)
+    assert figure_text(Metric(name="segments_count", value=3.0)) == "3"
+    assert figure_text(difference, signed=True) == "+0.029"
+    assert interval_text(difference, signed=True) == "-0.081 to +0.127"
+    assert interval_text(Metric(name="roc_auc", value=0.7)) == ""
+
+
+def test_the_page_shows_titles_and_no_name_of_a_figure():
+    text = re.sub(r"<style>.*?</style>|<code>.*?</code>|<[^>]*>", "", render(decision()), flags=re.DOTALL)
+    assert "AUC" in text
+    assert "排序能力" in text
+    assert "By district" in text
+    assert "训练样本" in text
+    assert not re.findall(r"[a-z]+_[a-z]+", text)
+
+
+def test_amounts_are_in_the_currency_of_the_card():
+    amount = Metric(name="mean_saving_amount", value=5.5, unit="currency")
+    columns = [Column("mean_bill_12m_amount", "numeric", "Mean bill", "月均电费", unit="currency")]
+    page = render_model_card(
+        CARD.model_copy(update={"currency": "CNY"}),
+        manifest=MANIFEST,
+        evaluation=EVALUATION.model_copy(update={"metrics": (amount,)}),
+        plots={},
+        features=columns,
+        predictions=(),
+    )
+    assert "5.500 CNY" in page
+    assert "<td>CNY</td>" in page
+    assert "currency" not in page
+
+
+def test_a_card_of_an_earlier_bundle_is_still_read():
+    stored = CARD.model_dump(mode="json") | {"metric_titles": {"roc_auc": {"en": "AUC", "zh": ""}}}
+    assert ModelCard.model_validate(stored) == CARD
+
+
 def test_values_from_data_cannot_inject_markup():
     assert "<b>east</b>" not in render()
     assert "&lt;b&gt;east&lt;/b&gt;" in render()
@@ -82,7 +136,7 @@ def test_values_from_data_cannot_inject_markup():
 
 def test_parts_of_the_rows_are_shown_in_the_order_of_their_use():
     page = render()
-    assert page.index("rows: train") < page.index("rows: holdout")
+    assert page.index("rows to train on") < page.index("rows held out")
 
 
 def decision(**changes: object) -> GateDecision:

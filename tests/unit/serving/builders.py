@@ -17,11 +17,12 @@ from ml.credit_risk.model import CreditRiskModel, ModelSettings
 from ml.credit_risk.schema import FEATURES as CREDIT_RISK_FEATURES
 from ml.evaluation import Evaluation, Metric
 from ml.gate import Criterion, GateDecision
-from ml.model_card import Bilingual, ModelCard
+from ml.model_card import ModelCard
 from ml.segmentation.config import SegmentationConfig
 from ml.segmentation.model import Segment, SegmentationModel, ValueThresholds, shapeless_segments
 from ml.segmentation.schema import FEATURES as SEGMENTATION_FEATURES
 from ml.sufficiency import Finding, SufficiencyReport
+from ml.wording import Bilingual
 from serving.identity import customer_key
 from serving.model_store import ModelStore, ReleaseManifest
 from serving.settings import DEVELOPMENT_PSEUDONYM_KEY

@@ -2,14 +2,16 @@ from pathlib import Path
 
 from ml.bundle import TrainingResult, read_bundle
 from ml.columns import names
-from ml.credit_risk.card import METRIC_TITLES
 from ml.credit_risk.schema import FEATURES
+from ml.wording import METRIC_TITLES, PART_TITLES, SLICE_TITLES
 
 
 def test_every_figure_and_plot_of_the_card_exists(trained: TrainingResult):
     assert {figure.plot for figure in trained.model_card.figures} == set(trained.plots)
     assert all(plot.startswith(b"\x89PNG") for plot in trained.plots.values())
     assert {metric.name for metric in trained.evaluation.metrics} <= set(METRIC_TITLES)
+    assert {metric.slice_column for metric in trained.evaluation.metrics} <= {None, *SLICE_TITLES}
+    assert set(trained.rows) <= set(PART_TITLES)
 
 
 def test_importances_are_shares_of_known_columns(trained: TrainingResult):

@@ -17,6 +17,7 @@ from ml.segmentation.model import SegmentationModel
 from ml.segmentation.schema import FEATURES, PREDICTIONS
 from ml.segmentation.sufficiency import check_sufficiency
 from ml.segmentation.training import train
+from ml.wording import METRIC_TITLES, PART_TITLES, SLICE_TITLES
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +142,13 @@ def test_the_champion_comparison_prefers_the_model_that_fits(
     assert worse.difference.lower > 0
     same = compare_with_champion(model, model, holdout, champion_version="202501-0000000000")
     assert same.difference.value == pytest.approx(0.0, abs=0.01)
+
+
+def test_every_figure_has_a_title(result: TrainingResult) -> None:
+    metrics = result.evaluation.metrics
+    assert {metric.name for metric in metrics} <= set(METRIC_TITLES)
+    assert {metric.slice_column for metric in metrics} <= {None, *SLICE_TITLES}
+    assert set(result.rows) <= set(PART_TITLES)
 
 
 def test_the_reference_holds_every_feature_and_prediction(result: TrainingResult) -> None:

@@ -22,6 +22,7 @@ from ml.tariff_matching.training import train
 from ml.tariffs.catalogue import Catalogue
 from ml.tariffs.load_cube import LoadCube
 from ml.tariffs.schema import load_tariff
+from ml.wording import METRIC_TITLES, PART_TITLES, SLICE_TITLES
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +110,19 @@ def test_the_champion_comparison_of_a_model_with_itself_is_a_draw(
 def test_the_gate_judges_every_demand(result: TrainingResult) -> None:
     decision = decide(result.evaluation, policy=GATE_POLICY, decided_on=date(2026, 10, 3), has_champion=False)
     assert all(criterion.passed is not None for criterion in decision.criteria)
+
+
+def test_every_figure_has_a_title(result: TrainingResult) -> None:
+    metrics = result.evaluation.metrics
+    assert {metric.name for metric in metrics} <= set(METRIC_TITLES)
+    assert {metric.slice_column for metric in metrics} <= {None, *SLICE_TITLES}
+    assert set(result.rows) <= set(PART_TITLES)
+
+
+def test_amounts_are_in_the_currency_of_the_tariffs(result: TrainingResult) -> None:
+    amounts = [metric for metric in result.evaluation.metrics if metric.name.endswith("_amount")]
+    assert {metric.unit for metric in amounts} == {"CNY"}
+    assert result.model_card.currency == "CNY"
 
 
 def test_the_reference_holds_every_feature_and_prediction(result: TrainingResult) -> None:
