@@ -19,6 +19,7 @@ from ml.errors import KilowiseError
 from orchestration.files import replace_text
 
 if TYPE_CHECKING:
+    import duckdb
     import pandas as pd
     import pyarrow as pa
 
@@ -135,17 +136,25 @@ def publish_marts(warehouse_path: Path, marts_dir: Path, *, memory_limit: str) -
     _remove_unfinished(versions)
     staging = versions / f".incoming-{uuid.uuid4().hex}"
     staging.mkdir()
+    published = _published_files(marts_dir)
     manifest: dict[str, dict[str, object]] = {}
     with duckdb.connect(str(warehouse_path), read_only=True, config={"memory_limit": memory_limit}) as connection:
         for mart, order in MARTS.items():
             path = staging / f"{mart}.parquet"
-            connection.execute(
-                f"copy (select * from marts.{mart} order by {', '.join(order)}) "
-                f"to '{path}' (format parquet, compression zstd, compression_level 1)"
-            )
-            rows = connection.execute(f"select count(*) from marts.{mart}").fetchone()
-            manifest[mart] = {"rows": rows[0] if rows else 0, "sha256": _sha256(path)}
-    name = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
+            rows, content = _content(connection, mart)
+            if content in published:
+                # Sorting and writing what did not change would be the longest part of a run with nothing new.
+                source, sha256 = published[content]
+                shutil.copyfile(source, path)
+            else:
+                connection.execute(
+                    f"copy (select * from marts.{mart} order by {', '.join(order)}) "
+                    f"to '{path}' (format parquet, compression zstd, compression_level 1)"
+                )
+                sha256 = _sha256(path)
+            manifest[mart] = {"rows": rows, "sha256": sha256, "content": content}
+    files = {mart: [entry["rows"], entry["sha256"]] for mart, entry in manifest.items()}
+    name = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16]
     (staging / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True), encoding="utf-8")
     if (versions / name).exists():
         shutil.rmtree(staging)
@@ -155,6 +164,32 @@ def publish_marts(warehouse_path: Path, marts_dir: Path, *, memory_limit: str) -
     replace_text(marts_dir / "CURRENT", name)
     _prune(versions, keep=name)
     return current_marts(marts_dir)
+
+
+def _content(connection: "duckdb.DuckDBPyConnection", mart: str) -> tuple[int, str]:
+    """Return the number of rows of a mart, and a hash over its columns and rows in any order.
+
+    The engine's version is part of it, since its hashes may differ in the next one.
+    """
+    rows, rows_hash, engine = connection.execute(
+        f"select count(*), sum(cast(hash(mart) as hugeint)), version() from marts.{mart} mart"
+    ).fetchall()[0]
+    columns = connection.execute(f"describe marts.{mart}").fetchall()
+    described = json.dumps([mart, engine, rows, rows_hash, [column[:2] for column in columns]])
+    return rows, hashlib.sha256(described.encode()).hexdigest()
+
+
+def _published_files(marts_dir: Path) -> Mapping[str, tuple[Path, str]]:
+    """Return file and fingerprint of each mart of the current version, by content."""
+    if not (marts_dir / "CURRENT").exists():
+        return {}
+    current = current_marts(marts_dir)
+    manifest = json.loads((current.directory / "manifest.json").read_text(encoding="utf-8"))
+    return {
+        entry["content"]: (current.path(mart), entry["sha256"])
+        for mart, entry in manifest.items()
+        if "content" in entry
+    }
 
 
 def _remove_unfinished(versions: Path) -> None:

@@ -70,6 +70,25 @@ def test_one_changed_mart_changes_its_fingerprint_only(publish: Publish, warehou
     assert [mart for mart in MARTS if second.fingerprint(mart) != first.fingerprint(mart)] == ["customer_portrait"]
 
 
+def test_marts_that_did_not_change_are_taken_over(publish: Publish, warehouse: Path) -> None:
+    first = publish()
+    marker = first.path("customer_load_cube")
+    marker.write_bytes(marker.read_bytes() + b"kept")
+    change(warehouse, 7)
+
+    second = publish()
+
+    assert second.path("customer_load_cube").read_bytes() == marker.read_bytes()
+
+
+def test_mart_with_a_renamed_column_is_written_anew(publish: Publish, warehouse: Path) -> None:
+    publish()
+    with duckdb.connect(str(warehouse)) as connection:
+        connection.execute("alter table marts.customer_portrait rename number to amount")
+
+    assert "amount" in publish().read("customer_portrait").columns
+
+
 def test_reader_keeps_a_consistent_set_while_the_next_version_appears(publish: Publish, warehouse: Path) -> None:
     reader = publish()
     change(warehouse, 7)
