@@ -24,7 +24,7 @@ from orchestration.dbt import (
     table_facts,
 )
 from orchestration.marts import MARTS, publish_marts
-from orchestration.metadata import column_lineage_value
+from orchestration.metadata import column_lineage_metadata
 from orchestration.settings import PlatformSettings
 
 WAREHOUSE_POOL = "warehouse"
@@ -48,6 +48,8 @@ def dbt_models(
     """
     settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
     command = ["build", "--exclude-resource-type", "unit_test", "--vars", json.dumps(dbt_variables(settings))]
+    # Its debug lines come to us through the pipe already; eight megabytes a run in its log file serve nobody.
+    command += ["--log-level-file", "info"]
     # One folder for all runs, so that dbt parses only what changed since the last one.
     target_path = settings.home / "warehouse" / "dbt_target"
     (target_path / RESULTS_FILE).unlink(missing_ok=True)
@@ -100,5 +102,5 @@ def _described(
         return event
     node = manifest["nodes"][event.metadata["unique_id"].text]
     table = (node["schema"], node["name"])
-    lineage = {"dagster/column_lineage": column_lineage_value(lineages[table])} if table in lineages else {}
+    lineage = column_lineage_metadata(lineages[table]) if table in lineages else {}
     return event.with_metadata({**event.metadata, **facts.get(table, {}), **lineage})
