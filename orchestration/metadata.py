@@ -2,8 +2,9 @@
 
 import base64
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from ml.bundle import Bundle
     from ml.evaluation import Evaluation, Metric
     from ml.gate import GateDecision
-    from orchestration.column_lineage import Lineage
+    from orchestration.column_lineage import Lineage, SourceColumn
 
 # Plots travel in the event log; a larger one stays in the model card.
 LARGEST_PLOT_BYTES = 150_000
@@ -29,17 +30,29 @@ def table_value(records: Sequence[dg.TableRecord]) -> dg.MetadataValue:
     return dg.MetadataValue.table(records) if records else dg.MetadataValue.text("none")
 
 
-def column_lineage_value(lineage: "Lineage") -> dg.TableColumnLineage:
-    """Return which columns of its parents each column of a table is computed from; the UI draws it."""
-    return dg.TableColumnLineage(
-        {
-            column: [
-                dg.TableColumnDep(asset_key=dg.AssetKey([source.schema, source.table]), column_name=source.column)
-                for source in sources
-            ]
-            for column, sources in lineage.items()
-        }
-    )
+def column_lineage_metadata(lineage: "Lineage") -> dict[str, Any]:
+    """Return which columns of its parents each column of a table is computed from.
+
+    Once as Dagster's own entry, which its API serves but only Dagster+ draws, and once as a table for everybody.
+    """
+    edges = {
+        column: [
+            dg.TableColumnDep(asset_key=dg.AssetKey([source.schema, source.table]), column_name=source.column)
+            for source in sources
+        ]
+        for column, sources in lineage.items()
+    }
+    records = [
+        dg.TableRecord({"column": column, "computed_from": _sources_sentence(sources)})
+        for column, sources in lineage.items()
+    ]
+    return {"dagster/column_lineage": dg.TableColumnLineage(edges), "column_lineage": table_value(records)}
+
+
+def _sources_sentence(sources: Sequence["SourceColumn"]) -> str:
+    """Return sources, which are in order, by their parent: staging/bills: amount, due_date; landing/payments: amount."""
+    parents = groupby(sources, key=lambda source: f"{source.schema}/{source.table}")
+    return "; ".join(f"{parent}: {', '.join(source.column for source in columns)}" for parent, columns in parents)
 
 
 def figure_with_interval(metric: "Metric") -> str:

@@ -10,7 +10,7 @@ from ml.evaluation import BaselineComparison, Criterion, Evaluation, Metric
 from ml.gate import GateDecision
 from orchestration.column_lineage import SourceColumn
 from orchestration.metadata import (
-    column_lineage_value,
+    column_lineage_metadata,
     evaluation_metadata,
     figure_with_interval,
     key_figure_sentence,
@@ -83,15 +83,25 @@ def test_table_without_rows_is_a_word() -> None:
     assert table_value([]) == dg.MetadataValue.text("none")
 
 
-def test_source_column_leads_to_the_asset_of_its_table() -> None:
-    lineage = {"bill_id": [SourceColumn("landing", "bills", "bill_id")], "bills_count": []}
-
-    value = column_lineage_value(lineage)
-
-    assert value.deps_by_column == {
-        "bill_id": [dg.TableColumnDep(asset_key=dg.AssetKey(["landing", "bills"]), column_name="bill_id")],
+def test_columns_are_shown_with_what_they_are_computed_from() -> None:
+    lineage = {
+        "unpaid_amount": [
+            SourceColumn("landing", "bills", "amount"),
+            SourceColumn("landing", "bills", "due_date"),
+            SourceColumn("landing", "payments", "amount"),
+        ],
         "bills_count": [],
     }
+
+    metadata = column_lineage_metadata(lineage)
+
+    assert [record.data for record in metadata["column_lineage"].records] == [
+        {"column": "unpaid_amount", "computed_from": "landing/bills: amount, due_date; landing/payments: amount"},
+        {"column": "bills_count", "computed_from": ""},
+    ]
+    assert metadata["dagster/column_lineage"].deps_by_column["unpaid_amount"][2] == dg.TableColumnDep(
+        asset_key=dg.AssetKey(["landing", "payments"]), column_name="amount"
+    )
 
 
 def test_report_is_linked_where_the_site_serves_it(tmp_path: Path) -> None:
