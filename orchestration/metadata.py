@@ -50,7 +50,7 @@ def column_lineage_metadata(lineage: "Lineage") -> dict[str, Any]:
 
 
 def _sources_sentence(sources: Sequence["SourceColumn"]) -> str:
-    """Return sources, which are in order, by their parent: staging/bills: amount, due_date; landing/payments: amount."""
+    """Return sources by parent, in their order: staging/bills: amount, due_date; staging/payments: amount."""
     parents = groupby(sources, key=lambda source: f"{source.schema}/{source.table}")
     return "; ".join(f"{parent}: {', '.join(source.column for source in columns)}" for parent, columns in parents)
 
