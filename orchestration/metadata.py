@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Plots travel in the event log; a larger one stays in the model card.
 LARGEST_PLOT_BYTES = 150_000
+# A share of a daily profile is computed from dozens of columns; Dagster's own entry names them all.
+_SOURCES_SHOWN = 12
 
 
 def report_link(settings: PlatformSettings, path: Path) -> dg.MetadataValue:
@@ -51,8 +53,9 @@ def column_lineage_metadata(lineage: "Lineage") -> dict[str, Any]:
 
 def _sources_sentence(sources: Sequence["SourceColumn"]) -> str:
     """Return sources by parent, in their order: staging/bills: amount, due_date; staging/payments: amount."""
-    parents = groupby(sources, key=lambda source: f"{source.schema}/{source.table}")
-    return "; ".join(f"{parent}: {', '.join(source.column for source in columns)}" for parent, columns in parents)
+    parents = groupby(sources[:_SOURCES_SHOWN], key=lambda source: f"{source.schema}/{source.table}")
+    shown = "; ".join(f"{parent}: {', '.join(source.column for source in columns)}" for parent, columns in parents)
+    return f"{shown} and {len(sources) - _SOURCES_SHOWN} more" if len(sources) > _SOURCES_SHOWN else shown
 
 
 def figure_with_interval(metric: "Metric") -> str:

@@ -4,9 +4,11 @@ import json
 import re
 from pathlib import Path
 
+import dagster as dg
 import pandas as pd
 import pytest
 
+from orchestration.dbt import dbt_project
 from orchestration.lifecycle import read_challenger
 from orchestration.marts import MARTS, current_marts
 from tests.integration.orchestration.personal_traces import files_below, is_restricted, traces
@@ -62,6 +64,37 @@ def test_verdict_on_the_month_of_the_release_is_about_data(finished_home: Platfo
     [verdict] = (finished_home.path / "reports" / use_case).glob("*/*/verdict.json")
 
     assert json.loads(verdict.read_text())["outcome"] in ("stable", "watch", "act")
+
+
+def test_every_dbt_model_shows_its_columns_and_what_they_are_computed_from(finished_home: PlatformHome) -> None:
+    manifest = json.loads(dbt_project.manifest_path.read_bytes())
+    models = {(node["schema"], node["name"]) for node in manifest["nodes"].values() if node["resource_type"] == "model"}
+    columns = {("landing", source["name"]): set(source["columns"]) for source in manifest["sources"].values()}
+    lineages = {}
+    with finished_home.instance() as instance:
+        for table in models | {("seeds", "holidays")}:
+            event = instance.get_latest_materialization_event(dg.AssetKey(table))
+            assert event is not None
+            assert event.asset_materialization is not None
+            metadata = event.asset_materialization.metadata
+            columns[table] = {column.name for column in metadata["dagster/column_schema"].value.columns}
+            if table in models:
+                lineages[table] = metadata["dagster/column_lineage"].value.deps_by_column
+
+    for table, lineage in lineages.items():
+        assert set(lineage) == columns[table]
+        assert all(
+            source.column_name in columns[tuple(source.asset_key.path)]
+            for sources in lineage.values()
+            for source in sources
+        )
+    utilisation = lineages["marts", "customer_credit_features"]["capacity_utilisation_pct"]
+    assert [(source.asset_key.path[-1], source.column_name) for source in utilisation] == [
+        ("int_as_of_customers", "contract_capacity_kva"),
+        ("int_as_of_load", "peak_kw_3m"),
+    ]
+    [billed] = lineages["staging", "stg_billing__bills"]["billed_kwh"]
+    assert (billed.asset_key.path, billed.column_name) == (["landing", "bills"], "kwh")
 
 
 def test_nothing_unfinished_is_left(finished_home: PlatformHome) -> None:

@@ -104,6 +104,16 @@ def test_columns_are_shown_with_what_they_are_computed_from() -> None:
     )
 
 
+def test_column_of_many_sources_is_shown_with_their_number() -> None:
+    hours = [SourceColumn("marts", "shape", f"hour_{hour:02d}") for hour in range(24)]
+
+    metadata = column_lineage_metadata({"night_share": hours})
+
+    [record] = metadata["column_lineage"].records
+    assert str(record.data["computed_from"]).endswith("hour_10, hour_11 and 12 more")
+    assert len(metadata["dagster/column_lineage"].deps_by_column["night_share"]) == 24
+
+
 def test_report_is_linked_where_the_site_serves_it(tmp_path: Path) -> None:
     settings = PlatformSettings(home=tmp_path, reports_url="http://127.0.0.1:3200")
 
