@@ -189,8 +189,9 @@ def learning_customers(
     config: TariffMatchingConfig,
     interval_amounts: pd.DataFrame | None = None,
 ) -> Learning:
-    """Return the customers whose loads before and after the origin can be learned from."""
-    known = features[features[CUSTOMER_KEY].isin(set(cube.customer_keys))].reset_index(drop=True)
+    """Return the customers of known class whose loads before and after the origin can be learned from."""
+    has_load = features[CUSTOMER_KEY].isin(set(cube.customer_keys))
+    known = features[has_load & features["customer_class"].notna()].reset_index(drop=True)
     loads = cube.take(known[CUSTOMER_KEY].to_numpy(dtype=object))
     history = window(loads, origin.decision_month, origin.history_months, config)
     future = window(loads, origin.last_month, origin.horizon_months, config)

@@ -73,10 +73,17 @@ def prepare_features(features: pd.DataFrame) -> pd.DataFrame:
                     f"{name} holds {', '.join(map(str, unknown[:5]))}: allowed are {', '.join(column.allowed)}; map "
                     "the supplier's values to these in the mapping file"
                 )
-    if frame["customer_class"].isna().any():
-        key = frame.loc[frame["customer_class"].isna(), CUSTOMER_KEY].iloc[0]
-        raise SchemaMismatchError(f"customer_class is missing for customer {key}")
     return frame
+
+
+def classless_sentence(latest: pd.DataFrame) -> str:
+    """Return the sentence about customers whose class is not known; empty when there are none.
+
+    Args:
+        latest: Prepared rows, one per customer.
+    """
+    count = int(latest["customer_class"].isna().sum())
+    return f"{count:,} customers without customer_class get no advice." if count else ""
 
 
 def latest_rows(features: pd.DataFrame) -> pd.DataFrame:
@@ -240,7 +247,7 @@ def redated(cube: LoadCube, months: Sequence[date]) -> LoadCube:
 
 
 def class_codes(features: pd.DataFrame) -> npt.NDArray[np.intp]:
-    """Return the position of every customer's class in ``CUSTOMER_CLASSES``."""
+    """Return the position of every customer's class in ``CUSTOMER_CLASSES``, -1 where the class is not known."""
     return pd.Categorical(features["customer_class"], categories=CUSTOMER_CLASSES).codes.astype(np.intp)
 
 

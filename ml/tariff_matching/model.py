@@ -368,6 +368,12 @@ class TariffMatchingModel:
         situation, decisions, savings = computed.situation, computed.decisions, computed.savings
         recommended, best = int(decisions.recommended[row]), int(decisions.best[row])
         months = int(situation.history.present[row].sum())
+        if situation.features["customer_class"].iat[row] is None:
+            return (
+                "No advice: which tariffs are open depends on the customer's class, and customer_class is missing; "
+                "deliver it.",
+                "无法给出建议：可选电价取决于用电类别，而 customer_class 缺失；请补充该字段。",
+            )
         if not months:
             return (
                 "No interval readings of the past months are there, so nothing can be compared: stay.",

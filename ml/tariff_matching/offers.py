@@ -88,7 +88,7 @@ class Situation:
 
     Attributes:
         features: Prepared rows, one per customer.
-        classes: Class code of every customer.
+        classes: Class code of every customer; 0 also where the class is not known, for nothing is offered there.
         customers: Facts for eligibility and pricing.
         history: Loads of the months before the decision.
         carried: The same, carried forward to the months after it.
@@ -175,10 +175,11 @@ def build_situation(
     contracted_kw = _contracted_kw(columns, history, customers)
     current = _current_columns(columns, features, contracted_kw)
     is_offered = np.zeros((len(features), len(columns)), bool)
-    has_load = history.present.any(axis=1)
+    classes = class_codes(features)
+    is_comparable = history.present.any(axis=1) & (classes >= 0)
     for number, column in enumerate(columns):
         may_take = customers.is_eligible(column.tariff) | (current == number)
-        is_offered[:, number] = may_take & has_load & _can_be_billed(column, customers, contracted_kw[:, number])
+        is_offered[:, number] = may_take & is_comparable & _can_be_billed(column, customers, contracted_kw[:, number])
         if column.tariff.tariff_id in given:
             amounts = given[column.tariff.tariff_id]
             is_offered[:, number] &= (~history.present | np.isfinite(amounts)).all(axis=1)
@@ -191,7 +192,7 @@ def build_situation(
     )
     return Situation(
         features=features,
-        classes=class_codes(features),
+        classes=np.maximum(classes, 0),
         customers=customers,
         history=history,
         carried=carried,
@@ -218,7 +219,9 @@ def not_priced_for(situation: Situation, tariffs: Sequence[Tariff], row: int) ->
         if tariff.tariff_id in offered:
             continue
         reasons = ineligibility_reasons(tariff, facts)
-        if reasons:
+        if facts.customer_class is None:
+            entries.append(NotPriced(tariff.tariff_id, "customer_class is missing"))
+        elif reasons:
             entries.append(NotPriced(tariff.tariff_id, "; ".join(reasons)))
         elif tariff.tariff_id in unpriced:
             entries.append(unpriced[tariff.tariff_id])

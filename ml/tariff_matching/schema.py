@@ -5,7 +5,9 @@ from ml.columns import CUSTOMER_CLASSES, SUPPLY_ROUTES, VOLTAGE_LEVELS, Column
 BILLING_BASES = ("capacity", "contracted_demand", "actual_demand")
 
 FEATURES = (
-    Column("customer_class", "categorical", "Class of the customer", "用电类别", allowed=CUSTOMER_CLASSES),
+    Column(
+        "customer_class", "categorical", "Class of the customer", "用电类别", allowed=CUSTOMER_CLASSES, nullable=True
+    ),
     Column(
         "voltage_level", "categorical", "Voltage level of the supply", "电压等级", allowed=VOLTAGE_LEVELS, nullable=True
     ),

@@ -9,7 +9,14 @@ from ml.columns import CUSTOMER_KEY
 from ml.sufficiency import Finding, SufficiencyReport
 from ml.tariff_matching.backtest import choose_origin, learning_customers
 from ml.tariff_matching.config import TariffMatchingConfig
-from ml.tariff_matching.features import CubeRows, as_load_cube, prepare_features, rows_at
+from ml.tariff_matching.features import (
+    CubeRows,
+    as_load_cube,
+    classless_sentence,
+    latest_rows,
+    prepare_features,
+    rows_at,
+)
 from ml.tariff_matching.offers import build_situation
 from ml.tariffs.catalogue import Catalogue
 from ml.tariffs.load_cube import LoadCube
@@ -28,6 +35,8 @@ def check_sufficiency(
 ) -> SufficiencyReport:
     """Return what the inputs have and lack.
 
+    Customers without ``customer_class`` are counted and named; they neither help nor stop the others.
+
     Args:
         features: Rows of ``customer_tariff_features``.
         cube: Rows of ``customer_load_cube``.
@@ -37,6 +46,10 @@ def check_sufficiency(
     """
     config = config or TariffMatchingConfig()
     tariffs = list(catalogue.tariffs if isinstance(catalogue, Catalogue) else catalogue)
+    prepared = prepare_features(features)
+    latest = latest_rows(prepared)
+    classed_count = int(latest["customer_class"].notna().sum())
+    classless = f" {sentence}" if (sentence := classless_sentence(latest)) else ""
     rows_count = len(cube) if not isinstance(cube, LoadCube) else len(cube.customer_keys)
     findings = [
         Finding.at_least(
@@ -47,9 +60,11 @@ def check_sufficiency(
         ),
         Finding.at_least(
             "customers",
-            len(features),
+            classed_count,
             config.minimum_customers_count,
-            missing=f"There are {len(features)} customers, {config.minimum_customers_count} are needed.",
+            missing=f"There are {classed_count} customers with customer_class, {config.minimum_customers_count} are "
+            f"needed.{classless}",
+            met=f"There are {classed_count} customers with customer_class.{classless}",
         ),
         Finding.at_least(
             "load_cube",
@@ -85,8 +100,7 @@ def check_sufficiency(
     )
     if origin is None:
         return SufficiencyReport.of(USE_CASE, findings)
-    prepared = rows_at(prepare_features(features), origin.decision_month)
-    learning = learning_customers(prepared, loads, origin, config, interval_amounts)
+    learning = learning_customers(rows_at(prepared, origin.decision_month), loads, origin, config, interval_amounts)
     findings.append(
         Finding.at_least(
             "complete_loads",

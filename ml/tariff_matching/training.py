@@ -12,7 +12,14 @@ from ml.tariff_matching.backtest import Origin, choose_origin, fit_and_judge, le
 from ml.tariff_matching.card import MODEL_CARD
 from ml.tariff_matching.config import TariffMatchingConfig
 from ml.tariff_matching.evaluation import holdout_frame, judged_metrics, tables
-from ml.tariff_matching.features import CubeRows, as_load_cube, latest_rows, prepare_features, rows_at
+from ml.tariff_matching.features import (
+    CubeRows,
+    as_load_cube,
+    classless_sentence,
+    latest_rows,
+    prepare_features,
+    rows_at,
+)
 from ml.tariff_matching.model import TariffMatchingModel, tariffs_of
 from ml.tariff_matching.schema import FEATURES
 from ml.tariff_matching.sufficiency import USE_CASE, check_sufficiency, customers_without_load
@@ -140,6 +147,8 @@ def _notes(
             f"The history is short: the back-test decides on {origin.history_months} and pays {origin.horizon_months} "
             "months, so the seasons before and after the decision differ."
         )
+    if classless := classless_sentence(latest):
+        notes.append(classless)
     without_load = customers_without_load(latest, loads)
     if without_load:
         notes.append(f"{without_load:,} customers have no interval load and are advised to stay.")

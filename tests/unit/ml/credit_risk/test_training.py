@@ -110,9 +110,10 @@ def test_missing_values_and_constant_columns_train(marts: Marts, quick_config: C
     assert [metric.slice_value for metric in result.evaluation.slices("roc_auc", "district")] == ["unknown"]
 
 
-def test_a_class_that_training_never_saw_is_scored(trained: TrainingResult):
+@pytest.mark.parametrize("customer_class", ["space station", None])
+def test_a_customer_of_unknown_class_is_scored(trained: TrainingResult, customer_class: str | None):
     assert isinstance(trained.model, CreditRiskModel)
-    rows = trained.holdout.head(5).assign(customer_class="space station")
+    rows = trained.holdout.head(5).assign(customer_class=customer_class)
     assert trained.model.predict(rows)["default_probability"].between(0, 1).all()
 
 

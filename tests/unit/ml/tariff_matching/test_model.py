@@ -161,6 +161,30 @@ def test_an_unknown_class_is_named(model: TariffMatchingModel, facts: pd.DataFra
         model.predict(facts.head(1).assign(customer_class="palace"), town)
 
 
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA])
+def test_a_customer_without_a_class_gets_no_advice_and_changes_no_other(
+    model: TariffMatchingModel, facts: pd.DataFrame, town: LoadCube, missing: object
+) -> None:
+    features = facts.copy()
+    features["customer_class"] = features["customer_class"].astype(object)
+    features.loc[features.index[0], "customer_class"] = missing
+
+    predictions = model.predict(features, town)
+    advice = model.advise(features.head(1), town)[0]
+
+    pd.testing.assert_frame_equal(predictions.iloc[1:], model.predict(facts, town).iloc[1:])
+    first = predictions.iloc[0]
+    assert first["recommended_tariff_id"] == first["current_tariff_id"] == "sd_res_tier"
+    assert not first["is_switch_recommended"]
+    assert first[["current_annual_amount", "expected_saving_amount", "saving_probability"]].isna().all()
+    assert advice.reason == (
+        "No advice: which tariffs are open depends on the customer's class, and customer_class is missing; deliver it."
+    )
+    assert "customer_class" in advice.reason_zh
+    assert advice.alternatives == ()
+    assert {entry.reason for entry in advice.not_priced} == {"customer_class is missing"}
+
+
 def test_an_incomplete_bundle_is_refused(model: TariffMatchingModel) -> None:
     files = model.to_files()
     with pytest.raises(BundleError, match=r"forecast\.npz"):

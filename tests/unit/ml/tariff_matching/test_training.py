@@ -158,6 +158,31 @@ def test_one_year_is_back_tested_on_its_halves(
     assert any("history is short" in note for note in result.evaluation.notes)
 
 
+def test_customers_without_a_class_are_counted_and_left_out(
+    facts: pd.DataFrame, town: LoadCube, catalogue: Catalogue, config: TariffMatchingConfig
+) -> None:
+    classless = facts.assign(customer_class=facts["customer_class"].where(facts.index > 2, None))
+
+    result = train(classless, town.last_months(12), catalogue, config=config)
+
+    said = "3 customers without customer_class get no advice."
+    assert said in result.evaluation.notes
+    assert result.evaluation.sufficiency is not None
+    assert any(said in finding.message for finding in result.evaluation.sufficiency.findings)
+    assert result.holdout is not None
+    assert not set(classless["customer_key"].head(3)) & set(result.holdout["customer_key"])
+    assert set(classless["customer_key"].head(3)) < set(result.reference["customer_key"])
+
+
+def test_nobody_with_a_class_is_said_in_words(
+    facts: pd.DataFrame, town: LoadCube, catalogue: Catalogue, config: TariffMatchingConfig
+) -> None:
+    report = check_sufficiency(facts.assign(customer_class=None), town, catalogue, config=config)
+
+    assert f"{len(facts)} customers without customer_class get no advice" in report.sentence()
+    assert [finding.check for finding in report.missing] == ["customers"]
+
+
 def test_no_load_at_all_is_said_in_words(
     facts: pd.DataFrame, town: LoadCube, catalogue: Catalogue, row_maker: Callable[[LoadCube], pl.DataFrame]
 ) -> None:
