@@ -1,6 +1,7 @@
 """Columns of credit risk: one row per customer and as-of month, from what was known at ``as_of_at`` only.
 
-``monotone`` is the direction in which the probability of default may move. Windows end at ``as_of_at``.
+Windows are whole months up to and including ``as_of_month``, as known at ``as_of_at``. ``monotone`` is the direction in
+which the probability of default may move.
 """
 
 from ml.columns import CUSTOMER_CLASSES, Column
