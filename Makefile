@@ -16,6 +16,8 @@ export BENTOML_DO_NOT_TRACK := True
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DAGSTER_DISABLE_TELEMETRY := 1
 export PYTHONUTF8 := 1
+# Without Python's cache every process would compile its libraries again, which takes longer than most steps.
+unexport PYTHONDONTWRITEBYTECODE
 # Tools start each other by name (dg starts dagster, dagster starts dbt).
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
