@@ -59,6 +59,13 @@ METRIC_TITLES: dict[str, Bilingual] = {
 }
 """Title of every figure that a use case reports."""
 
+KEY_FIGURES: dict[str, str] = {
+    "segmentation": "explained_shape_variance",
+    "tariff_matching": "captured_saving_share",
+    "credit_risk": "roc_auc",
+}
+"""The figure by which models of a use case are compared."""
+
 SLICE_TITLES: dict[str, Bilingual] = {
     "customer_class": Bilingual(en="customer class", zh="用电类别"),
     "district": Bilingual(en="district", zh="供电区域"),

@@ -32,6 +32,8 @@ CONTEXT_COLUMNS: dict[str, str] = {
     "district": "text",
 }
 """Columns of a prediction row beside features and predictions, and how each is read."""
+KEY_COLUMNS = frozenset({"as_of_at"})
+"""Further columns that feature rows bring along and that no review reads."""
 
 
 class ReferenceUnreadableError(KilowiseError):
@@ -168,7 +170,7 @@ def _read_current(
         files_read=scan.files_read,
         files_unreadable=tuple(scan.unreadable),
         columns_absent=tuple(name for name in columns if name not in scan.seen),
-        columns_unknown=tuple(sorted(scan.seen - set(columns) - set(CONTEXT_COLUMNS))),
+        columns_unknown=tuple(sorted(scan.seen - set(columns) - set(CONTEXT_COLUMNS) - KEY_COLUMNS)),
         columns_retyped=scan.retyped,
     )
 

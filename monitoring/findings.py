@@ -7,6 +7,7 @@ policy it met; nothing is called stable here that could not be judged.
 from collections.abc import Iterator, Sequence
 
 from ml.columns import Column, by_name
+from ml.wording import plural
 from monitoring.datasets import CurrentRows, ReferenceRows, schema_columns
 from monitoring.policy import DriftPolicy, Limit
 from monitoring.verdicts import ColumnScore, PerformanceResult, Reason, Severity
@@ -32,19 +33,49 @@ def find_reasons(
         policy: Limits.
     """
     found = [*_files(current), *_rows(current, reference, policy)]
+    words = _Words(policy.use_case)
     if scores:
         found += [
-            *_prediction(scores, policy),
+            *_prediction(scores, words, policy),
             *_performance(performance, policy),
-            *_inputs(current, scores, policy),
-            *_columns(scores, policy),
+            *_inputs(current, scores, words, policy),
+            *_columns(scores, words, policy),
             *_drifted_share(scores, policy),
-            *_not_judged(scores, policy),
+            *_not_judged(scores, words, policy),
         ]
     ordered = sorted(found, key=lambda reason: _READING_ORDER[reason.severity])
     if scores and all(reason.severity == "info" for reason in ordered):
-        ordered.insert(0, _all_quiet(scores, policy))
+        ordered.insert(0, _all_quiet(scores, words, policy))
     return tuple(ordered)
+
+
+class _Words:
+    """Columns of a use case in words: what a value means, with the name by which Evidently's pages show it."""
+
+    def __init__(self, use_case: str) -> None:
+        features, predictions = schema_columns(use_case)
+        self.columns = by_name((*features, *predictions))
+
+    def en(self, name: str) -> str:
+        return f"{self.only_en(name)} ({name})"
+
+    def zh(self, name: str) -> str:
+        return f"{self.only_zh(name)}（{name}）"
+
+    def only_en(self, name: str) -> str:
+        return f"“{self.columns[name].description}”"
+
+    def only_zh(self, name: str) -> str:
+        return f"“{self.columns[name].description_zh}”"
+
+    def listed(self, members: Sequence[str]) -> tuple[str, str]:
+        """Return the first columns of a list in both languages."""
+        named = members[:_NAMED_COLUMNS]
+        more = len(members) - len(named)
+        return (
+            ", ".join(map(self.only_en, named)) + (f" and {more} more" if more else ""),
+            "、".join(map(self.only_zh, named)) + (f"等 {len(members)} 个" if more else ""),
+        )
 
 
 def severity_of(value: float, limit: Limit) -> Severity:
@@ -61,31 +92,33 @@ def _files(current: CurrentRows) -> Iterator[Reason]:
         yield Reason(
             code="files_unreadable",
             severity="info" if current.files_read else "unknown",
-            sentence_en=f"{count} prediction file(s) could not be read and were left out: {listed}.",
+            sentence_en=f"{plural(count, 'prediction file')} could not be read and {_was(count)} left out: {listed}.",
             sentence_zh=f"有 {count} 个预测文件无法读取，已跳过：{listed}。",
         )
     if current.rows_duplicated:
         yield Reason(
             code="rows_duplicated",
             severity="info",
-            sentence_en=f"{current.rows_duplicated:,} duplicated row(s) of the log were left out.",
+            sentence_en=f"{plural(current.rows_duplicated, 'duplicated row')} of the log "
+            f"{_was(current.rows_duplicated)} left out.",
             sentence_zh=f"已剔除 {current.rows_duplicated:,} 条重复记录。",
         )
     if current.rows_superseded:
         yield Reason(
             code="rows_superseded",
             severity="info",
-            sentence_en=f"{current.rows_superseded:,} earlier decision(s) about the same customers were left out: "
-            "each customer counts once, with the latest.",
+            sentence_en=f"{plural(current.rows_superseded, 'earlier decision')} about the same customers "
+            f"{_was(current.rows_superseded)} left out: each customer counts once, with the latest.",
             sentence_zh=f"同一客户只计最近一次决策，已略去较早的 {current.rows_superseded:,} 条。",
         )
     if current.columns_unknown:
         listed = ", ".join(current.columns_unknown[:_NAMED_COLUMNS])
+        count = len(current.columns_unknown)
         yield Reason(
             code="columns_unknown",
             severity="info",
-            sentence_en=f"The log holds {len(current.columns_unknown)} column(s) that the schema does not know "
-            f"({listed}); they were not compared.",
+            sentence_en=f"The log holds {plural(count, 'column')} that the schema does not know "
+            f"({listed}); {'it was' if count == 1 else 'they were'} not compared.",
             sentence_zh=f"记录中有 {len(current.columns_unknown)} 个字段不在模型字段表中（{listed}），未参与比较。",
         )
 
@@ -96,12 +129,15 @@ def _rows(current: CurrentRows, reference: ReferenceRows, policy: DriftPolicy) -
     if found < needed:
         elsewhere_en = elsewhere_zh = ""
         if current.rows_of_other_releases:
-            elsewhere_en = f" Another {current.rows_of_other_releases:,} row(s) were predicted by other releases."
+            elsewhere_en = (
+                f" Another {plural(current.rows_of_other_releases, 'row')} "
+                f"{_was(current.rows_of_other_releases)} predicted by other releases."
+            )
             elsewhere_zh = f"另有 {current.rows_of_other_releases:,} 条由其他发布版本预测。"
         yield Reason(
             code="too_few_rows",
             severity="unknown",
-            sentence_en=f"The month has {found:,} customer(s) predicted by this release; {needed:,} are needed "
+            sentence_en=f"The month has {plural(found, 'customer')} predicted by this release; {needed:,} are needed "
             f"to judge it.{elsewhere_en}",
             sentence_zh=f"本月由该版本预测的客户仅 {found:,} 个，至少需要 {needed:,} 个才能判断。{elsewhere_zh}",
         )
@@ -109,19 +145,20 @@ def _rows(current: CurrentRows, reference: ReferenceRows, policy: DriftPolicy) -
         yield Reason(
             code="too_small_reference",
             severity="unknown",
-            sentence_en=f"The reference of the release has {len(reference.frame):,} row(s); {needed:,} are needed.",
+            sentence_en=f"The reference of the release has {plural(len(reference.frame), 'row')}; {needed:,} are "
+            "needed.",
             sentence_zh=f"该版本的参考样本仅 {len(reference.frame):,} 行，至少需要 {needed:,} 行。",
         )
 
 
-def _prediction(scores: Sequence[ColumnScore], policy: DriftPolicy) -> Iterator[Reason]:
+def _prediction(scores: Sequence[ColumnScore], words: _Words, policy: DriftPolicy) -> Iterator[Reason]:
     key = next(score for score in scores if score.column == policy.prediction.column)
     if key.score is None:
         yield Reason(
             code="prediction_not_judged",
             severity="unknown",
-            sentence_en=f"The predictions could not be compared: {key.column}: {key.why_en}.",
-            sentence_zh=f"无法比较预测结果：{key.column}：{key.why_zh}。",
+            sentence_en=f"The predictions could not be compared: {words.en(key.column)}: {key.why_en}.",
+            sentence_zh=f"无法比较预测结果：{words.zh(key.column)}：{key.why_zh}。",
             column=key.column,
         )
         return
@@ -133,8 +170,9 @@ def _prediction(scores: Sequence[ColumnScore], policy: DriftPolicy) -> Iterator[
     yield Reason(
         code="prediction_drift",
         severity=severity,
-        sentence_en=f"The predictions have moved: {key.column} scores {key.score:.2f} (limit {limit:g}); {moved_en}.",
-        sentence_zh=f"预测结果发生偏移：{key.column} 得分 {key.score:.2f}（阈值 {limit:g}）；{moved_zh}。",
+        sentence_en=f"The predictions have moved: {words.en(key.column)} scores {key.score:.2f} (limit {limit:g}); "
+        f"{moved_en}.",
+        sentence_zh=f"预测结果发生偏移：{words.zh(key.column)}得分 {key.score:.2f}（阈值 {limit:g}）；{moved_zh}。",
         column=key.column,
     )
 
@@ -180,16 +218,19 @@ def _performance(performance: PerformanceResult | None, policy: DriftPolicy) -> 
     )
 
 
-def _inputs(current: CurrentRows, scores: Sequence[ColumnScore], policy: DriftPolicy) -> Iterator[Reason]:
+def _inputs(
+    current: CurrentRows, scores: Sequence[ColumnScore], words: _Words, policy: DriftPolicy
+) -> Iterator[Reason]:
     """Findings about broken columns, which are more urgent than moved ones."""
     for score in scores:
         name = score.column
+        name_en, name_zh = words.en(name), words.zh(name)
         if name in current.columns_absent:
             yield Reason(
                 code="column_vanished",
                 severity="act",
-                sentence_en=f"{name} has vanished: no prediction row of the month has this column.",
-                sentence_zh=f"{name} 字段消失：本月预测记录中均无该字段。",
+                sentence_en=f"{name_en} has vanished: no prediction row of the month has this column.",
+                sentence_zh=f"{name_zh}字段消失：本月预测记录中均无该字段。",
                 column=name,
             )
             continue
@@ -197,9 +238,9 @@ def _inputs(current: CurrentRows, scores: Sequence[ColumnScore], policy: DriftPo
             yield Reason(
                 code="column_retyped",
                 severity="act",
-                sentence_en=f"{name} has changed its type: {current.columns_retyped[name]} where a "
+                sentence_en=f"{name_en} has changed its type: {current.columns_retyped[name]} where a "
                 f"{'number' if score.kind == 'numeric' else 'category'} is expected.",
-                sentence_zh=f"{name} 类型改变：应为{'数值' if score.kind == 'numeric' else '类别'}，"
+                sentence_zh=f"{name_zh}类型改变：应为{'数值' if score.kind == 'numeric' else '类别'}，"
                 f"实为 {current.columns_retyped[name]}。",
                 column=name,
             )
@@ -208,9 +249,9 @@ def _inputs(current: CurrentRows, scores: Sequence[ColumnScore], policy: DriftPo
             yield Reason(
                 code="missing_rise",
                 severity=severity,
-                sentence_en=f"{name} is missing in {score.missing_current_pct:.0f} % of the rows; "
+                sentence_en=f"{name_en} is missing in {score.missing_current_pct:.0f} % of the rows; "
                 f"{score.missing_reference_pct:.0f} % in the reference.",
-                sentence_zh=f"{name} 缺失率 {score.missing_current_pct:.0f} %，参考样本为 "
+                sentence_zh=f"{name_zh}缺失率 {score.missing_current_pct:.0f} %，参考样本为 "
                 f"{score.missing_reference_pct:.0f} %。",
                 column=name,
             )
@@ -218,26 +259,26 @@ def _inputs(current: CurrentRows, scores: Sequence[ColumnScore], policy: DriftPo
             yield Reason(
                 code="infinite_values",
                 severity=severity,
-                sentence_en=f"{name} is infinite in {score.infinite_current_pct:.2g} % of the rows, "
+                sentence_en=f"{name_en} is infinite in {score.infinite_current_pct:.2g} % of the rows, "
                 "which points to a division by zero.",
-                sentence_zh=f"{name} 有 {score.infinite_current_pct:.2g} % 为无穷大，可能存在除零错误。",
+                sentence_zh=f"{name_zh}有 {score.infinite_current_pct:.2g} % 为无穷大，可能存在除零错误。",
                 column=name,
             )
         if (severity := severity_of(score.unseen_current_pct, policy.unseen_pct)) != "info":
             yield Reason(
                 code="unseen_categories",
                 severity=severity,
-                sentence_en=f"{name} has categories that the reference lacks, in {score.unseen_current_pct:.1f} % "
+                sentence_en=f"{name_en} has categories that the reference lacks, in {score.unseen_current_pct:.1f} % "
                 "of the rows.",
-                sentence_zh=f"{name} 出现参考样本中没有的类别，占 {score.unseen_current_pct:.1f} %。",
+                sentence_zh=f"{name_zh}出现参考样本中没有的类别，占 {score.unseen_current_pct:.1f} %。",
                 column=name,
             )
         if _became_constant(current, score):
             yield Reason(
                 code="column_constant",
                 severity="watch",
-                sentence_en=f"{name} has the same value in every row; it varied in the reference.",
-                sentence_zh=f"{name} 所有记录取值相同，而参考样本中并非如此。",
+                sentence_en=f"{name_en} has the same value in every row; it varied in the reference.",
+                sentence_zh=f"{name_zh}所有记录取值相同，而参考样本中并非如此。",
                 column=name,
             )
 
@@ -248,11 +289,9 @@ def _became_constant(current: CurrentRows, score: ColumnScore) -> bool:
     return max(score.bin_shares_reference) < 0.99
 
 
-def _columns(scores: Sequence[ColumnScore], policy: DriftPolicy) -> Iterator[Reason]:
+def _columns(scores: Sequence[ColumnScore], words: _Words, policy: DriftPolicy) -> Iterator[Reason]:
     """Findings about columns whose move matters: named as important, or with an effect on the prediction."""
-    features, predictions = schema_columns(policy.use_case)
-    columns = by_name((*features, *predictions))
-    key = columns[policy.prediction.column]
+    key = words.columns[policy.prediction.column]
     matters = [
         (score, _consequence(score, policy))
         for score in scores
@@ -260,15 +299,14 @@ def _columns(scores: Sequence[ColumnScore], policy: DriftPolicy) -> Iterator[Rea
     ]
     named = [(score, severity) for score, severity in matters if severity != "info"]
     for score, severity in named[:_NAMED_COLUMNS]:
-        column = columns[score.column]
         moved_en, moved_zh = _largest_move(score)
         effect_en, effect_zh = _effect_words(score, key)
         yield Reason(
             code="column_drift",
             severity=severity,
-            sentence_en=f"{score.column} ({_lower_first(column.description)}) scores {score.score:.2f} "
+            sentence_en=f"{words.en(score.column)} scores {score.score:.2f} "
             f"(limit {score.limit_watch:g}); {moved_en}{effect_en}.",
-            sentence_zh=f"{score.column}（{column.description_zh}）得分 {score.score:.2f}"
+            sentence_zh=f"{words.zh(score.column)}得分 {score.score:.2f}"
             f"（阈值 {score.limit_watch:g}）；{moved_zh}{effect_zh}。",
             column=score.column,
         )
@@ -276,8 +314,8 @@ def _columns(scores: Sequence[ColumnScore], policy: DriftPolicy) -> Iterator[Rea
         yield Reason(
             code="column_drift",
             severity=severity,
-            sentence_en=f"{score.column} has drifted too, with a score of {score.score:.2f}.",
-            sentence_zh=f"{score.column} 也有偏移，得分 {score.score:.2f}。",
+            sentence_en=f"{words.en(score.column)} has drifted too, with a score of {score.score:.2f}.",
+            sentence_zh=f"{words.zh(score.column)}也有偏移，得分 {score.score:.2f}。",
             column=score.column,
         )
 
@@ -307,7 +345,7 @@ def _drifted_share(scores: Sequence[ColumnScore], policy: DriftPolicy) -> Iterat
     )
 
 
-def _not_judged(scores: Sequence[ColumnScore], policy: DriftPolicy) -> Iterator[Reason]:
+def _not_judged(scores: Sequence[ColumnScore], words: _Words, policy: DriftPolicy) -> Iterator[Reason]:
     unjudged = [score for score in scores if score.status == "not_judged"]
     if not unjudged:
         return
@@ -316,12 +354,12 @@ def _not_judged(scores: Sequence[ColumnScore], policy: DriftPolicy) -> Iterator[
     for score in unjudged:
         by_reason.setdefault((score.why_en, score.why_zh), []).append(score.column)
     for (why_en, why_zh), members in by_reason.items():
-        listed = ", ".join(members[:_NAMED_COLUMNS]) + (" …" if len(members) > _NAMED_COLUMNS else "")
+        listed_en, listed_zh = words.listed(members)
         yield Reason(
             code="columns_not_judged",
             severity="info",
-            sentence_en=f"{len(members)} column(s) were not judged: {why_en} ({listed}).",
-            sentence_zh=f"{len(members)} 个字段未作判断：{why_zh}（{listed}）。",
+            sentence_en=f"{plural(len(members), 'column')} {_was(len(members))} not judged: {why_en} ({listed_en}).",
+            sentence_zh=f"{len(members)} 个字段未作判断：{why_zh}（{listed_zh}）。",
         )
     if judged_share < policy.minimum.judged_share_pct:
         yield Reason(
@@ -334,7 +372,7 @@ def _not_judged(scores: Sequence[ColumnScore], policy: DriftPolicy) -> Iterator[
         )
 
 
-def _all_quiet(scores: Sequence[ColumnScore], policy: DriftPolicy) -> Reason:
+def _all_quiet(scores: Sequence[ColumnScore], words: _Words, policy: DriftPolicy) -> Reason:
     judged = [score for score in scores if score.score is not None]
     top = max(judged, key=lambda score: (score.score or 0.0) / score.limit_watch)
     key = next(score for score in scores if score.column == policy.prediction.column)
@@ -343,19 +381,19 @@ def _all_quiet(scores: Sequence[ColumnScore], policy: DriftPolicy) -> Reason:
         return Reason(
             code="within_limits",
             severity="info",
-            sentence_en=f"Predictions and important columns are within their limits ({key.column} scores "
-            f"{key.score:.2f}, limit {policy.prediction.watch:g}); {drifted} of {len(judged)} columns "
+            sentence_en=f"Predictions and important columns are within their limits: {words.only_en(key.column)} "
+            f"scores {key.score:.2f}, limit {policy.prediction.watch:g}; {drifted} of {len(judged)} columns "
             "moved without consequence.",
-            sentence_zh=f"预测结果与重要字段均在阈值以内（{key.column} 得分 {key.score:.2f}，"
-            f"阈值 {policy.prediction.watch:g}）；{len(judged)} 个字段中有 {drifted} 个偏移，但无明显影响。",
+            sentence_zh=f"预测结果与重要字段均在阈值以内：{words.only_zh(key.column)}得分 {key.score:.2f}，"
+            f"阈值 {policy.prediction.watch:g}；{len(judged)} 个字段中有 {drifted} 个偏移，但无明显影响。",
         )
     return Reason(
         code="within_limits",
         severity="info",
-        sentence_en=f"All {len(judged)} judged columns are within their limits; the largest score is {top.score:.2f} "
-        f"({top.column}, limit {top.limit_watch:g}).",
-        sentence_zh=f"{len(judged)} 个已判断字段均在阈值以内；最大得分 {top.score:.2f}"
-        f"（{top.column}，阈值 {top.limit_watch:g}）。",
+        sentence_en=f"All {len(judged)} judged columns are within their limits; the largest score is {top.score:.2f}, "
+        f"limit {top.limit_watch:g}, of {words.only_en(top.column)}.",
+        sentence_zh=f"{len(judged)} 个已判断字段均在阈值以内；最大得分 {top.score:.2f}，"
+        f"阈值 {top.limit_watch:g}：{words.only_zh(top.column)}。",
     )
 
 
@@ -370,23 +408,24 @@ def _largest_move(score: ColumnScore) -> tuple[str, str]:
     )
 
 
+def _was(count: int) -> str:
+    return "was" if count == 1 else "were"
+
+
 def _effect_words(score: ColumnScore, key: Column) -> tuple[str, str]:
     if score.effect is None:
         return "", ""
     if score.effect_shift is None:
+        share = f"{100 * score.effect:.1f} %"
         return (
-            f"; by itself this puts {100 * score.effect:.1f} % of the customers into another {key.name}",
-            f"；仅此一项会使 {100 * score.effect:.1f} % 的客户改变 {key.name}",
+            f"; by itself this changes the prediction of {share} of the customers",
+            f"；仅此一项会改变 {share} 客户的预测",
         )
     if key.maximum == 1:
         shift = f"{100 * score.effect_shift:+.2f}"
         return (
-            f"; by itself this moves the mean {key.name} by {shift} percentage points",
-            f"；仅此一项会使 {key.name} 均值变动 {shift} 个百分点",
+            f"; by itself this moves the mean prediction by {shift} percentage points",
+            f"；仅此一项会使预测均值变动 {shift} 个百分点",
         )
     shift = f"{score.effect_shift:+,.4g}"
-    return f"; by itself this moves the mean {key.name} by {shift}", f"；仅此一项会使 {key.name} 均值变动 {shift}"
-
-
-def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:]
+    return f"; by itself this moves the mean prediction by {shift}", f"；仅此一项会使预测均值变动 {shift}"

@@ -6,9 +6,10 @@ value of a month changes every bin, and skewed columns such as energy or money f
 Both numbers are shown; a test holds the two side by side.
 """
 
+import html
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -22,7 +23,7 @@ from ml.columns import Column, ColumnKind, by_name
 from monitoring.datasets import CurrentRows, data_definition, schema_columns
 from monitoring.drift import RARE, chance_level, psi, reference_bins, usable_values
 from monitoring.policy import DriftPolicy
-from monitoring.verdicts import ColumnScore
+from monitoring.verdicts import USE_CASE_TITLES, ColumnScore, write_atomically
 
 VALUE_DRIFT = "evidently:metric_v2:ValueDrift"
 DRIFTED_COLUMNS = "evidently:metric_v2:DriftedColumnsCount"
@@ -134,8 +135,8 @@ def _run(
         *datasets,
         timestamp=datetime(month.year, month.month, 1, tzinfo=UTC).replace(tzinfo=None),
         metadata={"use_case": policy.use_case, "month": f"{month:%Y-%m}", "release": release, "policy": policy.version},
-        tags=[f"{month:%Y-%m}", release],
-        name=f"{month:%Y-%m} {release}",
+        tags=[policy.use_case, f"{month:%Y-%m}", release],
+        name=f"{USE_CASE_TITLES[policy.use_case][0]} {month:%Y-%m} {release}",
     )
     return ReportRun(
         snapshot=snapshot,
@@ -160,12 +161,31 @@ def drifted_columns_count(snapshot: Any) -> int:
 
 
 def save_page(snapshot: Any, path: Path) -> None:
-    """Write Evidently's self-contained page so that no reader sees a part of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Write Evidently's self-contained page, headed by model, month and release, so that no reader sees a part of it.
+
+    Evidently's page has neither title nor heading, and nothing to set them with: both are put into its HTML.
+    """
     with evidently_at_work():
-        snapshot.save_html(str(temporary))
-    temporary.replace(path)
+        page = snapshot.get_html_str(as_iframe=False)
+        metadata = snapshot.to_snapshot_model().metadata
+    title, heading = _headings(metadata)
+    page = page.replace("<head>", f"<head>\n<title>{title}</title>", 1).replace("<body>", f"<body>\n{heading}", 1)
+    write_atomically(path, page.encode())
+
+
+def _headings(metadata: Mapping[str, str]) -> tuple[str, str]:
+    """Return the title of an Evidently page and the HTML of its heading."""
+    english, chinese = USE_CASE_TITLES[metadata["use_case"]]
+    month, release, policy = (html.escape(metadata[name]) for name in ("month", "release", "policy"))
+    heading = (
+        '<header style="font: 16px/1.5 system-ui, sans-serif; padding: 18px 28px 0">'
+        f'<h1 style="font-size: 24px; margin: 0">{english} <span lang="zh">{chinese}</span> · {month}</h1>'
+        f'<p style="margin: 4px 0 0">Customers of {month} against the reference of release {release}, by the policy of '
+        f"{policy}.<br>"
+        f'<span lang="zh">{month} 的客户与发布版本 {release} 的参考样本相比较，规则版本 {policy}。</span></p>'
+        "</header>"
+    )
+    return f"{english} {chinese} {month} · {release} · Kilowise", heading
 
 
 def _register_method(policy: DriftPolicy) -> None:

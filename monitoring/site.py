@@ -15,9 +15,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ml.columns import USE_CASES, by_name
-from ml.evaluation import Evaluation, Metric
+from ml.columns import USE_CASES
+from ml.evaluation import Evaluation
+from ml.gate import GateDecision
+from ml.model_card import figure_text, interval_text
+from ml.wording import KEY_FIGURES, Bilingual, criterion_title, metric_title
 from monitoring.datasets import schema_columns
+from monitoring.drift import RARE, UNSEEN
 from monitoring.policy import DriftPolicy, PolicyError, load_policy
 from monitoring.verdicts import (
     OUTCOME_WORDS,
@@ -33,6 +37,7 @@ from monitoring.verdicts import (
 )
 
 SITE_NAME = "site"
+DECISIONS_NAME = "decisions"
 TEMPLATE_DIRECTORY = Path(__file__).parent / "templates"
 _TIMELINE_MONTHS = 24
 _DRAWN_DISTRIBUTIONS = 6
@@ -64,18 +69,54 @@ class Release:
 
 
 @dataclass(frozen=True)
+class FailedCriterion:
+    """One demand of the gate that a challenger did not meet.
+
+    Attributes:
+        title: The demand in words.
+        reason: What was found against it, in a sentence.
+        could_be_judged: Whether a figure was there to judge.
+    """
+
+    title: Bilingual
+    reason: str
+    could_be_judged: bool
+
+
+@dataclass(frozen=True)
+class RefusedChallenger:
+    """A trained model that the gate did not let through.
+
+    Attributes:
+        version: Version of its bundle.
+        decided_on: Day of the decision.
+        key_figure: Its key figure with the interval, as the gate saw it.
+        failed: What it did not meet.
+        card_path: Its model card, relative to the reports folder; None if there is none.
+    """
+
+    version: str
+    decided_on: date
+    key_figure: str
+    failed: tuple[FailedCriterion, ...]
+    card_path: str | None
+
+
+@dataclass(frozen=True)
 class Model:
-    """One use case with its releases and verdicts.
+    """One use case with its releases, refused challengers and verdicts.
 
     Attributes:
         use_case: Name of the use case.
         releases: Its releases, newest first.
+        refused: Challengers that the gate refused, the latest decision first.
         verdicts: Its verdicts, newest month first; of the same month, the latest review first.
         policy: The policy valid today; None if there is none.
     """
 
     use_case: str
     releases: tuple[Release, ...]
+    refused: tuple[RefusedChallenger, ...]
     verdicts: tuple[Verdict, ...]
     policy: DriftPolicy | None
 
@@ -129,7 +170,14 @@ def build_site(home: Path) -> Path:
         for verdict in model.verdicts:
             page = templates.render("verdict.html.j2", model=model, verdict=verdict, **_verdict_context(model, verdict))
             write_atomically(folder / verdict_page(verdict), page)
-        page = templates.render("model.html.j2", model=model, chart=_score_chart(model), rows=_metric_rows(model))
+        page = templates.render(
+            "model.html.j2",
+            model=model,
+            chart=_score_chart(model),
+            rows=_metric_rows(model),
+            columns=_column_words(model.use_case),
+            key_title=metric_title(KEY_FIGURES[model.use_case]),
+        )
         write_atomically(folder / "index.html", page)
     ordered = sorted(models, key=_attention, reverse=True)
     needing = [model for model in ordered if model.latest and model.latest.needs_attention]
@@ -166,6 +214,7 @@ def _model(use_case: str, home: Path, today: date) -> Model:
     return Model(
         use_case=use_case,
         releases=tuple(_releases(home / "releases" / use_case)),
+        refused=tuple(_refused(home / "reports", use_case)),
         verdicts=tuple(_verdicts(home / "reports", use_case)),
         policy=policy,
     )
@@ -186,6 +235,35 @@ def _releases(directory: Path) -> Iterator[Release]:
             card=card if card.exists() else None,
             is_current=document["name"] == current,
         )
+
+
+def _refused(reports_dir: Path, use_case: str) -> list[RefusedChallenger]:
+    found = []
+    for path in (reports_dir / use_case / DECISIONS_NAME).glob("*/decision.json"):
+        try:
+            decision = GateDecision.model_validate_json(path.read_bytes())
+        except ValidationError:
+            # A decision of an older form; its card beside it still says what it was.
+            continue
+        if not decision.approved:
+            found.append(_refused_challenger(decision, path.parent, reports_dir))
+    return sorted(found, key=lambda challenger: (challenger.decided_on, challenger.version), reverse=True)
+
+
+def _refused_challenger(decision: GateDecision, folder: Path, reports_dir: Path) -> RefusedChallenger:
+    card = folder / "model_card.html"
+    failed = [criterion for criterion in decision.criteria if criterion.passed is not True]
+    return RefusedChallenger(
+        version=folder.name,
+        decided_on=decision.decided_on,
+        key_figure=next((c.observed for c in decision.criteria if c.name == "key_metric"), ""),
+        failed=tuple(
+            FailedCriterion(criterion_title(criterion.name), criterion.reason, criterion.passed is not None)
+            for criterion in failed
+            if criterion.overridden_by is None
+        ),
+        card_path=card.relative_to(reports_dir).as_posix() if card.exists() else None,
+    )
 
 
 def _evaluation(path: Path) -> Evaluation | None:
@@ -218,11 +296,10 @@ def _copy(source: Path, target: Path) -> None:
 class _Figure:
     """The key figure of a release beside its best baseline."""
 
-    name: str
+    title: Bilingual
     value: str
     interval: str
-    baseline_en: str
-    baseline_zh: str
+    baseline: Bilingual
     baseline_value: str
 
 
@@ -237,16 +314,15 @@ def _key_figure(model: Model) -> _Figure | None:
         default=None,
     )
     return _Figure(
-        name=_words(metric.name),
-        value=number_text(metric.value, metric.unit),
-        interval=_interval(metric),
-        baseline_en=best.description if best else "",
-        baseline_zh=best.description_zh if best else "",
-        baseline_value=number_text(best.metric.value, best.metric.unit) if best else "",
+        title=metric_title(metric.name),
+        value=figure_text(metric),
+        interval=interval_text(metric),
+        baseline=Bilingual(en=best.description, zh=best.description_zh) if best else Bilingual(en=""),
+        baseline_value=figure_text(best.metric) if best else "",
     )
 
 
-def _metric_rows(model: Model) -> list[dict[str, str]]:
+def _metric_rows(model: Model) -> list[dict[str, Any]]:
     """Return the figures of the served release: overall metrics first, then each baseline."""
     evaluation = model.current.evaluation if model.current else None
     if evaluation is None:
@@ -254,50 +330,55 @@ def _metric_rows(model: Model) -> list[dict[str, str]]:
     metrics = [metric for metric in evaluation.metrics if metric.slice_column is None]
     if evaluation.key_metric is not None:
         metrics = [evaluation.key_metric, *(metric for metric in metrics if metric.name != evaluation.key_metric.name)]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
-            "name": _words(metric.name),
-            "name_zh": _words(metric.name),
-            "value": number_text(metric.value, metric.unit),
-            "interval": _interval(metric),
+            "title": metric_title(metric.name),
+            "value": figure_text(metric),
+            "interval": interval_text(metric),
             "difference": "",
         }
         for metric in metrics
     ]
     rows += [
         {
-            "name": f"Baseline: {baseline.description}",
-            "name_zh": f"基准：{baseline.description_zh}",
-            "value": number_text(baseline.metric.value, baseline.metric.unit),
-            "interval": _interval(baseline.metric),
-            "difference": number_text(baseline.difference.value, baseline.difference.unit, signed=True),
+            "title": Bilingual(en=f"Baseline: {baseline.description}", zh=f"基准：{baseline.description_zh}"),
+            "value": figure_text(baseline.metric),
+            "interval": interval_text(baseline.metric),
+            "difference": figure_text(baseline.difference, signed=True),
         }
         for baseline in evaluation.baselines
     ]
     return rows
 
 
-def number_text(value: float | None, unit: str = "", *, signed: bool = False) -> str:
-    """Return a number as a reader wants it: three figures, thousands apart, unit behind."""
-    if value is None:
-        return "–"
-    sign = "+" if signed else ""
-    text = f"{value:{sign},.0f}" if abs(value) >= 1000 else f"{value:{sign}.3g}"
-    return f"{text} {unit}".strip()
+@dataclass(frozen=True)
+class _Month:
+    """One month of a time line, with the labels that stand below it.
+
+    Attributes:
+        verdict: The verdict of the month.
+        month: Number of the month.
+        year: Year, on the first month that is shown and on every January; empty on the others.
+    """
+
+    verdict: Verdict
+    month: str
+    year: str
 
 
-def _interval(metric: Metric) -> str:
-    if metric.lower is None or metric.upper is None:
-        return ""
-    return f"{number_text(metric.lower)} – {number_text(metric.upper)}"
-
-
-def _words(name: str) -> str:
-    return {"auc": "AUC", "brier": "Brier score", "ece": "Calibration error"}.get(name, name.replace("_", " "))
-
-
-def _timeline(model: Model) -> list[Verdict]:
-    return list(reversed(model.by_month[:_TIMELINE_MONTHS]))
+def _timeline(model: Model) -> list[_Month]:
+    verdicts = model.by_month[:_TIMELINE_MONTHS][::-1]
+    januaries = [verdict.month.month == 1 for verdict in verdicts]
+    # A first year right before a January would touch the year of that January.
+    names_first = not any(januaries[1:3])
+    return [
+        _Month(
+            verdict,
+            f"{verdict.month:%m}",
+            f"{verdict.month:%Y}" if is_january or (place == 0 and names_first) else "",
+        )
+        for place, (verdict, is_january) in enumerate(zip(verdicts, januaries, strict=True))
+    ]
 
 
 @dataclass(frozen=True)
@@ -307,7 +388,7 @@ class _Bar:
     left: float
     width: float
     height: float
-    verdict: Verdict
+    shown: _Month
     text: str
 
 
@@ -332,25 +413,34 @@ def _score_chart(model: Model) -> _Chart | None:
     step = 100 / max(len(timeline), 6)
     bars = [
         _Bar(
-            left=number * step + 0.15 * step,
-            width=0.7 * step,
-            height=max(1.0, 100 * min(verdict.prediction_score or 0.0, top) / top),
-            verdict=verdict,
-            text="–" if verdict.prediction_score is None else f"{verdict.prediction_score:.2f}",
+            left=number * step,
+            width=step,
+            height=max(1.0, 100 * min(shown.verdict.prediction_score or 0.0, top) / top),
+            shown=shown,
+            text="–" if shown.verdict.prediction_score is None else f"{shown.verdict.prediction_score:.2f}",
         )
-        for number, verdict in enumerate(timeline)
+        for number, shown in enumerate(timeline)
     ]
     return _Chart(bars, 100 * limit.watch / top, 100 * limit.act / top, limit.watch, limit.act)
 
 
+def _column_words(use_case: str) -> dict[str, Bilingual]:
+    """Return what each column means, by name; an old verdict may hold columns that are no longer among them."""
+    features, predictions = schema_columns(use_case)
+    return {
+        column.name: Bilingual(en=column.description, zh=column.description_zh) for column in (*features, *predictions)
+    }
+
+
 def _verdict_context(model: Model, verdict: Verdict) -> dict[str, Any]:
-    features, predictions = schema_columns(model.use_case)
     judged = [score for score in verdict.columns if score.status == "judged"]
     return {
-        "descriptions": by_name((*features, *predictions)),
+        "columns": _column_words(model.use_case),
         "judged": judged,
         "unjudged": [score for score in verdict.columns if score.status != "judged"],
         "distributions": _distributions(judged),
+        "rare": RARE,
+        "unseen": UNSEEN,
     }
 
 

@@ -1,7 +1,10 @@
+from importlib import import_module
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ml.columns import USE_CASES
 from ml.credit_risk.gate_policy import GATE_POLICY as CREDIT_RISK
 from ml.gate import GatePolicy
 from ml.segmentation.gate_policy import GATE_POLICY as SEGMENTATION
@@ -10,6 +13,7 @@ from ml.wording import (
     ASPECT_TITLES,
     BASELINE_TITLES,
     CRITERION_TITLES,
+    KEY_FIGURES,
     METRIC_TITLES,
     PART_TITLES,
     SLICE_TITLES,
@@ -61,6 +65,10 @@ def test_every_criterion_of_a_gate_has_a_title(policy: GatePolicy):
 def test_criteria_are_named_in_words(name, english, chinese):
     title = criterion_title(name)
     assert (title.en, title.zh) == (english, chinese)
+
+
+def test_the_key_figures_are_those_that_the_use_cases_report():
+    assert {use_case: import_module(f"ml.{use_case}.evaluation").KEY_METRIC for use_case in USE_CASES} == KEY_FIGURES
 
 
 def test_an_unknown_figure_is_shown_without_underscores():

@@ -122,13 +122,13 @@ def write_release(platform: Platform, name: str = RELEASE, *, is_current: bool =
     """Publish a release folder as serving does: record, evaluation, model card, pointer."""
     folder = platform.home / "releases" / platform.use_case / name
     folder.mkdir(parents=True)
-    metric = Metric(name="auc", value=0.84, lower=0.82, upper=0.86, higher_is_better=True)
+    metric = Metric(name="roc_auc", value=0.84, lower=0.82, upper=0.86, higher_is_better=True)
     baseline = BaselineComparison(
         name="last_month_status",
         description="Last month's status alone",
         description_zh="仅用上月状态",
-        metric=Metric(name="auc", value=0.76, lower=0.73, upper=0.79, higher_is_better=True),
-        difference=Metric(name="auc", value=0.08, lower=0.05, upper=0.11, higher_is_better=True),
+        metric=Metric(name="roc_auc", value=0.76, lower=0.73, upper=0.79, higher_is_better=True),
+        difference=Metric(name="roc_auc", value=0.08, lower=0.05, upper=0.11, higher_is_better=True),
     )
     evaluation = Evaluation(
         use_case=platform.use_case,

@@ -1,5 +1,7 @@
 """Evidently's side: same numbers as ours, found by type and column, on pages of bounded size."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -54,6 +56,11 @@ def test_evidently_reports_the_scores_that_decide(reviewed, tmp_path) -> None:
 
     save_page(run.snapshot, tmp_path / "report.html")
     assert (tmp_path / "report.html").stat().st_size < 6_000_000
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count("<title>Credit risk 信用风险 2026-08 · 0001-202608-abc · Kilowise</title>") == 1
+    heading = page[page.index("<body>") : page.index("</header>")]
+    assert re.search(r"<h1[^>]*>Credit risk <span[^>]*>信用风险</span> · 2026-08</h1>", heading)
+    assert RELEASE in heading
 
     store_run(run.snapshot, POLICY, platform.reports_dir)
     store_run(run.snapshot, POLICY, platform.reports_dir)
@@ -63,6 +70,8 @@ def test_evidently_reports_the_scores_that_decide(reviewed, tmp_path) -> None:
     stored = workspace.get_run(project.id, run_id)
     assert (project.id, project.name) == (project_id("credit_risk"), "credit_risk")
     assert (stored.metadata["month"], stored.metadata["release"]) == ("2026-08", RELEASE)
+    assert stored.name == f"Credit risk 2026-08 {RELEASE}"
+    assert stored.tags == ["credit_risk", "2026-08", RELEASE]
     assert "Drift of default_probability by month" in {panel.title for panel in project.dashboard.model().panels}
 
 

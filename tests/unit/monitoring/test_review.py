@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from ml.columns import USE_CASES
+from ml.wording import plural
 from monitoring.datasets import schema_columns
 from monitoring.review import ReviewError, review_month
 from monitoring.verdicts import Verdict
@@ -55,7 +56,8 @@ def test_a_column_with_an_effect_is_told_with_its_effect(make_platform) -> None:
     verdict = judge_changed(make_platform, lambda f: f.assign(late_bills_3m_count=f["late_bills_3m_count"] + 1))
     reason = next(reason for reason in verdict.reasons if reason.code == "column_drift")
     assert (verdict.outcome, reason.column, reason.severity) == ("act", "late_bills_3m_count", "act")
-    assert "by itself this moves the mean default_probability by +" in reason.sentence_en
+    assert "“Bills due in 3 months and not fully paid by the due date” (late_bills_3m_count)" in reason.sentence_en
+    assert "by itself this moves the mean prediction by +" in reason.sentence_en
     assert "百分点" in reason.sentence_zh
 
 
@@ -131,7 +133,7 @@ def test_too_few_rows_are_not_enough_data_and_never_stable(make_platform, rows) 
     verdict = judge(make_platform(rows=rows))
     assert verdict.outcome == "not_enough_data"
     assert codes(verdict, "unknown") == {"too_few_rows": None}
-    assert f"{rows} customer(s)" in verdict.reasons[0].sentence_en
+    assert plural(rows, "customer") in verdict.reasons[0].sentence_en
     assert verdict.rows_current == rows
 
 
@@ -140,7 +142,7 @@ def test_rows_of_another_release_are_mentioned(make_platform) -> None:
     platform.release = "0002-new"
     verdict = judge(platform)
     assert verdict.outcome == "not_enough_data"
-    assert "Another 500 row(s) were predicted by other releases" in verdict.reasons[0].sentence_en
+    assert "Another 500 rows were predicted by other releases" in verdict.reasons[0].sentence_en
 
 
 def test_an_unreadable_month_is_not_enough_data(make_platform) -> None:

@@ -1,3 +1,4 @@
+import re
 from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
@@ -5,9 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ml.evaluation import Criterion
+from ml.gate import GateDecision
 from monitoring.review import review_month
-from monitoring.site import build_site, number_text
+from monitoring.site import DECISIONS_NAME, build_site
 from monitoring.verdicts import OUTCOME_WORDS
+from orchestration.lifecycle import decision_dir
+from orchestration.settings import PlatformSettings
 from tests.unit.monitoring.factories import MONTH, Platform, prediction_frame, reference_frame, write_release
 
 JULY = date(2026, 7, 1)
@@ -76,8 +81,10 @@ def test_every_link_leads_to_a_file_and_nothing_is_loaded_from_elsewhere(home) -
         folder = (home / "reports" / "site" / name).parent
         for link in (*page.links, *page.loaded):
             assert "://" not in link, name
-            if not link.startswith("#"):
-                assert (folder / link).exists(), f"{name}: {link}"
+            target, _, anchor = link.partition("#")
+            leads_to = folder / target if target else folder / Path(name).name
+            assert leads_to.exists(), f"{name}: {link}"
+            assert not anchor or f'id="{anchor}"' in leads_to.read_text(encoding="utf-8"), f"{name}: {link}"
 
 
 def test_pages_are_small(home) -> None:
@@ -129,8 +136,77 @@ def test_a_verdict_whose_folder_was_removed_leaves_the_others(home) -> None:
     assert "credit_risk/2026-07_0001-202608-abc.html" not in pages(home)
 
 
-@pytest.mark.parametrize(
-    ("value", "text"), [(None, "–"), (0.84213, "0.842"), (12_345.6, "12,346"), (0.0, "0"), (-0.05, "-0.05")]
-)
-def test_numbers_are_written_for_a_reader(value, text) -> None:
-    assert number_text(value) == text
+def write_decision(home: Path, version: str, day: date, *, approved: bool = False) -> Path:
+    folder = home / "reports" / "credit_risk" / "decisions" / version
+    folder.mkdir(parents=True)
+    decision = GateDecision(
+        use_case="credit_risk",
+        approved=approved,
+        decided_on=day,
+        policy_valid_from=date(2026, 1, 1),
+        criteria=(
+            Criterion(name="key_metric", passed=True, observed="0.6664 (0.5479 to 0.7587)"),
+            Criterion(name="calibration_gap by district", passed=approved, reason="The gap is <0.09>."),
+            Criterion(name="better than last_status", passed=True if approved else None, reason="It is missing."),
+            Criterion(name="rating_psi", passed=False, reason="Overridden.", overridden_by="Li Wei"),
+        ),
+        reason="Refused.",
+    )
+    (folder / "decision.json").write_text(decision.model_dump_json(), encoding="utf-8")
+    (folder / "model_card.html").write_text("<!doctype html><title>card</title>", encoding="utf-8")
+    return folder
+
+
+def test_refused_challengers_are_listed_with_what_they_did_not_meet_and_their_card(home) -> None:
+    write_decision(home, "202607-older", date(2026, 8, 3))
+    write_decision(home, "202608-newer", date(2026, 9, 3))
+    write_decision(home, "202606-good", date(2026, 9, 4), approved=True)
+
+    page = pages(home)["credit_risk/index.html"]
+
+    assert page.text.index("202608-newer") < page.text.index("202607-older")
+    assert "202606-good" not in page.text
+    for expected in (
+        "2026-09-03",
+        "0.6664 (0.5479 to 0.7587)",
+        "Calibration gap by district",
+        "校准差距（按供电区域）",
+        "The gap is <0.09>.",
+        "Better than today's overdue balance alone",
+        "(could not be judged)",
+    ):
+        assert expected in page.text
+    assert "Overridden." not in page.text
+    assert "../../credit_risk/decisions/202608-newer/model_card.html" in page.links
+    assert "202608-newer" in pages(home)["index.html"].text
+    test_every_link_leads_to_a_file_and_nothing_is_loaded_from_elsewhere(home)
+
+
+def test_a_decision_that_cannot_be_read_leaves_the_others(home) -> None:
+    (write_decision(home, "202607-older", date(2026, 8, 3)) / "decision.json").write_text("{}")
+    write_decision(home, "202608-newer", date(2026, 9, 3))
+    text = pages(home)["credit_risk/index.html"].text
+    assert "202608-newer" in text
+    assert "202607-older" not in text
+
+
+def test_decisions_are_read_where_the_life_cycle_of_a_model_keeps_them(tmp_path) -> None:
+    expected = tmp_path / "reports" / "credit_risk" / DECISIONS_NAME / "202608-newer"
+    assert decision_dir(PlatformSettings(home=tmp_path), "credit_risk", "202608-newer") == expected
+
+
+def test_figures_and_columns_are_named_in_words_on_every_page(home) -> None:
+    write_decision(home, "202608-newer", date(2026, 9, 3))
+    build_site(home)
+    for path in (home / "reports" / "site").rglob("*.html"):
+        html = re.sub(r"<(style|script|code)\b.*?</\1>", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+        words = re.sub(r"<[^>]*>|\([a-z0-9_]+\)|（[a-z0-9_]+）", "", html)
+        assert not re.findall(r"\b[a-z0-9]+_[a-z0-9_]+\b", words), path.name
+
+
+def test_every_square_of_a_time_line_stands_above_its_own_month(home) -> None:
+    html = (build_site(home).parent / "index.html").read_text(encoding="utf-8")
+    line = html[html.index('class="timeline"') : html.index("</ol>")]
+    labels = [re.sub(r"<[^>]*>", "", item.split('class="month-label"')[1].partition(">")[2]) for item in
+              line.split("<li>")[1:]]  # fmt: skip
+    assert [label.strip() for label in labels] == ["072026", "08"]
