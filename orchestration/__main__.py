@@ -74,6 +74,7 @@ def run(settings: PlatformSettings) -> int:
 
 def land(settings: PlatformSettings) -> int:
     """Land what is new in the inbox and print what became of it."""
+    from orchestration.ingestion.holidays import missing_holidays
     from orchestration.ingestion.landing import land_deliveries
     from orchestration.ingestion.mapping import load_mapping
 
@@ -87,8 +88,10 @@ def land(settings: PlatformSettings) -> int:
         progress=_say,
     )
     _say(report.sentence())
-    for sentence in (*(file.message for file in report.unreadable), *report.messages, *report.findings):
-        _say(sentence)
+    missing = missing_holidays(settings.landing_dir, settings.jurisdiction, time_zone=settings.time_zone)
+    for sentence in (*(file.message for file in report.unreadable), *report.messages, *report.findings, missing):
+        if sentence:
+            _say(sentence)
     return 0
 
 

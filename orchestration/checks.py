@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from orchestration.lifecycle import ScoredMonth
 
 RECONCILED = "rows_reconcile"
+HOLIDAYS = "holidays_are_known"
 SUFFICIENT = "data_is_sufficient"
 GATE = "release_gate"
 SCORED = "every_customer_is_scored"
@@ -33,6 +34,27 @@ def reconciled_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
         asset=asset,
         blocking=True,
         description="Per file: rows in = rows loaded + exact duplicates + rows quarantined with a reason.",
+    )
+
+
+def holidays_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
+    """Return the check that public holidays are known wherever there are readings."""
+    return dg.AssetCheckSpec(
+        HOLIDAYS,
+        asset=asset,
+        description="Each local year with readings has holidays of the jurisdiction in dbt_project/seeds/holidays.csv; "
+        "without them public holidays count as working days or weekends.",
+    )
+
+
+def holidays_result(asset: dg.AssetKey, missing: str) -> dg.AssetCheckResult:
+    """Return the result for a sentence about missing holidays; they warn, since the data is right without them."""
+    return dg.AssetCheckResult(
+        asset_key=asset,
+        check_name=HOLIDAYS,
+        passed=not missing,
+        severity=WARN,
+        description=missing or "Each year with readings has holidays.",
     )
 
 

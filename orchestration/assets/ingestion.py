@@ -92,14 +92,18 @@ def _landing_specs() -> Sequence[dg.AssetSpec]:
 @dg.multi_asset(
     name="land_deliveries",
     specs=_landing_specs(),
-    check_specs=[checks.reconciled_spec(landing_key(entity)) for entity in ENTITIES],
+    check_specs=[
+        *(checks.reconciled_spec(landing_key(entity)) for entity in ENTITIES),
+        checks.holidays_spec(landing_key("meter_readings")),
+    ],
     # A file that is still being copied is the usual reason for a failure here.
     retry_policy=dg.RetryPolicy(max_retries=1, delay=5),
 )
 def landing(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[PlatformSettings]
-) -> Iterator[dg.MaterializeResult]:
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Land what is new in the inbox, one delivery at a time; each becomes visible whole or not at all."""
+    from orchestration.ingestion.holidays import missing_holidays
     from orchestration.ingestion.landing import land_deliveries
     from orchestration.ingestion.mapping import load_mapping
     from orchestration.ingestion.totals import landed_totals
@@ -123,6 +127,9 @@ def landing(
         context.log.warning(sentence)
     if len(sentences) > SENTENCES_IN_LOG:
         context.log.warning(f"{len(sentences) - SENTENCES_IN_LOG} more sentences about refused rows: see the metadata.")
+    missing = missing_holidays(settings.landing_dir, settings.jurisdiction, time_zone=settings.time_zone)
+    if missing:
+        context.log.warning(missing)
     words = "\n".join(f"- {sentence}" for sentence in sentences) or "Every row was loaded."
     totals = landed_totals(settings.landing_dir)
     for entity in ENTITIES:
@@ -150,5 +157,6 @@ def landing(
                 )
             ],
         )
+    yield checks.holidays_result(landing_key("meter_readings"), missing)
     for summary in SUMMARIES:
         yield dg.MaterializeResult(asset_key=landing_key(summary), metadata={"deliveries_new": len(report.deliveries)})

@@ -5,11 +5,11 @@ import csv
 import datetime as dt
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
 
 import numpy as np
 
-HOLIDAYS_CSV = Path(__file__).parents[3] / "dbt_project" / "seeds" / "holidays.csv"
+from orchestration.ingestion.holidays import HOLIDAYS_CSV
+
 UTC_OFFSET_HOURS = 8
 """The county lies in China, which keeps one offset all year."""
 

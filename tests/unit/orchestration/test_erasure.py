@@ -50,6 +50,17 @@ def test_land_says_what_became_of_every_row(settings: PlatformSettings, capsys: 
     assert not (settings.home / "dagster").exists()
 
 
+@pytest.mark.usefixtures("settings")
+def test_land_says_which_years_have_no_holidays(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KILOWISE_JURISDICTION", "CH")
+
+    assert main(["land"]) == 0
+
+    assert "No holidays of CH are known for 2024," in capsys.readouterr().out
+
+
 def test_land_with_a_wrong_mapping_is_one_line(
     settings: PlatformSettings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,9 +5,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from orchestration.ingestion.holidays import HOLIDAYS_CSV
 from orchestration.ingestion.simulated_supplier.calendar import (
     HOLIDAY,
-    HOLIDAYS_CSV,
     WEEKEND,
     WORKDAY,
     MonthCalendar,
