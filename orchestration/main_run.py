@@ -68,7 +68,7 @@ def run_jobs(settings: PlatformSettings) -> RunOutcome:
         )
         if not data.success:
             return RunOutcome(failed_steps=_failed_steps(data))
-        tags = _MAIN_RUN_TAG | partition_range_tags([month.isoformat() for month in _months(settings)])
+        tags = _MAIN_RUN_TAG | partition_range_tags([month.isoformat() for month in months_to_score(settings)])
         job = definitions.resolve_job_def("refresh_models")
         models = job.execute_in_process(instance=instance, run_config=_RUN_CONFIG, raise_on_error=False, tags=tags)
         refused = _refusals(models)
@@ -108,7 +108,12 @@ def _end_dead_runs(instance: dg.DagsterInstance) -> None:
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
-def _months(settings: PlatformSettings) -> Sequence[date]:
+def months_to_score(settings: PlatformSettings) -> Sequence[date]:
+    """Return the latest as-of months of the published marts, as many as are reviewed, oldest first.
+
+    Raises:
+        NoMonthToScoreError: The data has no as-of month, or none from the platform's first month on.
+    """
     marts = current_marts(settings.marts_dir)
     months = latest_months(marts, settings.review_months, settings.first_month)
     if months:
