@@ -146,7 +146,7 @@ def number(value: str | int | float | None, unit: str = "") -> str:
 
 
 def figure_text(metric: Metric, unit: str | None = None, *, signed: bool = False) -> str:
-    """Return the value of a figure; with an interval, with the decimals that its ends are printed with.
+    """Return the value of a figure with the decimals that the ends of its interval are printed with; counts are whole.
 
     Args:
         metric: The figure.
@@ -154,8 +154,10 @@ def figure_text(metric: Metric, unit: str | None = None, *, signed: bool = False
         signed: Whether a positive value shows its sign, as differences do.
     """
     shown = metric.unit if unit is None else unit
-    if metric.value is None or (metric.lower is None and metric.upper is None and not signed):
+    if metric.name.endswith("_count"):
         return number(metric.value, shown)
+    if metric.value is None:
+        return number(None)
     return number_text(metric.value, decimals_of(metric.value), shown, signed=signed)
 
 
@@ -165,7 +167,7 @@ def interval_text(metric: Metric, *, signed: bool = False) -> str:
         return ""
     decimals = decimals_of(metric.value)
     ends = [number_text(end, decimals, signed=signed) for end in (metric.lower, metric.upper)]
-    return (" to " if signed else " – ").join(ends)
+    return (" to " if signed or metric.lower < 0 else " – ").join(ends)
 
 
 def _slice_table(evaluation: Evaluation, column: str) -> dict[str, Any]:

@@ -126,6 +126,14 @@ PART_TITLES: dict[str, Bilingual] = {
 }
 """Parts of the rows behind a model, in the order of their use."""
 
+EXCLUSION_TITLES: dict[str, Bilingual] = {
+    "closed": Bilingual(en="supply closed", zh="已销户"),
+    "in_default": Bilingual(en="already in default", zh="已违约"),
+    "no_bills": Bilingual(en="without bills", zh="无账单"),
+    "too_new": Bilingual(en="too new", zh="立户过短"),
+}
+"""Why a customer takes no part in a snapshot of credit risk."""
+
 _BASELINE_PREFIX = "better than "
 
 
@@ -168,6 +176,11 @@ def criterion_title(name: str) -> Bilingual:
     division = slice_title(column)
     zh = f"{title.zh}（按{division.zh}）" if title.zh and division.zh else ""
     return Bilingual(en=f"{title.en} by {division.en}", zh=zh)
+
+
+def exclusion_title(reason: str) -> Bilingual:
+    """Return why a snapshot is left out."""
+    return EXCLUSION_TITLES.get(reason) or Bilingual(en=reason.replace("_", " "), zh=reason.replace("_", " "))
 
 
 def plural(count: int, noun: str, nouns: str = "") -> str:

@@ -4,7 +4,7 @@ from ml.credit_risk.calibration import Calibrator
 from ml.credit_risk.config import CreditRiskConfig
 from ml.credit_risk.labels import Cut, LabelledRows
 from ml.model_card import CardFigure, Importance, ModelCard
-from ml.wording import Bilingual
+from ml.wording import Bilingual, exclusion_title
 
 
 def credit_model_card(
@@ -19,7 +19,9 @@ def credit_model_card(
     used = ", ".join(f"{len(rows):,} {words[part][0]}" for part, rows in made.parts.items())
     used_zh = "，".join(f"{words[part][1]} {len(rows):,}" for part, rows in made.parts.items())
     calibration_rows = calibrator.rows
-    excluded = ", ".join(f"{count:,} {reason}" for reason, count in labelled.excluded.items()) or "none"
+    reasons = [(count, exclusion_title(reason)) for reason, count in labelled.excluded.items()]
+    excluded = ", ".join(f"{count:,} {title.en}" for count, title in reasons) or "none"
+    excluded_zh = "，".join(f"{title.zh} {count:,}" for count, title in reasons) or "无"
     calibration = {
         "isotonic": ("isotonic regression", "保序回归"),
         "beta": ("beta calibration", "贝塔校准"),
@@ -86,7 +88,7 @@ def credit_model_card(
             ),
             Bilingual(
                 en=f"Left out: {labelled.immature:,} snapshots whose outcome is not known yet; excluded: {excluded}.",
-                zh=f"未使用：结果未到期 {labelled.immature:,} 条；剔除：{excluded}。",
+                zh=f"未使用：结果未到期 {labelled.immature:,} 条；剔除：{excluded_zh}。",
             ),
         ),
         limits=(

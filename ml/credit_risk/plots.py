@@ -1,5 +1,6 @@
 """Plots of a credit-risk evaluation, as PNG bytes."""
 
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,8 @@ from ml.plots import BLUE, GREY, INK, ORANGE, PALETTE, new_figure, to_png
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+LABEL_CHARACTERS = 44
+"""Characters of one line of an axis label; two lines fit beside a row of dots."""
 DIMENSION_COLORS = dict(zip(DIMENSIONS, PALETTE, strict=False))
 
 
@@ -105,20 +108,22 @@ def effects_plot(
 
     shown = [name for name, share in importances[:count] if share > 0][::-1]
     names = [column.name for column in FEATURES]
-    figure, (axis,) = new_figure(9.5, 0.9 + 0.36 * max(len(shown), 3))
+    columns = by_name(FEATURES)
+    figure, (axis,) = new_figure(9.5, 0.9 + 0.42 * max(len(shown), 3))
     colors = LinearSegmentedColormap.from_list("value", ["#8fb4d9", BLUE, "#7d5ba6", "#c0473f"])
     generator = np.random.default_rng(0)
     for position, name in enumerate(shown):
         values = effects[:, names.index(name)]
         jitter = generator.uniform(-0.28, 0.28, len(values))
-        shade = _ranks(rows[name]) if by_name(FEATURES)[name].kind == "numeric" else np.full(len(values), np.nan)
+        shade = _ranks(rows[name]) if columns[name].kind == "numeric" else np.full(len(values), np.nan)
         known = ~np.isnan(shade)
         axis.scatter(values[~known], position + jitter[~known], s=5, color="#c3cad3", linewidths=0, rasterized=True)
         axis.scatter(
             values[known], position + jitter[known], s=5, c=shade[known], cmap=colors, vmin=0, vmax=1, linewidths=0
         )
     axis.axvline(0, color=INK, linewidth=0.8)
-    axis.set_yticks(range(len(shown)), shown)
+    lines = [wrap(columns[name].description, LABEL_CHARACTERS, max_lines=2, placeholder=" …") for name in shown]
+    axis.set_yticks(range(len(shown)), ["\n".join(label) for label in lines], fontsize=8)
     axis.grid(visible=False, axis="y")
     axis.set(xlabel="effect on the log odds of a default (right: more risk)", title="What moves the score")
     _value_scale(axis)

@@ -8,6 +8,7 @@ from ml.credit_risk.labels import LABEL, LabelledRows, cut, labelled_rows, thin_
 from ml.credit_risk.schema import FEATURES
 from ml.errors import SchemaMismatchError
 from ml.sufficiency import Finding, SufficiencyReport
+from ml.wording import exclusion_title
 
 USE_CASE = "credit_risk"
 
@@ -133,4 +134,5 @@ def _parts(labelled: LabelledRows, config: CreditRiskConfig) -> Finding:
 def _exclusions(labelled: LabelledRows) -> str:
     if not labelled.excluded:
         return ""
-    return ", " + ", ".join(f"{count:,} are excluded ({reason})" for reason, count in labelled.excluded.items())
+    excluded = labelled.excluded.items()
+    return ", " + ", ".join(f"{count:,} are excluded ({exclusion_title(reason).en})" for reason, count in excluded)

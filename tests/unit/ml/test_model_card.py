@@ -91,9 +91,12 @@ def test_an_interval_has_the_decimals_of_its_value():
     assert (figure_text(wide), interval_text(wide)) == ("12.3 CNY", "9.9 – 1,234.5")
 
 
-def test_a_whole_number_without_interval_is_whole_and_a_difference_has_its_sign():
+def test_a_count_is_whole_and_a_share_is_not_and_a_difference_has_its_sign():
     difference = Metric(name="roc_auc", value=0.0285, lower=-0.0808, upper=0.1272)
     assert figure_text(Metric(name="segments_count", value=3.0)) == "3"
+    assert figure_text(Metric(name="roc_auc", value=1.0)) == "1.000"
+    assert figure_text(Metric(name="roc_auc", value=None)) == "–"
+    assert interval_text(Metric(name="false_alarm_gap", value=-0.04, lower=-0.05, upper=-0.02)) == "-0.050 to -0.020"
     assert figure_text(difference, signed=True) == "+0.029"
     assert interval_text(difference, signed=True) == "-0.081 to +0.127"
     assert interval_text(Metric(name="roc_auc", value=0.7)) == ""
@@ -119,7 +122,7 @@ def test_amounts_are_in_the_currency_of_the_card():
         features=columns,
         predictions=(),
     )
-    assert "5.500 CNY" in page
+    assert re.search(r"5\.500 <small>CNY</small>", page)
     assert "<td>CNY</td>" in page
     assert "currency" not in page
 

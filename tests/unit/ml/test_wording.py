@@ -13,6 +13,7 @@ from ml.wording import (
     ASPECT_TITLES,
     BASELINE_TITLES,
     CRITERION_TITLES,
+    EXCLUSION_TITLES,
     KEY_FIGURES,
     METRIC_TITLES,
     PART_TITLES,
@@ -27,7 +28,8 @@ from ml.wording import (
 
 
 @pytest.mark.parametrize(
-    "titles", [METRIC_TITLES, SLICE_TITLES, BASELINE_TITLES, CRITERION_TITLES, ASPECT_TITLES, PART_TITLES]
+    "titles",
+    [METRIC_TITLES, SLICE_TITLES, BASELINE_TITLES, CRITERION_TITLES, ASPECT_TITLES, PART_TITLES, EXCLUSION_TITLES],
 )
 def test_every_title_is_words_in_both_languages(titles):
     for title in titles.values():

@@ -51,7 +51,7 @@ def test_waiting_outcomes_are_counted(marts: Marts):
 def test_exclusions_are_shown(marts: Marts):
     features, outcomes = marts
     sentence = check_sufficiency(features, outcomes.assign(exclusion="closed")).sentence()
-    assert f"{len(outcomes):,} are excluded (closed)" in sentence
+    assert f"{len(outcomes):,} are excluded (supply closed)" in sentence
 
 
 @pytest.mark.parametrize(
