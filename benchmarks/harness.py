@@ -15,7 +15,7 @@ import platform
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,8 @@ import psutil
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 RESULTS_PATH = Path(__file__).resolve().parent / "results.json"
+FIGURES_PAGE = PROJECT_ROOT / "docs" / "figures.md"
+_TABLE_START, _TABLE_END = "<!-- measured: start -->", "<!-- measured: end -->"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def benchmark(*figures: Figure) -> Callable[[BenchmarkFunction], BenchmarkFuncti
 
 
 def run_benchmarks(only: str | None) -> list[dict[str, object]]:
-    """Run the registered benchmarks, keep their results in ``results.json`` and return the new ones.
+    """Run the registered benchmarks, keep their results in ``results.json`` and the docs, and return the new ones.
 
     Raises:
         KeyError: If ``only`` names no registered figure.
@@ -119,6 +121,27 @@ def _keep(fresh: Sequence[dict[str, object]]) -> None:
     order = [figure.id for figures, _ in _REGISTRY for figure in figures]
     known = [merged[name] for name in order if name in merged]
     RESULTS_PATH.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+    page = FIGURES_PAGE.read_text(encoding="utf-8")
+    before, _, rest = page.partition(_TABLE_START)
+    _, _, after = rest.partition(_TABLE_END)
+    table = f"{_TABLE_START}\n{figures_table(known)}\n{_TABLE_END}"
+    FIGURES_PAGE.write_text(before + table + after, encoding="utf-8")
+
+
+def figures_table(results: Sequence[Mapping[str, object]]) -> str:
+    """Return results as the Markdown table of the page on figures."""
+    lines = [
+        "| id | value | bar | peer and its value | rows | machine | commit | measured at |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for result in results:
+        peer = "" if result["peer"] is None else f"{result['peer']}: {result['peer_value']}"
+        rows = "" if result["rows"] is None else f"{result['rows']:,}"
+        lines.append(
+            f"| `{result['id']}` | {result['value']} {result['unit']} | {result['bar']} | {peer} | {rows} | "
+            f"{result['machine']} | {result['commit']} | {str(result['measured_at'])[:10]} |"
+        )
+    return "\n".join(lines)
 
 
 def _commit() -> str:
