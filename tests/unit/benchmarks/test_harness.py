@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ COMMITTED_PAGE = harness.FIGURES_PAGE
 
 
 @pytest.fixture
-def own_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def own_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A registry with two figures, and files of its own."""
     monkeypatch.setattr(harness, "_REGISTRY", [])
     monkeypatch.setattr(harness, "RESULTS_PATH", tmp_path / "results.json")
@@ -31,7 +30,7 @@ def own_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     def start() -> list[Measurement]:
         return [Measurement("start_seconds", 2.0)]
 
-    yield tmp_path
+    return tmp_path
 
 
 def test_one_figure_is_measured_and_the_others_stay(own_figures: Path) -> None:
