@@ -78,7 +78,7 @@ def test_a_month_of_three_models_is_reviewed_and_shown(home) -> None:
         project.name: len(workspace.list_runs(project.id)) for project in workspace.list_projects()
     } == dict.fromkeys(USE_CASES, 1)
     assert read_incidents(reports)["tariff_matching"].outcome == "act"
-    assert "annual_kwh is missing in 95 %" in (reports / "site" / "index.html").read_text(encoding="utf-8")
+    assert "(annual_kwh) is missing in 95 %" in (reports / "site" / "index.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
