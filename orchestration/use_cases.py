@@ -185,14 +185,14 @@ class TariffMatching(UseCase):
         return check_sufficiency(
             marts.read(self.feature_mart),
             marts.read_table("customer_load_cube"),
-            catalogue := _catalogue(marts, settings),
+            catalogue := present_catalogue(marts, settings),
             interval_amounts=_interval_amounts(marts, catalogue, settings),
         )
 
     def train(self, marts: MartsVersion, settings: PlatformSettings, fingerprint: str) -> "TrainingResult":
         from ml.tariff_matching.training import train
 
-        catalogue = _catalogue(marts, settings)
+        catalogue = present_catalogue(marts, settings)
         return train(
             marts.read(self.feature_mart),
             marts.read_table("customer_load_cube"),
@@ -238,7 +238,7 @@ class TariffMatching(UseCase):
         import pyarrow as pa
 
         tables = {"customer_load_cube": marts.read_table("customer_load_cube")}
-        amounts = _interval_amounts(marts, _catalogue(marts, settings), settings)
+        amounts = _interval_amounts(marts, present_catalogue(marts, settings), settings)
         if amounts is not None:
             tables["customer_interval_amounts"] = pa.Table.from_pandas(amounts, preserve_index=False)
         return tables
@@ -320,7 +320,7 @@ def _catalogue_files(settings: PlatformSettings) -> "Catalogue":
     return Catalogue.of([tariff for tariff in catalogue.tariffs if tariff.currency == settings.currency])
 
 
-def _catalogue(marts: MartsVersion, settings: PlatformSettings) -> "Catalogue":
+def present_catalogue(marts: MartsVersion, settings: PlatformSettings) -> "Catalogue":
     """Return the tariffs of files and landing that are in the currency of the platform; the landing's win."""
     from ml.tariffs.catalogue import Catalogue
     from ml.tariffs.schema import load_tariff

@@ -179,7 +179,7 @@ def build_situation(
     is_comparable = history.present.any(axis=1) & (classes >= 0)
     for number, column in enumerate(columns):
         may_take = customers.is_eligible(column.tariff) | (current == number)
-        is_offered[:, number] = may_take & is_comparable & _can_be_billed(column, customers, contracted_kw[:, number])
+        is_offered[:, number] = may_take & is_comparable & can_be_billed(column, customers, contracted_kw[:, number])
         if column.tariff.tariff_id in given:
             amounts = given[column.tariff.tariff_id]
             is_offered[:, number] &= (~history.present | np.isfinite(amounts)).all(axis=1)
@@ -328,7 +328,7 @@ def _interval_scenarios(
 
 def _bills(column: OfferColumn, cube: LoadCube, customers: CustomerTable, contracted_kw: FloatArray) -> BillArray:
     """Price one column; rows of the cube are customers, or scenarios of customers."""
-    months = _months_in_validity(column.tariff, cube.months)
+    months = months_in_validity(column.tariff, cube.months)
     if months is None:
         raise TariffError(f"{column.tariff.tariff_id}: no year of its validity can price these months")
     if months == cube.months:
@@ -358,7 +358,7 @@ def _why_not_priced(
             return None
         return "its prices change from interval to interval, and no bills from interval readings were given"
     for cube in (history, carried):
-        if _months_in_validity(tariff, cube.months) is None:
+        if months_in_validity(tariff, cube.months) is None:
             return f"valid from {tariff.valid_from} to {tariff.valid_to}, which holds no prices for every month needed"
     if tariff.calendar is not None:
         try:
@@ -369,7 +369,7 @@ def _why_not_priced(
     return None
 
 
-def _months_in_validity(tariff: Tariff, months: Sequence[date]) -> tuple[date, ...] | None:
+def months_in_validity(tariff: Tariff, months: Sequence[date]) -> tuple[date, ...] | None:
     """Return the months whose prices apply: the months themselves, or the same months of other years."""
     priced = []
     for month in months:
@@ -428,7 +428,7 @@ def _current_columns(
     return current
 
 
-def _can_be_billed(column: OfferColumn, customers: CustomerTable, contracted_kw: FloatArray) -> BoolArray:
+def can_be_billed(column: OfferColumn, customers: CustomerTable, contracted_kw: FloatArray) -> BoolArray:
     """Return for which customers every number is known that the column charges for."""
     can = np.ones(len(customers), bool)
     for component in column.tariff.components:
