@@ -59,12 +59,11 @@ class CustomerTrace:
                 f"{path} cannot be searched: it is damaged, or another process holds it. Stop the Dagster UI and the "
                 "API, or remove the file, and give the same command again."
             ) from error
-        pattern = self._pattern()
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                return any(pattern.search(archive.read(name)) for name in archive.namelist())
+                return any(self._is_in_bytes(archive.read(name)) for name in archive.namelist())
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return pattern.search(content) is not None
+            return self._is_in_bytes(content)
 
     def below(self, folder: Path, *, without: frozenset[Path] = frozenset()) -> Iterator[Path]:
         """Yield the files below a folder that name the customer, in order.
@@ -81,12 +80,15 @@ class CustomerTrace:
             elif path.is_file() and (self.customer_key in path.name or self.is_in(path)):
                 yield path
 
-    def _pattern(self) -> re.Pattern[bytes]:
+    def _is_in_bytes(self, content: bytes | mmap.mmap) -> bool:
         # NumPy keeps texts with four bytes per character.
-        found = [re.escape(self.customer_key.encode(code)) for code in ("utf-8", "utf-32-le")]
-        if self.is_id_searchable:
-            found.append(rb"(?<!\w)(?<!\d\.)" + re.escape(self.customer_id.encode()) + rb"(?!\w)(?!\.\d)")
-        return re.compile(b"|".join(found))
+        if any(content.find(self.customer_key.encode(code)) >= 0 for code in ("utf-8", "utf-32-le")):
+            return True
+        identifier = self.customer_id.encode()
+        # Looking for plain bytes first takes a tenth of the time.
+        if not self.is_id_searchable or content.find(identifier) < 0:
+            return False
+        return re.search(rb"(?<!\w)(?<!\d\.)" + re.escape(identifier) + rb"(?!\w)(?!\.\d)", content) is not None
 
     def _names(self) -> list[str]:
         return [self.customer_key, *([self.customer_id] if self.is_id_searchable else [])]
@@ -96,7 +98,6 @@ class CustomerTrace:
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
 
-        pattern = self._pattern()
         with pq.ParquetFile(path) as file:
             for number in range(file.num_row_groups):
                 table = file.read_row_group(number)
@@ -107,7 +108,7 @@ class CustomerTrace:
                     texts = pc.unique(column.cast(kind))
                     for name in self._names():
                         suspects = texts.filter(pc.fill_null(pc.match_substring(texts, name), False))
-                        if any(pattern.search(text.encode()) for text in suspects.to_pylist()):
+                        if any(self._is_in_bytes(text.encode()) for text in suspects.to_pylist()):
                             return True
         return False
 

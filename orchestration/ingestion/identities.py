@@ -181,10 +181,10 @@ def _columns_with(path: Path, customer_id: str, key: str) -> list[str]:
         names = [field.name for field in file.schema_arrow if pa.types.is_string(field.type)]
         for name in names:
             for number in range(file.num_row_groups):
-                column = file.read_row_group(number, columns=[name])[name]
-                suspects = pc.or_(pc.match_substring(column, customer_id), pc.match_substring(column, key))
-                values = column.filter(pc.fill_null(suspects, False)).unique().to_pylist()
-                if any(_is_trace(value, name, customer_id, key) for value in values):
+                values = pc.unique(file.read_row_group(number, columns=[name])[name])
+                suspects = pc.or_(pc.match_substring(values, customer_id), pc.match_substring(values, key))
+                suspicious = values.filter(pc.fill_null(suspects, False)).to_pylist()
+                if any(_is_trace(value, name, customer_id, key) for value in suspicious):
                     found.append(name)
                     break
     return found
