@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from ml.wording import baseline_title, criterion_title, decimals_of, metric_title, number_text
 from orchestration.settings import PlatformSettings
 
 if TYPE_CHECKING:
@@ -62,21 +63,22 @@ def figure_with_interval(metric: "Metric") -> str:
     """Return a figure as a person writes it: 0.831 (0.812 to 0.849)."""
     if metric.value is None:
         return "not available"
-    text = f"{metric.value:.4g}{' ' + metric.unit if metric.unit else ''}"
+    decimals = decimals_of(metric.value)
+    text = number_text(metric.value, decimals, metric.unit)
     if metric.lower is None or metric.upper is None:
         return text
-    return f"{text} ({metric.lower:.4g} to {metric.upper:.4g})"
+    return f"{text} ({number_text(metric.lower, decimals)} to {number_text(metric.upper, decimals)})"
 
 
 def key_figure_sentence(evaluation: "Evaluation") -> str:
     """Return the key figure with its interval, beside the best of the baselines."""
     key = evaluation.key_metric
-    sentence = f"{key.name} {figure_with_interval(key)}"
+    sentence = f"{metric_title(key.name).en} {figure_with_interval(key)}"
     judged = [baseline for baseline in evaluation.baselines if baseline.metric.value is not None]
     if not judged:
         return sentence
     nearest = min(judged, key=lambda baseline: baseline.difference.value or 0.0)
-    return f"{sentence}, best baseline {nearest.name} {figure_with_interval(nearest.metric)}"
+    return f"{sentence}, best baseline {baseline_title(nearest.name).en} {figure_with_interval(nearest.metric)}"
 
 
 def evaluation_metadata(evaluation: "Evaluation", decision: "GateDecision") -> dict[str, dg.MetadataValue]:
@@ -84,7 +86,7 @@ def evaluation_metadata(evaluation: "Evaluation", decision: "GateDecision") -> d
     baselines = [
         dg.TableRecord(
             {
-                "baseline": baseline.name,
+                "baseline": baseline_title(baseline.name).en,
                 "baseline_figure": figure_with_interval(baseline.metric),
                 "improvement": figure_with_interval(baseline.difference),
             }
@@ -94,7 +96,8 @@ def evaluation_metadata(evaluation: "Evaluation", decision: "GateDecision") -> d
     criteria = [
         dg.TableRecord(
             {
-                "criterion": criterion.name,
+                "criterion": criterion_title(criterion.name).en,
+                "name in policy": criterion.name,
                 "passed": {True: "yes", False: "no", None: "missing"}[criterion.passed],
                 "observed": criterion.observed,
                 "required": criterion.required,

@@ -37,8 +37,8 @@ def evaluation(*baselines: BaselineComparison) -> Evaluation:
 @pytest.mark.parametrize(
     ("metric", "text"),
     [
-        (AUC, "0.8312 (0.8124 to 0.8491)"),
-        (Metric(name="saving", value=1234.5, unit="CNY"), "1234 CNY"),
+        (AUC, "0.831 (0.812 to 0.849)"),
+        (Metric(name="saving", value=1234.5, unit="CNY"), "1,234 CNY"),
         (Metric(name="roc_auc", value=None), "not available"),
     ],
 )
@@ -53,7 +53,7 @@ def test_key_figure_stands_beside_the_nearest_baseline() -> None:
         )
     )
 
-    assert sentence == "roc_auc 0.8312 (0.8124 to 0.8491), best baseline logistic 0.82"
+    assert sentence == "AUC 0.831 (0.812 to 0.849), best baseline logistic 0.820"
 
 
 def test_missing_criterion_is_not_shown_as_passed() -> None:
