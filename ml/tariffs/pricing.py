@@ -150,10 +150,7 @@ def price_cube(tariff: Tariff, cube: LoadCube, customers: CustomerTable | None =
         TariffError: The tariff needs what the cube or ``customers`` do not hold.
     """
     if tariff.requires_intervals:
-        raise TariffError(
-            f"{tariff.tariff_id}: a component of kind energy_series has a price per interval, which the load cube "
-            "does not keep; use price_intervals"
-        )
+        raise TariffError(f"{tariff.tariff_id}: {tariff.route.reason}; use price_intervals")
     _check_validity(tariff, cube)
     return _Pricer(tariff, cube, customers, {}).bills()
 
@@ -250,7 +247,47 @@ def _is_covered(tariff: Tariff, month: date, time_zone: str) -> bool:
     )
 
 
+_PRICED = (
+    EnergyComponent,
+    EnergySeriesComponent,
+    DemandComponent,
+    ContractedDemandComponent,
+    CapacityComponent,
+    FixedComponent,
+    MinimumComponent,
+)
+
+
+def _refuse_what_is_not_priced(tariff: Tariff) -> None:
+    if tariff.net_metering is not None:
+        raise TariffError(f"{tariff.tariff_id}: net_metering: is not priced yet")
+    for index, component in enumerate(tariff.components):
+        where = f"{tariff.tariff_id}: components[{index}]"
+        if not isinstance(component, _PRICED):
+            raise TariffError(f"{where}.kind: `{component.kind}` is not priced yet")
+        if isinstance(component, EnergyComponent) and component.tiers is not None:
+            tiers = component.tiers
+            is_priced = tiers.basis in {"month", "year"} and tiers.allocation in {"single_ladder", "ladder_per_period"}
+            has_own_limits = any(table.limits_kwh or table.limits_kwh_by_period for table in component.tables)
+            if not is_priced or has_own_limits or tiers.limits_kwh_by_period:
+                raise TariffError(f"{where}.tiers: this basis, allocation or limits are not priced yet")
+        if isinstance(component, DemandComponent) and (
+            component.ratchet or component.interval_minutes or any(table.prices for table in component.tables)
+        ):
+            raise TariffError(f"{where}: ratchet, interval_minutes and tiers of demand are not priced yet")
+        if isinstance(component, EnergySeriesComponent):
+            if component.cover_share is not None:
+                raise TariffError(f"{where}.cover_share: is not priced yet")
+        elif any(day.day != 1 for table in component.tables for day in table.changes):
+            raise TariffError(f"{where}.tables: a price that changes inside a month is not priced yet")
+        if isinstance(component, FixedComponent) and component.per == "year":
+            raise TariffError(f"{where}.per: `year` is not priced yet")
+        if isinstance(component, MinimumComponent) and component.per != "month":
+            raise TariffError(f"{where}.per: `{component.per}` is not priced yet")
+
+
 def _check_validity(tariff: Tariff, cube: LoadCube) -> None:
+    _refuse_what_is_not_priced(tariff)
     for month in cube.months:
         if not tariff.is_valid_on(month):
             raise TariffError(
@@ -396,7 +433,7 @@ class _Pricer:
             demand = self.cube.period_peak_kw(np.isin(codes, [names.index(name) for name in component.periods]))
             period = "+".join(component.periods)
         factor = self._discount_factor(component, component.discount, path)
-        return self._product_line(component, "kW", demand, self._prices(component.tables), period=period, factor=factor)
+        return self._product_line(component, "kW", demand, self._demand_prices(component), period=period, factor=factor)
 
     def _contracted_demand_lines(self, component: ContractedDemandComponent, path: str) -> Iterator[LineArray]:
         applies = self._applies(component)
@@ -515,6 +552,10 @@ class _Pricer:
     def _prices(self, tables: Sequence[UnitPrice]) -> IntArray:
         prices = [next(table.price for table in tables if table.applies_to(month)) for month in self.cube.months]
         return np.array([to_scaled(price, PRICE_DECIMALS) for price in prices], np.int64)
+
+    def _demand_prices(self, component: DemandComponent) -> IntArray:
+        tables = [next(table for table in component.tables if table.applies_to(month)) for month in self.cube.months]
+        return np.array([to_scaled(table.tier_prices[0], PRICE_DECIMALS) for table in tables], np.int64)
 
     def _customers(self, component: Component, path: str) -> CustomerTable:
         if self.customers is None:

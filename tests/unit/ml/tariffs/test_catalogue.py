@@ -132,9 +132,9 @@ def test_overlapping_versions_are_refused(tmp_path: Path) -> None:
 
 def test_errors_name_the_file(tmp_path: Path) -> None:
     path = tmp_path / "broken.yaml"
-    path.write_text(flat_tariff("1", "2012-01-15", None), encoding="utf-8")
+    path.write_text(flat_tariff("1", "2012-01-15", "2012-01-14"), encoding="utf-8")
 
-    with pytest.raises(TariffError, match=r"broken\.yaml: own: valid_from: 2012-01-15 is not the first day"):
+    with pytest.raises(TariffError, match=r"broken\.yaml: own: valid_to: 2012-01-14 is before valid_from 2012-01-15"):
         load_catalogue([path])
 
 

@@ -72,7 +72,7 @@ TABLES = "components.0.tables"
         ("colour", "red", "t: colour: Extra inputs are not permitted"),
         ("components.0.unit", "kWh", "components[0].unit: Extra inputs"),
         ("components.0.kind", "ratchet", "components[0]: Input tag 'ratchet'"),
-        ("components.0.tiers.basis", "day", "components[0].tiers.basis: Input should be 'month' or 'year'"),
+        ("components.0.tiers.basis", "week", "components[0].tiers.basis: Input should be 'month', 'year', 'day'"),
         ("components.0.tiers.limits_kwh", [4800, 2520],
          "components[0].tiers.limits_kwh[1]: must be larger than 4800, found 2520"),
         (f"{TABLES}.0.prices.all", [0.5, 0.6], "components[0].tables[0].prices.all: 2 prices for 3 tiers"),
@@ -84,8 +84,8 @@ TABLES = "components.0.tables"
         ("components.1.tables.0.prices", {"peak": 1, "valley": 1, "flat": 1},
          "components[1].tables[0].prices: `flat` is not a period of the calendar (peak, valley)"),
         (f"{TABLES}.0.valid_from", "2024-02-01", "components[0].tables: no price for 2024-01"),
-        (f"{TABLES}.0.valid_from", "2024-01-15", "valid_from: 2024-01-15 is not the first day of a month"),
-        (f"{TABLES}.0.valid_to", "2024-02-28", "valid_to: 2024-02-28 is not the last day of a month"),
+        (f"{TABLES}.0.valid_from", "2024-01-15", "components[0].tables: no price for 2024-01"),
+        (f"{TABLES}.0.valid_to", "2024-02-28", "components[0].tables: no price for 2024-02-29"),
         ("components.2.tables", [{"price": 1}, {"price": 2, "months": [6]}],
          "components[2].tables[1]: prices 2024-06, as tables[0] does"),
         ("components.2.tables", [{"price": 1, "months": [1]}], "components[2].tables: no price for 2024-02"),
@@ -111,7 +111,7 @@ def test_refusals_name_the_field(path: str, value: Any, message: str) -> None:
 
 def test_every_problem_is_reported_at_once() -> None:
     record = changed("currency", "yuan")
-    record["components"][0]["tiers"]["basis"] = "day"
+    record["components"][0]["tiers"]["basis"] = "week"
 
     with pytest.raises(TariffError) as caught:
         load_tariff(record)
