@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Self
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ from ml.tariffs.exact import QUANTITY_DECIMALS, IntArray
 
 _SCALE = 10**QUANTITY_DECIMALS
 _FLOAT64_EXACT = 2**53
+_LARGEST_READING = 1e9  # kWh in an interval: more than any grid carries
 _REQUIRED = (CUSTOMER_KEY, "month", "day_type", "slot", "slot_minutes", "kwh", "peak_kw")
 
 
@@ -41,6 +42,8 @@ class LoadCube:
         interval_count: Intervals read, shape (customers, months).
         expected_interval_count: Intervals that a complete month has, shape (customers, months).
         kvarh: Reactive energy of the month in 1e-4 kvarh, shape (customers, months), if metered.
+        has_kvarh: Where reactive energy was metered, shape (customers, months); everywhere if None and ``kvarh`` is
+            given.
         opening_kwh: Energy of each customer from 1 January until the first month, in 1e-4 kWh; None if not known.
             Zero by definition where the first month is a January.
     """
@@ -55,6 +58,7 @@ class LoadCube:
     expected_interval_count: IntArray
     kvarh: IntArray | None = None
     opening_kwh: IntArray | None = None
+    has_kvarh: NDArray[np.bool_] | None = None
     _cache: dict[object, IntArray] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -70,8 +74,11 @@ class LoadCube:
         return cls._from_scaled_rows(frame.with_columns(*(_scaled(frame, name) for name in quantities)))
 
     @classmethod
-    def _from_scaled_rows(cls, frame: pl.DataFrame) -> Self:
-        """Build from cube rows whose quantities are integers in 1e-4 units already."""
+    def _from_scaled_rows(cls, frame: pl.DataFrame, part_starts: Sequence[date] | None = None) -> Self:
+        """Build from cube rows whose quantities are integers in 1e-4 units already.
+
+        ``part_starts`` stand for the months where the second axis holds parts of billing periods.
+        """
         missing = [name for name in _REQUIRED if name not in frame.columns]
         if missing:
             raise SchemaMismatchError(f"customer_load_cube: missing columns {', '.join(missing)}")
@@ -86,12 +93,18 @@ class LoadCube:
         first, last = month_column.min(), month_column.max()
         if not isinstance(first, date) or not isinstance(last, date):
             raise SchemaMismatchError("customer_load_cube: column month holds no dates")
-        months = month_starts(first, last)
+        months = month_starts(first, last) if part_starts is None else list(part_starts)
+        month_number = (
+            (pl.col("month").cast(pl.Date).dt.year().cast(pl.Int64) - first.year) * 12
+            + pl.col("month").cast(pl.Date).dt.month().cast(pl.Int64)
+            - first.month
+        )
+        if part_starts is not None:
+            positions = {start: index for index, start in enumerate(part_starts)}
+            month_number = pl.col("month").replace_strict(positions, return_dtype=pl.Int64)
         codes = frame.select(
             customer=pl.col(CUSTOMER_KEY).cast(pl.String).cast(pl.Enum(keys)).to_physical().cast(pl.Int64),
-            month=(pl.col("month").cast(pl.Date).dt.year().cast(pl.Int64) - first.year) * 12
-            + pl.col("month").cast(pl.Date).dt.month().cast(pl.Int64)
-            - first.month,
+            month=month_number,
             day_type=pl.col("day_type")
             .cast(pl.String)
             .replace_strict({name: code for code, name in enumerate(DAY_TYPES)}, default=None, return_dtype=pl.Int64),
@@ -118,6 +131,9 @@ class LoadCube:
             values[cell] = codes.get_column(name).fill_null(0).to_numpy()
             return values.reshape(shape)
 
+        has_kvarh = np.zeros(shape[0] * shape[1], bool)
+        has_kvarh[customer_month[codes.get_column("kvarh").is_not_null().to_numpy()]] = True
+
         def monthly(name: str) -> IntArray:
             values = np.zeros(shape[0] * shape[1], np.int64)
             np.add.at(values, customer_month, codes.get_column(name).fill_null(0).to_numpy())
@@ -132,7 +148,8 @@ class LoadCube:
             present=np.asarray(seen.reshape(shape).any(axis=(2, 3))),
             interval_count=monthly("interval_count"),
             expected_interval_count=monthly("expected_interval_count"),
-            kvarh=None if codes.get_column("kvarh").null_count() == len(codes) else monthly("kvarh"),
+            kvarh=monthly("kvarh") if has_kvarh.any() else None,
+            has_kvarh=has_kvarh.reshape(shape[:2]) if has_kvarh.any() else None,
         )
 
     @classmethod
@@ -270,36 +287,32 @@ class LoadCube:
             days: Day types.
             slot_minutes: Length of a slot; an interval by default.
         """
+        frame = located_readings(readings, interval_minutes=interval_minutes, time_zone=time_zone, days=days)
         slot = interval_minutes if slot_minutes is None else slot_minutes
         _check_interval(interval_minutes, slot)
-        frame = local_readings(readings, time_zone)
-        local_days = frame.select(pl.col("local_at").dt.date().unique().sort()).to_series()
-        codes = days.day_type_codes(local_days.to_numpy())
-        day_types = pl.DataFrame(
-            {"local_date": local_days, "day_type": [DAY_TYPES[code] for code in codes]},
-            schema={"local_date": pl.Date, "day_type": pl.String},
-        )
-        power = (pl.col("kwh").max() * 120 + interval_minutes) // (2 * interval_minutes)
-        rows = (
-            frame.with_columns(
-                local_date=pl.col("local_at").dt.date(),
-                slot=(pl.col("local_at").dt.hour().cast(pl.Int64) * 60 + pl.col("local_at").dt.minute()) // slot,
-            )
-            .join(day_types, on="local_date")
-            .group_by(CUSTOMER_KEY, pl.col("local_date").dt.month_start().alias("month"), "day_type", "slot")
-            .agg(
-                kwh=pl.col("kwh").sum(),
-                peak_kw=power,
-                kvarh=pl.when(pl.col("kvarh").count() > 0).then(pl.col("kvarh").sum()),
-                interval_count=pl.len(),
-            )
-            .with_columns(slot_minutes=pl.lit(slot))
-        )
-        cube = cls._from_scaled_rows(rows)
-        expected = [_intervals_in_month(month, time_zone, interval_minutes) for month in cube.months]
-        return replace(
-            cube, expected_interval_count=np.broadcast_to(np.array(expected, np.int64), cube.present.shape).copy()
-        )
+        cube = cls._from_scaled_rows(_cube_rows(frame, interval_minutes, slot))
+        expected = [interval_count(month, next_month(month), time_zone, interval_minutes) for month in cube.months]
+        return cube._with_expected(expected)
+
+    @classmethod
+    def of_parts(
+        cls, located: pl.DataFrame, parts: Sequence[tuple[date, date]], *, interval_minutes: int, time_zone: str
+    ) -> Self:
+        """Bin located readings by parts of billing periods instead of months; slots are intervals.
+
+        Args:
+            located: See ``located_readings``, with ``month`` holding the first day of the reading's part.
+            parts: First day, and day after the last, of each part.
+            interval_minutes: Length of an interval.
+            time_zone: IANA name of the zone.
+        """
+        rows = _cube_rows(located, interval_minutes, interval_minutes)
+        cube = cls._from_scaled_rows(rows, [first for first, _ in parts])
+        return cube._with_expected([interval_count(*part, time_zone, interval_minutes) for part in parts])
+
+    def _with_expected(self, counts: Sequence[int]) -> Self:
+        expected = np.broadcast_to(np.array(counts, np.int64), self.present.shape).copy()
+        return replace(self, expected_interval_count=expected)
 
     def __len__(self) -> int:
         return len(self.customer_keys)
@@ -329,6 +342,7 @@ class LoadCube:
             expected_interval_count=self.expected_interval_count[chosen],
             kvarh=None if self.kvarh is None else self.kvarh[chosen],
             opening_kwh=None if self.opening_kwh is None else self.opening_kwh[chosen],
+            has_kvarh=None if self.has_kvarh is None else self.has_kvarh[chosen],
             _cache={},
         )
 
@@ -352,6 +366,7 @@ class LoadCube:
             expected_interval_count=self.expected_interval_count[:, part],
             kvarh=None if self.kvarh is None else self.kvarh[:, part],
             opening_kwh=self._opening_at(start),
+            has_kvarh=None if self.has_kvarh is None else self.has_kvarh[:, part],
             _cache={},
         )
 
@@ -455,16 +470,75 @@ def _check_interval(interval_minutes: int, slot_minutes: int) -> None:
         )
 
 
-def _intervals_in_month(month: date, time_zone: str, interval_minutes: int) -> int:
-    start, end = (datetime(day.year, day.month, 1, tzinfo=ZoneInfo(time_zone)) for day in (month, next_month(month)))
-    return int((end.astimezone(UTC) - start.astimezone(UTC)).total_seconds()) // (60 * interval_minutes)
+def interval_count(first: date, end: date, time_zone: str, interval_minutes: int) -> int:
+    """Return how many intervals lie from local day ``first`` to before local day ``end``."""
+    zone = ZoneInfo(time_zone)
+    start_at, end_at = (datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC) for day in (first, end))
+    return int((end_at - start_at).total_seconds()) // (60 * interval_minutes)
+
+
+def located_readings(
+    readings: pd.DataFrame | pl.DataFrame, *, interval_minutes: int, time_zone: str, days: DayCalendar
+) -> pl.DataFrame:
+    """Return readings as integers with where they lie in local time.
+
+    Args:
+        readings: See ``LoadCube.from_intervals``.
+        interval_minutes: Length of an interval.
+        time_zone: IANA name of the zone.
+        days: Day types.
+
+    Returns:
+        ``customer_key``, ``read_at`` (UTC), ``kwh``, ``kvarh``, ``export_kwh`` in 1e-4 units, ``local_date``, ``month``
+        (its first day), ``minute`` of the local day and ``day_type``.
+
+    Raises:
+        SchemaMismatchError: A column is missing, an instant is read twice or lies off the clock of its interval, or an
+            energy is missing, negative or no number.
+    """
+    _check_interval(interval_minutes, interval_minutes)
+    frame = local_readings(readings, time_zone).with_columns(
+        local_date=pl.col("local_at").dt.date(),
+        minute=pl.col("local_at").dt.hour().cast(pl.Int64) * 60 + pl.col("local_at").dt.minute(),
+    )
+    is_off = (pl.col("minute") % interval_minutes != 0) | (pl.col("local_at") != pl.col("local_at").dt.truncate("1m"))
+    off = frame.filter(is_off)
+    if len(off):
+        first = off.row(0, named=True)
+        raise SchemaMismatchError(
+            f"readings: customer {first[CUSTOMER_KEY]} has a reading at local time {first['local_at']}, which does not "
+            f"start an interval of {interval_minutes} minutes ({len(off)} rows); check interval_minutes and time zone"
+        )
+    local_days = frame.get_column("local_date").unique().sort()
+    codes = days.day_type_codes(local_days.to_numpy())
+    day_types = pl.DataFrame(
+        {"local_date": local_days, "day_type": [DAY_TYPES[code] for code in codes]},
+        schema={"local_date": pl.Date, "day_type": pl.String},
+    )
+    return frame.join(day_types, on="local_date").with_columns(month=pl.col("local_date").dt.month_start())
+
+
+def _cube_rows(located: pl.DataFrame, interval_minutes: int, slot_minutes: int) -> pl.DataFrame:
+    """Return the rows of a cube, quantities in 1e-4 units, from located readings."""
+    power = (pl.col("kwh").max() * 120 + interval_minutes) // (2 * interval_minutes)
+    return (
+        located.group_by(CUSTOMER_KEY, "month", "day_type", (pl.col("minute") // slot_minutes).alias("slot"))
+        .agg(
+            kwh=pl.col("kwh").sum(),
+            peak_kw=power,
+            kvarh=pl.when(pl.col("kvarh").count() > 0).then(pl.col("kvarh").sum()),
+            interval_count=pl.len(),
+        )
+        .with_columns(slot_minutes=pl.lit(slot_minutes))
+    )
 
 
 def local_readings(readings: pd.DataFrame | pl.DataFrame, time_zone: str) -> pl.DataFrame:
     """Return readings with integer energies in 1e-4 units, ``read_at`` in UTC and ``local_at`` without a zone.
 
     Raises:
-        SchemaMismatchError: A column is missing, an instant is read twice, or an energy is missing or negative.
+        SchemaMismatchError: A column is missing, an instant is read twice, or an energy is missing, negative or no
+            number.
     """
     frame = to_polars(readings)
     missing = [name for name in (CUSTOMER_KEY, "read_at", "kwh") if name not in frame.columns]
@@ -472,11 +546,20 @@ def local_readings(readings: pd.DataFrame | pl.DataFrame, time_zone: str) -> pl.
         raise SchemaMismatchError(f"readings: missing columns {', '.join(missing)}")
     if frame.is_empty():
         raise SchemaMismatchError("readings: no rows, so there is nothing to price")
-    kvarh = _scaled(frame, "kvarh") if "kvarh" in frame.columns else pl.lit(None, pl.Int64).alias("kvarh")
-    frame = frame.select(
-        pl.col(CUSTOMER_KEY).cast(pl.String), utc_column(frame, "read_at"), _scaled(frame, "kwh"), kvarh
-    ).with_columns(local_at=pl.col("read_at").dt.convert_time_zone(time_zone).dt.replace_time_zone(None))
-    bad = frame.filter(pl.col("kwh").is_null() | (pl.col("kwh") < 0) | pl.col("read_at").is_null())
+    if time_zone not in available_timezones():
+        raise SchemaMismatchError(
+            f"time_zone: `{time_zone}` is not the IANA name of a time zone, such as Asia/Shanghai"
+        )
+    energies = [
+        _scaled_readings(frame, name) if name in frame.columns else pl.lit(None, pl.Int64).alias(name)
+        for name in ("kwh", "kvarh", "export_kwh")
+    ]
+    frame = frame.select(pl.col(CUSTOMER_KEY).cast(pl.String), utc_column(frame, "read_at"), *energies).with_columns(
+        local_at=pl.col("read_at").dt.convert_time_zone(time_zone).dt.replace_time_zone(None)
+    )
+    lacks = pl.col("kwh").is_null() | pl.col("read_at").is_null()
+    is_negative = (pl.col("kwh") < 0) | (pl.col("export_kwh") < 0).fill_null(value=False)
+    bad = frame.filter(lacks | is_negative)
     if len(bad):
         first = bad.row(0, named=True)
         raise SchemaMismatchError(
@@ -488,6 +571,25 @@ def local_readings(readings: pd.DataFrame | pl.DataFrame, time_zone: str) -> pl.
         first = repeated.row(0, named=True)
         raise SchemaMismatchError(f"readings: customer {first[CUSTOMER_KEY]} has two readings at {first['read_at']}")
     return frame
+
+
+def _scaled_readings(frame: pl.DataFrame, name: str) -> pl.Expr:
+    """Return a column as integers in 1e-4 units, NaN as missing; refuse what is no number of a possible size."""
+    kind = frame.schema[name]
+    if not kind.is_numeric() and kind != pl.Null:
+        raise SchemaMismatchError(f"readings: {name} holds {kind}, expected numbers")
+    if kind.is_decimal() or not kind.is_float():
+        return _scaled(frame, name)
+    column = frame.get_column(name)
+    impossible = frame.filter((column.is_infinite() | (column.abs() > _LARGEST_READING)).fill_null(value=False))
+    impossible = impossible.filter(pl.col(name).is_not_nan())
+    if len(impossible):
+        first = impossible.row(0, named=True)
+        raise SchemaMismatchError(
+            f"readings: {name} of customer {first[CUSTOMER_KEY]} at {first['read_at']} is {first[name]}, which no "
+            f"meter reads in an interval ({len(impossible)} rows)"
+        )
+    return (pl.col(name).fill_nan(None).cast(pl.Float64) * _SCALE).round().cast(pl.Int64)
 
 
 def utc_column(frame: pl.DataFrame, name: str) -> pl.Expr:
