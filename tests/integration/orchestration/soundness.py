@@ -13,6 +13,11 @@ from tests.integration.platform_home import USE_CASES, PlatformHome
 def assert_visible_is_whole(home: PlatformHome) -> None:
     """Read everything that a reader could find in the home."""
     _assert_deliveries_are_whole(home)
+    assert_derived_is_whole(home)
+
+
+def assert_derived_is_whole(home: PlatformHome) -> None:
+    """Read everything that was made from the landing."""
     if (home.settings.marts_dir / "CURRENT").exists():
         _assert_marts_are_whole(home)
     for use_case in USE_CASES:
