@@ -11,6 +11,7 @@ from typing import Any, Self
 from ml.errors import TariffError
 from ml.tariffs.eligibility import CustomerFacts, ineligibility_reasons
 from ml.tariffs.schema import Tariff, load_tariff, read_document
+from ml.tariffs.urdb import is_urdb, load_urdb
 
 _BUILT_IN = Path(__file__).parent
 
@@ -61,8 +62,8 @@ def load_catalogue(paths: Sequence[Path] = (), *, built_in: bool = True) -> Cata
     """Load the built-in tariffs and those of further files.
 
     Args:
-        paths: YAML or JSON files with one tariff, a list of tariffs, or a mapping with a list ``tariffs``; a folder
-            stands for the files in it.
+        paths: YAML or JSON files with one tariff, a list of tariffs, or a mapping with a list ``tariffs``; or JSON
+            files of URDB rates. A folder stands for the files in it.
         built_in: Whether to start from the built-in tariffs. A tariff_id of a file replaces the built-in one.
     """
     own = [tariff for path in paths for tariff in _read_path(path)]
@@ -86,6 +87,8 @@ def _read_path(path: Path) -> list[Tariff]:
 
 def _read_file(path: Path) -> list[Tariff]:
     document: Any = read_document(path)
+    if is_urdb(document):
+        return _read_urdb(document, path.name)
     if isinstance(document, Mapping) and "tariffs" in document:
         document = document["tariffs"]
     records = document if isinstance(document, list) else [document]
@@ -96,3 +99,16 @@ def _read_file(path: Path) -> list[Tariff]:
         except TariffError as error:
             raise TariffError(f"{path.name}: {error}") from error
     return tariffs
+
+
+def _read_urdb(document: Any, label: str) -> list[Tariff]:
+    imports = load_urdb(document)
+    refused = [
+        f"{label}: {found.report.label} ({found.report.name}): {finding.field}: {finding.reason}"
+        for found in imports
+        for finding in found.report.refusals
+    ]
+    if refused:
+        remedy = "take these rates out of the file, or load it with load_urdb and UrdbRules.leave_out"
+        raise TariffError("\n".join([*refused, remedy]))
+    return [found.tariff for found in imports if found.tariff is not None]
