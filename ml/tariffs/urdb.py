@@ -34,6 +34,7 @@ _DEMAND_WINDOWS = (15, 30, 60)
 _LOOKBACK_MONTHS = 11
 _PRICE_UNIT = Decimal(1).scaleb(-PRICE_DECIMALS)
 _BINARY_NOISE = Decimal("1e-12")
+_LARGEST_PRICE = Decimal(10**9)
 _HALF_DAY_SECONDS = 43_200
 _DAY_SECONDS = 86_400
 
@@ -447,6 +448,8 @@ class _Import:
 
     def _price(self, price: Decimal, name: str) -> Decimal:
         """Return a price with the decimals of our prices; what a sum of binary floats leaves behind is taken off."""
+        if abs(price) > _LARGEST_PRICE:
+            raise self._refuse(name, price, "too large for a price")
         rounded = price.quantize(_PRICE_UNIT)
         if abs(price - rounded) > _BINARY_NOISE:
             raise self._refuse(name, price, f"a price has at most {PRICE_DECIMALS} decimals")
