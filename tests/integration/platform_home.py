@@ -25,7 +25,7 @@ USE_CASES = ("segmentation", "tariff_matching", "credit_risk")
 # Files below these are never changed in place, so copies of a home may share them.
 _IMMUTABLE_FOLDERS = ("inbox", "landing/deliveries", "marts/versions")
 _RUN_SECONDS = 900
-_LOOK_SECONDS = 0.02
+_LOOK_SECONDS = 0.005
 
 
 @dataclass(frozen=True)
@@ -97,28 +97,34 @@ class PlatformHome:
             preexec_fn=before_start,
         )
 
-    def run_and_kill_at(self, moment: str, *, in_log_of_dbt: bool = False, delay_seconds: float = 0.0) -> None:
-        """Start the main job and kill it with all its children when its progress, or dbt's log, shows a text."""
+    def run_and_kill_when(self, pattern: str, containing: str = "") -> None:
+        """Start the main job and kill it with all its children when a file of the home exists, or says something.
+
+        Args:
+            pattern: Glob of the file below the home.
+            containing: Text that one of these files must contain by then.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
-        progress = self.path.with_name(f"{self.path.name}.progress.txt")
-        dbt_log = self.path / "warehouse" / "dbt_target" / "dbt.log"
-        dbt_log.unlink(missing_ok=True)
-        watched = dbt_log if in_log_of_dbt else progress
-        with progress.open("w") as output:
+        output = self.path.with_name(f"{self.path.name}.output.txt")
+        with output.open("w") as stream:
             process = subprocess.Popen(
                 [sys.executable, "-m", "orchestration", "run"],
                 cwd=self.path.parent,
                 env=self.environment(),
-                stdout=subprocess.DEVNULL,
-                stderr=output,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        while not (watched.exists() and moment in watched.read_text(encoding="utf-8", errors="replace")):
-            assert process.poll() is None, "the run ended before this moment:\n" + progress.read_text()[-2000:]
-            time.sleep(_LOOK_SECONDS)
-        time.sleep(delay_seconds)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        try:
+            deadline = time.monotonic() + _RUN_SECONDS
+            while not any(containing in _text(path) for path in self.path.glob(pattern)):
+                assert process.poll() is None, "the run ended before this moment:\n" + output.read_text()[-2000:]
+                assert time.monotonic() < deadline, "the run never came to this moment"
+                time.sleep(_LOOK_SECONDS)
+        finally:
+            # Also when the test gives up: nobody else would end a group of its own.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
     def execute(
         self, job: str, months: list[str] | None = None, assets: list[str] | None = None, **run_config: object
@@ -175,3 +181,11 @@ class PlatformHome:
             and path.relative_to(self.path).parts[0] not in ("dagster", "warehouse")
             and not path.name.endswith(".lock")
         }
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, IsADirectoryError):
+        # A folder has no text, and what the run renames or removes meanwhile is no longer there.
+        return ""

@@ -6,5 +6,6 @@ import pytest
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/integration/orchestration" in item.path.as_posix():
-            item.add_marker(pytest.mark.timeout(1200))
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(1200))
             item.add_marker(pytest.mark.slow)
