@@ -16,7 +16,7 @@ os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
 os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
 
 
-def pytest_configure() -> None:
+def _prepare_manifest() -> None:
     """Prepare the dbt manifest once; importing the dbt assets without it raises."""
     manifest = PROJECT_ROOT / "dbt_project" / "target" / "manifest.json"
     if not manifest.exists():
@@ -25,6 +25,10 @@ def pytest_configure() -> None:
             cwd=PROJECT_ROOT / "dbt_project",
             check=True,
         )
+
+
+# Here, and not in a hook: the conftest files of the folders below import the assets.
+_prepare_manifest()
 
 
 @pytest.fixture(scope="session")
