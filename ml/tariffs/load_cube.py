@@ -7,6 +7,7 @@ powers are ``int64`` in 1e-4 kWh and 1e-4 kW, so that sums are exact in any orde
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 from zoneinfo import ZoneInfo, available_timezones
@@ -18,12 +19,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ml.columns import CUSTOMER_KEY, DAY_TYPES
-from ml.errors import SchemaMismatchError, TariffError
+from ml.errors import SchemaMismatchError
 from ml.tariffs.calendar import MINUTES_PER_DAY, DayCalendar, days_in_month, month_starts, next_month
 from ml.tariffs.exact import QUANTITY_DECIMALS, IntArray
 
 _SCALE = 10**QUANTITY_DECIMALS
-_FLOAT64_EXACT = 2**53
 _LARGEST_READING = 1e9  # kWh in an interval: more than any grid carries
 _REQUIRED = (CUSTOMER_KEY, "month", "day_type", "slot", "slot_minutes", "kwh", "peak_kw")
 
@@ -412,14 +412,17 @@ class LoadCube:
         """
 
         def sums() -> IntArray:
-            if int(self.month_kwh().max(initial=0)) >= _FLOAT64_EXACT:
-                raise TariffError("load cube: a month of more than 900 TWh; kwh has a wrong unit")
-            energy = np.empty((len(self), len(self.months), period_count), np.int64)
-            for index in range(len(self.months)):
-                # Sums of integers below 2**53 are exact in float64, whose matrix product is many times faster.
-                membership = (codes[index].reshape(-1, 1) == np.arange(period_count)).astype(np.float64)
-                energy[:, index] = self.kwh[:, index].reshape(len(self), -1).astype(np.float64) @ membership
-            return energy
+            running = self._running_kwh()
+            energy = np.zeros((period_count, len(self.months), len(self)), np.int64)
+            for month, by_day_type in enumerate(codes):
+                for day_type, row in enumerate(by_day_type):
+                    for start, end in pairwise([0, *np.flatnonzero(np.diff(row)) + 1, len(row)]):
+                        total = energy[row[start], month]
+                        total += running[month, day_type, end]
+                        if start:
+                            total -= running[month, day_type, start]
+            # Customers first again, each period on its own in memory: pricing works on one period at a time.
+            return np.ascontiguousarray(energy.transpose(0, 2, 1)).transpose(1, 2, 0)
 
         return self._cached(("period_kwh", codes.tobytes(), period_count), sums)
 
@@ -427,10 +430,11 @@ class LoadCube:
         """Return the largest power in the slots where ``is_in_period`` (months, day types, slots) holds, in 1e-4 kW."""
 
         def peaks() -> IntArray:
-            largest = np.zeros((len(self), len(self.months)), np.int64)
-            for index in range(len(self.months)):
-                largest[:, index] = self.peak_kw[:, index][:, is_in_period[index]].max(axis=1, initial=0)
-            return largest
+            by_slot = self._cached("peak_kw by slot", lambda: np.ascontiguousarray(self.peak_kw.transpose(1, 2, 3, 0)))
+            largest = np.zeros((len(self.months), len(self)), np.int64)
+            for month, day_type, slot in np.argwhere(is_in_period):
+                np.maximum(largest[month], by_slot[month, day_type, slot], out=largest[month])
+            return np.ascontiguousarray(largest.T)
 
         return self._cached(("period_peak_kw", is_in_period.tobytes()), peaks)
 
@@ -449,6 +453,20 @@ class LoadCube:
         if self.opening_kwh is not None:
             return self.opening_kwh + totals[:, :start].sum(axis=1)
         return None
+
+    def _running_kwh(self) -> IntArray:
+        """Return the energy of each day before a slot starts, shape (months, day types, slots + 1, customers).
+
+        The energy of a price period is the difference of a few of these rows, whatever the length of the period.
+        """
+
+        def sums() -> IntArray:
+            customers, months, day_types, slots = self.kwh.shape
+            running = np.zeros((months, day_types, slots + 1, customers), np.int64)
+            np.cumsum(self.kwh.transpose(1, 2, 3, 0), axis=2, out=running[:, :, 1:])
+            return running
+
+        return self._cached("running kwh", sums)
 
     def _cached(self, key: object, compute: Callable[[], IntArray]) -> IntArray:
         if key not in self._cache:
