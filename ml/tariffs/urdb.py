@@ -130,7 +130,8 @@ class UrdbRules:
 
     Attributes:
         rounding: Where money is rounded.
-        day_charge: Whether charges per day count the month's real days, or 365 / 12 days every month as SAM does.
+        day_charge: Whether charges per day count the real days, or 365 / 12 days every month as SAM does (written as a
+            price per year that is spread over the months).
         holidays: Whose clock holds on days that the day calendar calls holidays. With an empty day calendar there are
             none, which is SAM's convention.
         tier_allocation: How tiers of a month are shared out among periods.
@@ -866,12 +867,13 @@ class _Import:
         if unit == "day":
             effect = "real days of the month" if self.rules.day_charge == "day" else "365 / 12 days every month"
             self._find("assumed", "fixedchargeunits", "$/day", "which days count is not said", effect)
-        per = self.rules.day_charge if unit == "day" else unit
+            if self.rules.day_charge == "mean_day":
+                unit, amount = "year", amount * 365  # exact, where 30.4167 days a month would not be
         return {
             "kind": "fixed",
             "name": "Fixed charge",
             "name_zh": "固定费用",
-            "per": per,
+            "per": unit,
             "tables": [{"price": amount}],
         }
 
