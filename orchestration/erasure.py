@@ -15,6 +15,7 @@ from ml.errors import KilowiseError
 from orchestration.ingestion.identities import erase_customer, find_traces, is_erased
 from orchestration.ingestion.pseudonym import customer_key
 from orchestration.lifecycle import forget_lost_challengers
+from orchestration.price_simulation import FOLDER as SIMULATIONS_FOLDER
 from orchestration.settings import PlatformSettings
 from orchestration.traces import CustomerTrace
 from serving.model_store import ModelStore
@@ -95,6 +96,9 @@ def remove_derived(settings: PlatformSettings, trace: CustomerTrace, say: Say) -
     say(f"Releases rewritten without the customer: {_listed(store.snapshots_rewritten, 'none')}.")
     predictions = erase_predictions(settings.predictions_dir, trace.customer_key)
     say(f"Predictions: {predictions.rows_removed:,} rows removed from {predictions.files_changed} files.")
+    simulations = erase_simulations(settings.reports_dir, trace)
+    if simulations:
+        say(f"Price simulations: {', '.join(simulations)} named the customer and were removed; start them again.")
     (settings.marts_dir / "CURRENT").unlink(missing_ok=True)
     for folder in (settings.marts_dir / "versions", settings.warehouse_path.parent):
         if folder.exists():
@@ -123,6 +127,16 @@ def erase_predictions(predictions_dir: Path, key: str) -> PredictionErasure:
         pq.write_table(kept, temporary, compression="zstd")
         temporary.replace(path)
     return PredictionErasure(removed, changed)
+
+
+def erase_simulations(reports_dir: Path, trace: CustomerTrace) -> list[str]:
+    """Remove the price simulations that name a customer and return their names; only a person makes them anew."""
+    removed = []
+    for folder in sorted((reports_dir / SIMULATIONS_FOLDER).glob("*")):
+        if any(trace.below(folder)):
+            shutil.rmtree(folder)
+            removed.append(folder.name)
+    return removed
 
 
 def traces(settings: PlatformSettings, trace: CustomerTrace) -> list[str]:

@@ -1,7 +1,13 @@
 """Jobs: what an operator starts as one thing. Schedules and sensors refer to these by name."""
 
-import dagster as dg
+from datetime import UTC, datetime
+from pathlib import Path
 
+import dagster as dg
+from pydantic import Field
+
+from ml.errors import KilowiseError
+from orchestration.metadata import report_link, simulation_metadata
 from orchestration.settings import PlatformSettings
 
 DATA = dg.AssetSelection.groups("ingestion", "staging", "intermediate", "marts")
@@ -86,6 +92,57 @@ def move_release_pointer(
 def rollback_release() -> None:
     """Move the release pointer back."""
     move_release_pointer()
+
+
+class PriceSimulationConfig(dg.Config):
+    """What to simulate."""
+
+    proposal_paths: list[str] = Field(description="YAML files (or folders of them) with the proposed tariffs.")
+    mode: str = Field(
+        default="replace",
+        description="`replace`: each file is the next version of a present tariff, for everybody on it. `offer`: each "
+        "is a new tariff, taken by customers who would pay less.",
+    )
+    uptake_share: float = Field(default=1.0, description="Mode `offer`: share of those who would gain who take it.")
+    elasticity_set: str = Field(
+        default="zero", description="Response to prices that is shown beside no response: zero, shift, low or high."
+    )
+    name: str = Field(default="", description="Name of the report; by default that of the first file.")
+
+
+@dg.op
+def simulate_proposed_prices(
+    context: dg.OpExecutionContext, config: PriceSimulationConfig, settings: dg.ResourceParam[PlatformSettings]
+) -> None:
+    """Price last year's loads on today's and on proposed tariffs and write the report."""
+    from orchestration.price_simulation import SimulationRequest, simulate
+
+    request = SimulationRequest(
+        proposal_paths=[Path(path).expanduser() for path in config.proposal_paths],
+        mode=config.mode,
+        uptake_share=config.uptake_share,
+        elasticity_set=config.elasticity_set,
+        name=config.name,
+    )
+    try:
+        report = simulate(request, settings, today=datetime.now(UTC).date())
+    except KilowiseError as error:
+        # What a person can correct is one sentence; a traceback would bury it.
+        raise dg.Failure("; ".join(str(error).splitlines()), allow_retries=False) from None
+    for note in report.simulation.notes:
+        context.log.info(note)
+    context.add_output_metadata(
+        {"report": report_link(settings, report.page), **simulation_metadata(report.simulation, report.plots)}
+    )
+
+
+@dg.job(
+    description="Says what changed or new tariffs would do to revenue, to customers and to the peak, without and with "
+    "a response to prices. Give the file of the proposed tariff; changes nothing but its own report."
+)
+def simulate_prices() -> None:
+    """Simulate proposed tariffs."""
+    simulate_proposed_prices()
 
 
 ASSET_JOBS = [

@@ -1,7 +1,7 @@
 """What the assets show in the Dagster UI: figures, plots and links. Formatting only; no calculation."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ml.bundle import Bundle
     from ml.evaluation import Evaluation, Metric
     from ml.gate import GateDecision
+    from ml.tariff_matching.price_simulation import PriceSimulation
     from orchestration.column_lineage import Lineage, SourceColumn
 
 # Plots travel in the event log; a larger one stays in the model card.
@@ -116,10 +117,50 @@ def evaluation_metadata(evaluation: "Evaluation", decision: "GateDecision") -> d
 
 def plot_metadata(bundle: "Bundle") -> dict[str, dg.MetadataValue]:
     """Return the bundle's plots as pictures that the UI shows."""
+    return _pictures(bundle.plots())
+
+
+def simulation_metadata(simulation: "PriceSimulation", plots: Mapping[str, bytes]) -> dict[str, dg.MetadataValue]:
+    """Return the key figures of a price simulation, who wins and loses by class, and its plots."""
+    from ml.tariff_matching.price_simulation_report import key_figures
+
+    figures = key_figures(simulation)
+    groups = simulation.outcomes[0].groups
+    by_class = [
+        dg.TableRecord(
+            {
+                "customer_class": str(row["value"]),
+                "affected": int(row["affected_count"]),
+                "winners": int(row["winners_count"]),
+                "losers": int(row["losers_count"]),
+                "change_of_revenue": f"{row['change_amount']:,.2f} {simulation.currency}",
+            }
+        )
+        for row in groups[groups["dimension"] == "customer_class"].to_dict("records")
+    ]
+    response = simulation.outcomes[-1].elasticities.name
+    return {
+        "revenue": dg.MetadataValue.text(
+            f"{figures['revenue_change_amount']:+,.2f} {simulation.currency} a year "
+            f"({figures['revenue_change_pct']:+.3f} %) without response"
+        ),
+        "customers": dg.MetadataValue.text(
+            f"{figures['affected_count']:,} of {figures['customers_count']:,} affected: {figures['winners_count']:,} "
+            f"win, {figures['losers_count']:,} lose; median change of a bill {figures['median_change_pct']:+.2f} %"
+        ),
+        "peak": dg.MetadataValue.text(
+            f"{figures['peak_change_kw']:+,.2f} kW of {figures['peak_before_kw']:,.1f} kW with response `{response}`"
+        ),
+        "by_class": table_value(by_class),
+        **_pictures(plots),
+    }
+
+
+def _pictures(plots: Mapping[str, bytes]) -> dict[str, dg.MetadataValue]:
     return {
         f"plot_{Path(name).stem}": dg.MetadataValue.md(
             f"![{Path(name).stem}](data:image/png;base64,{base64.b64encode(content).decode()})"
         )
-        for name, content in sorted(bundle.plots().items())
+        for name, content in sorted(plots.items())
         if len(content) <= LARGEST_PLOT_BYTES
     }

@@ -7,9 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestration.__main__ import land, main
-from orchestration.erasure import UnknownCustomerError, erase
+from orchestration.erasure import UnknownCustomerError, erase, erase_simulations
 from orchestration.ingestion.pseudonym import customer_key
 from orchestration.settings import PlatformSettings
+from orchestration.traces import CustomerTrace
 from tests.unit.orchestration.ingestion.supplier import METERS, PSEUDONYM_KEY, Supplier, hourly, readings_csv
 
 CUSTOMERS = "customer_id,customer_class,name\nCUST-0001,residential,Zhang Wei\nCUST-0002,residential,Li Na\n"
@@ -129,3 +130,16 @@ def test_unknown_customer_changes_nothing(settings: PlatformSettings) -> None:
 
     assert {path: path.stat().st_mtime_ns for path in settings.home.rglob("*.parquet")} == before
     assert not (settings.landing_dir / "identities" / "erased.txt").exists()
+
+
+def test_price_simulations_that_name_the_customer_are_removed_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "price_simulation"
+    for name, key in (("spring", KEY), ("summer", "another")):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "index.html").write_text("<html></html>")
+        pd.DataFrame({"customer_key": [key]}).to_parquet(folder / name / "customers.parquet")
+
+    removed = erase_simulations(tmp_path, CustomerTrace("CUST-0001", KEY))
+
+    assert removed == ["spring"]
+    assert [path.name for path in folder.iterdir()] == ["summer"]
