@@ -621,7 +621,7 @@ def _group_figures(group: pd.DataFrame) -> dict[str, float]:
     for quantile in _QUANTILES:
         figures[f"p{quantile}_change_amount"] = change.quantile(quantile / 100)
         figures[f"p{quantile}_change_pct"] = affected["change_pct"].quantile(quantile / 100)
-    figures["largest_saving_amount"] = -min(change.min(), 0.0) if len(change) else np.nan
+    figures["largest_saving_amount"] = abs(min(change.min(), 0.0)) if len(change) else np.nan
     figures["largest_increase_amount"] = max(change.max(), 0.0) if len(change) else np.nan
     return figures
 
