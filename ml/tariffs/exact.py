@@ -83,6 +83,25 @@ class Money:
         is_up = (twice > unit) | ((twice == unit) & (self.units >= 0))
         return Money(self.units + is_up, np.zeros_like(self.rest), self.rest_decimals)
 
+    def broadcast_to(self, shape: tuple[int, ...]) -> "Money":
+        """Return the same amounts repeated to ``shape``."""
+        return Money(np.broadcast_to(self.units, shape), np.broadcast_to(self.rest, shape), self.rest_decimals)
+
+    def column(self, index: int) -> "Money":
+        """Return one column of two-dimensional money."""
+        return Money(self.units[:, index], self.rest[:, index], self.rest_decimals)
+
+    def to_quantity(self) -> IntArray:
+        """Return the amounts in 1e-4 of the currency, halves rounded away from zero, to take a percentage of."""
+        decimals = _EXACT_DECIMALS - self.rest_decimals
+        finer = 10 ** (QUANTITY_DECIMALS - decimals)
+        rest_unit = 10**self.rest_decimals // finer
+        quotient = self.rest // rest_unit
+        units = self.units * finer + quotient
+        twice = 2 * (self.rest - quotient * rest_unit)
+        is_up = (twice > rest_unit) | ((twice == rest_unit) & (units >= 0))
+        return units + is_up
+
     def where(self, mask: NDArray[np.bool_]) -> "Money":
         """Return the amounts where ``mask`` holds, and zero elsewhere."""
         return Money(np.where(mask, self.units, 0), np.where(mask, self.rest, 0), self.rest_decimals)
@@ -131,3 +150,18 @@ def _as_int64(values: NDArray[Any]) -> IntArray:
     if values.dtype == object and _largest(values) > _INT64_MAX:
         raise TariffError("an amount exceeds 92 quadrillion money units: the quantity or the price has a wrong unit")
     return values.astype(np.int64, copy=False)
+
+
+def divide_product(left: IntArray, right: IntArray, divisor: IntArray) -> tuple[IntArray, IntArray]:
+    """Return quotient and remainder of ``left * right / divisor`` exactly, although the product may exceed 64 bits.
+
+    Args:
+        left: Non-negative.
+        right: Non-negative.
+        divisor: From 1 to 2**60; quotients must stay below 2**53.
+    """
+    estimate = (left.astype(np.float64) * right / divisor).astype(np.int64)
+    # The products wrap around, their difference does not: the estimate is off by a few units at most.
+    rest = left * right - estimate * divisor
+    correction = rest // divisor
+    return estimate + correction, rest - correction * divisor

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from ml.columns import CUSTOMER_KEY
 from ml.errors import TariffError
 from ml.tariffs.calendar import ALL_PERIODS
 from ml.tariffs.exact import FACTOR_DECIMALS, PRICE_DECIMALS, IntArray, Money, multiply, to_scaled
-from ml.tariffs.load_cube import LoadCube, local_readings, to_polars, utc_column
+from ml.tariffs.load_cube import to_polars, utc_column
+from ml.tariffs.priced_load import PricedLoad
 from ml.tariffs.schema import EnergySeriesComponent, Tariff
 
 _ONE_FACTOR = 10**FACTOR_DECIMALS
@@ -21,19 +21,28 @@ _REST_SPLIT = 10**7  # rests of 10**11 intervals add up within 64 bits
 
 @dataclass(frozen=True, slots=True)
 class SeriesSum:
-    """Energy and exact money of one band, or of all intervals of a price series."""
+    """Energy and exact money of one band, of all intervals of a price series, or of a cover.
+
+    Attributes:
+        period: Band, or ``all``.
+        energy: In 1e-4 kWh, shape (customers, windows).
+        price: In 1e-8 per kWh, shape (windows,); None where every interval has its own.
+        factor: In 1e-4, where a cover takes a share of the energy.
+        amount: Money.
+        part: ``cover`` or ``spot`` where a cover splits the energy.
+    """
 
     period: str
     energy: IntArray
     price: IntArray | None
+    factor: IntArray | None
     amount: Money
+    part: str | None = None
 
 
 def series_sums(
     component: EnergySeriesComponent,
-    readings: pd.DataFrame | pl.DataFrame,
-    time_zone: str,
-    cube: LoadCube,
+    load: PricedLoad,
     series: Mapping[str, pd.DataFrame | pl.DataFrame],
     tariff: Tariff,
 ) -> list[SeriesSum]:
@@ -41,9 +50,7 @@ def series_sums(
 
     Args:
         component: The component.
-        readings: See ``LoadCube.from_intervals``.
-        time_zone: IANA name of the tariff's zone.
-        cube: Made from the same readings; gives the order of customers and months.
+        load: Made from readings.
         series: Tables ``read_at`` and ``value`` by name.
         tariff: To which the component belongs.
 
@@ -51,49 +58,70 @@ def series_sums(
         TariffError: The series is missing, has two values for one instant, or none for an instant that was read.
     """
     where = f"{tariff.tariff_id}: {component.name}: series `{component.series}`"
+    if load.readings is None or int(load.cube.kwh.sum()) != load.readings.frame.get_column("kwh").sum():
+        raise TariffError(f"{where} prices the intervals as they were read; use price_intervals without scaling")
     values = _values(component, series, where)
     if values.get_column("read_at").is_duplicated().any():
         raise TariffError(f"{where} has two values for one instant")
-    joined = local_readings(readings, time_zone).join(values, on="read_at", how="left")
+    joined = load.readings.frame.join(values, on="read_at", how="left")
     gaps = joined.filter(pl.col("value").is_null()).get_column("read_at")
     if len(gaps):
         raise TariffError(f"{where} has no value for {gaps.sort()[0]} and {gaps.n_unique() - 1} other instants read")
-    joined = joined.with_columns(
-        customer=pl.col(CUSTOMER_KEY).cast(pl.Enum(list(cube.customer_keys))).to_physical().cast(pl.Int64),
-        month=(pl.col("local_at").dt.year().cast(pl.Int64) - cube.months[0].year) * 12
-        + pl.col("local_at").dt.month().cast(pl.Int64)
-        - cube.months[0].month,
-    )
-    shape = (len(cube), len(cube.months))
+    joined = joined.with_columns(window=pl.Series(load.window_of_part[joined.get_column("part").to_numpy()]))
     if component.bands is not None:
-        found = joined.get_column("value").cast(pl.String).unique().to_list()
-        unknown = sorted(set(found) - set(component.bands))
-        if unknown:
-            raise TariffError(f"{where} holds band `{unknown[0]}`, which has no price in `bands`")
-        sums = []
-        for band, price in component.bands.items():
-            in_band = joined.filter(pl.col("value").cast(pl.String) == band)
-            energy = _dense(in_band.group_by("customer", "month").agg(pl.col("kwh").sum()), "kwh", shape)
-            prices = np.full(shape[1], to_scaled(price, PRICE_DECIMALS), np.int64)
-            sums.append(SeriesSum(band, energy, prices, multiply(energy, prices, tariff.rounding.decimals)))
-        return sums
+        return _band_sums(component, joined, load.shape, where, tariff)
+    energy, spot = _spot_sum(component, joined, load.shape, tariff)
+    if component.cover_share is None or component.cover_price is None:
+        return [SeriesSum(ALL_PERIODS, energy, None, None, spot)]
+    share = to_scaled(component.cover_share, FACTOR_DECIMALS)
+    price = np.full(load.shape[1], to_scaled(component.cover_price, PRICE_DECIMALS), np.int64)
+    cover = np.full(load.shape, share, np.int64)
+    covered = multiply(energy, price, tariff.rounding.decimals, factor=cover)
+    return [
+        SeriesSum(ALL_PERIODS, energy, price, cover, covered, "cover"),
+        SeriesSum(ALL_PERIODS, energy, None, _ONE_FACTOR - cover, spot, "spot"),
+    ]
+
+
+def _band_sums(
+    component: EnergySeriesComponent, joined: pl.DataFrame, shape: tuple[int, int], where: str, tariff: Tariff
+) -> list[SeriesSum]:
+    bands = component.bands or {}
+    unknown = sorted(set(joined.get_column("value").cast(pl.String).unique().to_list()) - set(bands))
+    if unknown:
+        raise TariffError(f"{where} holds band `{unknown[0]}`, which has no price in `bands`")
+    sums = []
+    for band, price in bands.items():
+        in_band = joined.filter(pl.col("value").cast(pl.String) == band)
+        energy = _dense(in_band.group_by("customer", "window").agg(pl.col("kwh").sum()), "kwh", shape)
+        prices = np.full(shape[1], to_scaled(price, PRICE_DECIMALS), np.int64)
+        sums.append(SeriesSum(band, energy, prices, None, multiply(energy, prices, tariff.rounding.decimals)))
+    return sums
+
+
+def _spot_sum(
+    component: EnergySeriesComponent, joined: pl.DataFrame, shape: tuple[int, int], tariff: Tariff
+) -> tuple[IntArray, Money]:
+    """Return energy and exact money over all intervals of a window, the money for the share that is not covered."""
     prices = _formula_prices(component, joined.get_column("value"))
-    amount = multiply(joined.get_column("kwh").to_numpy(), prices, tariff.rounding.decimals)
+    share = None
+    if component.cover_share is not None:
+        share = np.full(len(prices), _ONE_FACTOR - to_scaled(component.cover_share, FACTOR_DECIMALS), np.int64)
+    amount = multiply(joined.get_column("kwh").to_numpy(), prices, tariff.rounding.decimals, factor=share)
     part = (
         joined.with_columns(
             units=pl.Series(amount.units),
             rest_high=pl.Series(amount.rest // _REST_SPLIT),
             rest_low=pl.Series(amount.rest % _REST_SPLIT),
         )
-        .group_by("customer", "month")
+        .group_by("customer", "window")
         .agg(pl.col("kwh", "units", "rest_high", "rest_low").sum())
     )
     high, low = _dense(part, "rest_high", shape), _dense(part, "rest_low", shape)
     head = 10**amount.rest_decimals // _REST_SPLIT
     high = high + low // _REST_SPLIT
     rest = (high % head) * _REST_SPLIT + low % _REST_SPLIT
-    money = Money(_dense(part, "units", shape) + high // head, rest, amount.rest_decimals)
-    return [SeriesSum(ALL_PERIODS, _dense(part, "kwh", shape), None, money)]
+    return _dense(part, "kwh", shape), Money(_dense(part, "units", shape) + high // head, rest, amount.rest_decimals)
 
 
 def _values(
@@ -132,6 +160,6 @@ def _formula_prices(component: EnergySeriesComponent, values: pl.Series) -> IntA
 
 def _dense(part: pl.DataFrame, name: str, shape: tuple[int, int]) -> IntArray:
     values = np.zeros(shape, np.int64)
-    customer, month, value = (part.get_column(column).to_numpy() for column in ("customer", "month", name))
-    values[customer, month] = value
+    customer, window, value = (part.get_column(column).to_numpy() for column in ("customer", "window", name))
+    values[customer, window] = value
     return values

@@ -1,12 +1,12 @@
-"""Bills of many customers at once from the load cube: exact integers from the energy to the cent.
+"""Bills of many customers at once: exact integers from the energy to the cent.
 
 Quantities are integers in 1e-4 units and prices integers in 1e-8; a line is their exact product, rounded to the money
 decimals of the tariff per line, or kept exact and rounded once per bill. ``ml.tariffs.bill`` turns the same lines into
-a bill that a person can check.
+a bill that a person can check; ``docs/tariffs.md`` states every rule.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ml.columns import CUSTOMER_KEY
 from ml.errors import TariffError
-from ml.tariffs.calendar import ALL_PERIODS, DayCalendar, days_in_month, next_month
+from ml.tariffs.calendar import ALL_PERIODS, Calendar, DayCalendar, next_month
 from ml.tariffs.catalogue import Catalogue
 from ml.tariffs.eligibility import CustomerTable, scaled_quantity
 from ml.tariffs.exact import (
@@ -30,42 +30,70 @@ from ml.tariffs.exact import (
     multiply,
     to_scaled,
 )
+from ml.tariffs.ladders import EnergyLadders
 from ml.tariffs.load_cube import LoadCube, to_polars, utc_column
-from ml.tariffs.price_series import SeriesSum, series_sums
+from ml.tariffs.power_factor import PERCENT_DECIMALS, power_factor_percents
+from ml.tariffs.price_series import series_sums
+from ml.tariffs.priced_load import MissingIntervals, PricedLoad, complete
 from ml.tariffs.schema import (
+    BandEnergyComponent,
     BillingBasis,
     CapacityComponent,
     Component,
     ContractedDemandComponent,
     DemandComponent,
+    DemandPrice,
     EnergyComponent,
     EnergySeriesComponent,
+    ExportComponent,
     FixedComponent,
     LoadFactorDiscount,
     MinimumComponent,
+    NetMetering,
+    PercentageComponent,
+    PowerFactorComponent,
+    Ratchet,
+    Route,
     Tariff,
     UnitPrice,
+)
+from ml.tariffs.windows import (
+    Stretch,
+    TableT,
+    Window,
+    billing_windows,
+    check_validity,
+    days_of,
+    share_of_days,
+    share_of_window,
+    stretches,
+    table_on,
 )
 
 _MONTHLY_AMOUNT_COLUMNS = (CUSTOMER_KEY, "month", "tariff_id", "amount")
 _ONE_FACTOR = 10**FACTOR_DECIMALS
-_MEAN_DAYS = Decimal(365) / Decimal(12)
+_MEAN_DAYS = 30_4167  # 365 / 12 in 1e-4 days
+_ONE = 10**QUANTITY_DECIMALS
+_BY_INTERVALS = Route("intervals", "interval readings were given")
 
 
 @dataclass(frozen=True)
 class LineArray:
-    """One line of the bills of all customers and months.
+    """One line of the bills of all customers and windows.
 
     Attributes:
         component: The tariff component that charges it.
         period: Price period, or ``all``.
         tier: Number of the tier from 1, where there are tiers.
-        unit: Unit of the quantity.
-        quantity: In 1e-4 units, shape (customers, months).
-        price: In 1e-8 of the currency, shape (months,); None where every interval has its own.
-        factor: In 1e-4, shape (customers, months), where a factor applies.
+        unit: Unit of the quantity; the currency where a percentage is taken of an amount.
+        quantity: In 1e-4 units, shape (customers, windows).
+        price: In 1e-8 of the currency, shape (windows,) or (customers, windows); None where every interval has its own.
+        factor: In 1e-4, shape (customers, windows), where a factor applies.
         amount: Money, rounded if the tariff rounds lines.
-        applies: Whether the line is on the bill at all, shape (customers, 1) or (customers, months).
+        applies: Whether the line is on the bill at all, shape (customers, 1) or (customers, windows).
+        part: ``fixed`` and ``floating``, ``cover`` and ``spot``, where a component has parts.
+        days: Days of each window that the line covers; None where it covers the whole of every window.
+        metered: Demand as metered, before ratchet and shares of days, shape (customers, windows), on lines of demand.
     """
 
     component: Component
@@ -77,21 +105,27 @@ class LineArray:
     factor: IntArray | None
     amount: Money
     applies: NDArray[np.bool_]
+    part: str | None = None
+    days: tuple[Window | None, ...] | None = None
+    metered: IntArray | None = None
 
 
 @dataclass(frozen=True)
 class BillArray:
-    """Monthly bills of many customers on one tariff.
+    """Bills of many customers on one tariff, for calendar months or billing periods.
 
     Attributes:
         tariff: The tariff.
         customer_keys: First axis.
-        months: Second axis.
+        months: First days of the windows, the second axis.
         is_priced: False where a customer has no reading in a month; amounts are zero there, shape (customers, months).
         total_units: Bill in the smallest money unit, shape (customers, months).
         component_units: The same per component name. With rounding per total, a component is rounded on its own and
             the components may differ from the total by some units.
         lines: Every line, for bills that explain themselves.
+        load: What was priced: windows, energies, demand and the share that was read.
+        missing: What was done about intervals that were not read.
+        route: Whether the load cube or the intervals were priced, and why.
     """
 
     tariff: Tariff
@@ -101,6 +135,14 @@ class BillArray:
     total_units: IntArray
     component_units: dict[str, IntArray]
     lines: tuple[LineArray, ...] = field(repr=False)
+    load: PricedLoad = field(repr=False)
+    missing: MissingIntervals
+    route: Route
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """Days that each bill covers."""
+        return self.load.windows
 
     @property
     def unit_decimals(self) -> int:
@@ -137,7 +179,13 @@ class BillArray:
         return pd.DataFrame(columns)
 
 
-def price_cube(tariff: Tariff, cube: LoadCube, customers: CustomerTable | None = None) -> BillArray:
+def price_cube(
+    tariff: Tariff,
+    cube: LoadCube,
+    customers: CustomerTable | None = None,
+    *,
+    missing: MissingIntervals = "as_zero",
+) -> BillArray:
     """Price every customer and month of the cube on one tariff, whether eligible or not.
 
     Args:
@@ -145,14 +193,14 @@ def price_cube(tariff: Tariff, cube: LoadCube, customers: CustomerTable | None =
         cube: Loads.
         customers: Capacity, contracted demand and billing basis, any order; needed by tariffs that charge for them.
             A customer who names no billing basis is billed on the tariff's first.
+        missing: What to do about intervals that were not read.
 
     Raises:
         TariffError: The tariff needs what the cube or ``customers`` do not hold.
     """
     if tariff.requires_intervals:
         raise TariffError(f"{tariff.tariff_id}: {tariff.route.reason}; use price_intervals")
-    _check_validity(tariff, cube)
-    return _Pricer(tariff, cube, customers, {}).bills()
+    return _bills(tariff, PricedLoad.of_cube(cube), customers, {}, missing, tariff.route)
 
 
 def price_intervals(
@@ -165,14 +213,15 @@ def price_intervals(
     series: Mapping[str, pd.DataFrame | pl.DataFrame] | None = None,
     customers: CustomerTable | None = None,
     opening_kwh: Mapping[str, Decimal] | None = None,
+    missing: MissingIntervals = "as_zero",
 ) -> BillArray:
-    """Price interval readings on one tariff: the route for prices that differ between days of one type.
+    """Price interval readings on one tariff, by calendar month.
 
     A tariff that the cube can price gets the same bills, to the last decimal.
 
     Args:
         tariff: The tariff.
-        readings: See ``LoadCube.from_intervals``.
+        readings: See ``LoadCube.from_intervals``; ``export_kwh`` is the energy fed into the grid.
         interval_minutes: Length of an interval.
         time_zone: IANA name of the tariff's zone.
         days: Day types.
@@ -181,18 +230,74 @@ def price_intervals(
             bring the values along.
         customers: See ``price_cube``.
         opening_kwh: Energy of each customer from 1 January until the first month.
+        missing: What to do about intervals that were not read.
     """
-    cube = LoadCube.from_intervals(readings, interval_minutes=interval_minutes, time_zone=time_zone, days=days)
-    if opening_kwh is not None:
-        opening = [to_scaled(opening_kwh[key], QUANTITY_DECIMALS) for key in cube.customer_keys]
-        cube = replace(cube, opening_kwh=np.array(opening, np.int64))
-    _check_validity(tariff, cube)
-    sums = {
-        part.name: series_sums(part, readings, time_zone, cube, series or {}, tariff)
-        for part in tariff.components
-        if isinstance(part, EnergySeriesComponent)
-    }
-    return _Pricer(tariff, cube, customers, sums).bills()
+    load = PricedLoad.of_readings(
+        readings, tariff, None, interval_minutes=interval_minutes, time_zone=time_zone, days=days
+    )
+    return _bills(tariff, _with_opening(load, opening_kwh), customers, series or {}, missing, _BY_INTERVALS)
+
+
+def price_billing_periods(
+    tariff: Tariff,
+    readings: pd.DataFrame | pl.DataFrame,
+    periods: Sequence[tuple[date, date]],
+    *,
+    interval_minutes: int,
+    time_zone: str,
+    days: DayCalendar,
+    series: Mapping[str, pd.DataFrame | pl.DataFrame] | None = None,
+    customers: CustomerTable | None = None,
+    opening_kwh: Mapping[str, Decimal] | None = None,
+    missing: MissingIntervals = "as_zero",
+) -> BillArray:
+    """Price interval readings by billing periods that need not be calendar months.
+
+    What is charged or counted per month is pro-rated as ``Tariff.proration`` says.
+
+    Args:
+        tariff: The tariff; all periods must lie in its validity.
+        readings: See ``price_intervals``; those outside of the periods are passed over.
+        periods: First local day, and day after the last, of each; without gaps or overlaps.
+        interval_minutes: Length of an interval.
+        time_zone: IANA name of the tariff's zone.
+        days: Day types.
+        series: See ``price_intervals``.
+        customers: See ``price_cube``.
+        opening_kwh: Energy of each customer from 1 January until the first period.
+        missing: What to do about intervals that were not read.
+
+    Returns:
+        Bills whose ``months`` are the first days of the periods.
+    """
+    windows = billing_windows(periods)
+    check_validity(tariff, windows)
+    load = PricedLoad.of_readings(
+        readings, tariff, windows, interval_minutes=interval_minutes, time_zone=time_zone, days=days
+    )
+    return _bills(tariff, _with_opening(load, opening_kwh), customers, series or {}, missing, _BY_INTERVALS)
+
+
+def _bills(
+    tariff: Tariff,
+    load: PricedLoad,
+    customers: CustomerTable | None,
+    series: Mapping[str, pd.DataFrame | pl.DataFrame],
+    missing: MissingIntervals,
+    route: Route,
+) -> BillArray:
+    check_validity(tariff, load.windows)
+    return _Pricer(tariff, complete(load, missing, tariff.tariff_id), customers, series, missing, route).bills()
+
+
+def _with_opening(load: PricedLoad, opening_kwh: Mapping[str, Decimal] | None) -> PricedLoad:
+    if opening_kwh is None:
+        return load
+    lacking = [key for key in load.cube.customer_keys if key not in opening_kwh]
+    if lacking:
+        raise TariffError(f"opening_kwh: no energy since 1 January for customer {lacking[0]}")
+    opening = [to_scaled(opening_kwh[key], QUANTITY_DECIMALS) for key in load.cube.customer_keys]
+    return load.with_opening(np.array(opening, np.int64))
 
 
 def monthly_amounts_from_intervals(
@@ -247,71 +352,30 @@ def _is_covered(tariff: Tariff, month: date, time_zone: str) -> bool:
     )
 
 
-_PRICED = (
-    EnergyComponent,
-    EnergySeriesComponent,
-    DemandComponent,
-    ContractedDemandComponent,
-    CapacityComponent,
-    FixedComponent,
-    MinimumComponent,
-)
-
-
-def _refuse_what_is_not_priced(tariff: Tariff) -> None:
-    if tariff.net_metering is not None:
-        raise TariffError(f"{tariff.tariff_id}: net_metering: is not priced yet")
-    for index, component in enumerate(tariff.components):
-        where = f"{tariff.tariff_id}: components[{index}]"
-        if not isinstance(component, _PRICED):
-            raise TariffError(f"{where}.kind: `{component.kind}` is not priced yet")
-        if isinstance(component, EnergyComponent) and component.tiers is not None:
-            tiers = component.tiers
-            is_priced = tiers.basis in {"month", "year"} and tiers.allocation in {"single_ladder", "ladder_per_period"}
-            has_own_limits = any(table.limits_kwh or table.limits_kwh_by_period for table in component.tables)
-            if not is_priced or has_own_limits or tiers.limits_kwh_by_period:
-                raise TariffError(f"{where}.tiers: this basis, allocation or limits are not priced yet")
-        if isinstance(component, DemandComponent) and (
-            component.ratchet or component.interval_minutes or any(table.prices for table in component.tables)
-        ):
-            raise TariffError(f"{where}: ratchet, interval_minutes and tiers of demand are not priced yet")
-        if isinstance(component, EnergySeriesComponent):
-            if component.cover_share is not None:
-                raise TariffError(f"{where}.cover_share: is not priced yet")
-        elif any(day.day != 1 for table in component.tables for day in table.changes):
-            raise TariffError(f"{where}.tables: a price that changes inside a month is not priced yet")
-        if isinstance(component, FixedComponent) and component.per == "year":
-            raise TariffError(f"{where}.per: `year` is not priced yet")
-        if isinstance(component, MinimumComponent) and component.per != "month":
-            raise TariffError(f"{where}.per: `{component.per}` is not priced yet")
-
-
-def _check_validity(tariff: Tariff, cube: LoadCube) -> None:
-    _refuse_what_is_not_priced(tariff)
-    for month in cube.months:
-        if not tariff.is_valid_on(month):
-            raise TariffError(
-                f"{tariff.tariff_id} version {tariff.version}: valid from {tariff.valid_from} "
-                f"to {tariff.valid_to or 'further notice'}, so it cannot price {month:%Y-%m}"
-            )
-
-
 class _Pricer:
     """The computation of one ``BillArray``."""
 
     def __init__(
         self,
         tariff: Tariff,
-        cube: LoadCube,
+        load: PricedLoad,
         customers: CustomerTable | None,
-        sums_of_series: Mapping[str, Sequence[SeriesSum]],
+        series: Mapping[str, pd.DataFrame | pl.DataFrame],
+        missing: MissingIntervals,
+        route: Route,
     ) -> None:
-        self.sums_of_series = sums_of_series
         self.tariff = tariff
-        self.cube = cube
-        self.customers = None if customers is None else customers.aligned_to(cube.customer_keys)
+        self.load = load
+        self.cube = load.cube
+        self.series = series
+        self.missing = missing
+        self.route = route
+        self.customers = None if customers is None else customers.aligned_to(load.cube.customer_keys)
         self.decimals = tariff.rounding.decimals
-        self.shape = (len(cube), len(cube.months))
+        self.windows = load.windows
+        self.shape = load.shape
+        self.present = load.present
+        self.net_kwh = None if tariff.net_metering is None else self._net_kwh(tariff.net_metering)
 
     def bills(self) -> BillArray:
         lines: list[LineArray] = []
@@ -328,112 +392,261 @@ class _Pricer:
         return BillArray(
             tariff=self.tariff,
             customer_keys=self.cube.customer_keys,
-            months=self.cube.months,
-            is_priced=self.cube.present,
+            months=tuple(window.first for window in self.windows),
+            is_priced=self.present,
             total_units=total.rounded().units,
             component_units={name: amount.rounded().units for name, amount in by_component.items()},
             lines=tuple(lines),
+            load=self.load,
+            missing=self.missing,
+            route=self.route,
         )
 
     def _lines(self, component: Component, path: str, before: dict[str, Money]) -> Iterator[LineArray]:
         match component:
             case EnergyComponent():
-                yield from self._energy_lines(component)
+                yield from self._energy_lines(component, path)
+            case BandEnergyComponent():
+                yield from self._band_lines(component)
+            case EnergySeriesComponent():
+                yield from self._series_lines(component)
             case DemandComponent():
-                yield self._demand_line(component, path)
+                yield from self._demand_lines(component, path)
             case ContractedDemandComponent():
                 yield from self._contracted_demand_lines(component, path)
             case CapacityComponent():
                 capacity = np.broadcast_to(self._capacity_kva(component, path)[:, None], self.shape)
-                yield self._product_line(component, "kVA", capacity, self._prices(component.tables))
+                for days, prices in self._dated_prices(component.tables):
+                    yield self._product_line(component, "kVA", self._monthly(capacity, days), prices, days=days)
             case FixedComponent():
-                yield self._fixed_line(component)
+                yield from self._fixed_lines(component)
             case MinimumComponent():
-                yield self._minimum_line(component, before)
-            case EnergySeriesComponent():
-                for part in self.sums_of_series[component.name]:
-                    yield self._line(component, "kWh", part.energy, part.price, part.amount, period=part.period)
+                yield self._minimum_line(component, path, before)
+            case PowerFactorComponent():
+                yield self._power_factor_line(component, path, before)
+            case PercentageComponent():
+                yield from self._percentage_lines(component, before)
+            case ExportComponent():
+                yield from self._export_lines(component, path)
 
-    def _energy_lines(self, component: EnergyComponent) -> Iterator[LineArray]:
-        tables = [next(table for table in component.tables if table.applies_to(month)) for month in self.cube.months]
-        tier_count = 1 if component.tiers is None else len(component.tiers.limits_kwh) + 1
-        for period in dict.fromkeys(period for table in tables for period in table.prices):
-            prices = np.zeros((len(tables), tier_count), np.int64)
-            has_price = np.zeros(len(tables), bool)
-            for index, table in enumerate(tables):
-                if period in table.prices:
-                    values = [to_scaled(price, PRICE_DECIMALS) for price in table.prices[period]]
-                    prices[index] = values if len(values) == tier_count else values[0]
-                    has_price[index] = True
-            energy = self._period_kwh(period) * has_price
-            if component.tiers is None:
-                yield self._product_line(component, "kWh", energy, prices[:, 0], period=period, in_month=has_price)
-                continue
-            for tier, quantity in enumerate(self._tier_quantities(component, energy, period)):
+    # Energy
+
+    def _energy_lines(self, component: EnergyComponent, path: str) -> Iterator[LineArray]:
+        def capacity_kva() -> IntArray:
+            return self._capacity_kva(component, path)
+
+        ladders = EnergyLadders(component, self.tariff, self.load, self._period_kwh, capacity_kva)
+        for found in ladders.quantities():
+            yield self._product_line(
+                component,
+                "kWh",
+                found.quantity,
+                found.price,
+                period=found.period,
+                tier=found.tier,
+                days=found.days,
+                in_window=found.is_priced,
+            )
+
+    def _band_lines(self, component: BandEnergyComponent) -> Iterator[LineArray]:
+        for runs in self._runs(component.tables):
+            days = days_of(runs)
+            kwh = self.load.sum_of_days(self._period_kwh(ALL_PERIODS), days)
+            fixed = self._scaled_prices(None if run is None else run.table.fixed for run in runs)
+            yield self._product_line(component, "kWh", kwh, fixed, days=days, part="fixed")
+            floating = self._scaled_prices(None if run is None else run.table.floating for run in runs)
+            factors = [{} if run is None else run.table.factors or component.factors for run in runs]
+            for period in dict.fromkeys(period for found in factors for period in found):
+                has_factor = np.array([period in found for found in factors])
+                energy = self.load.sum_of_days(self._period_kwh(period), days) * has_factor
+                factor = [to_scaled(found.get(period, Decimal(0)), FACTOR_DECIMALS) for found in factors]
                 yield self._product_line(
-                    component, "kWh", quantity, prices[:, tier], period=period, tier=tier + 1, in_month=has_price
+                    component,
+                    "kWh",
+                    energy,
+                    floating,
+                    period=period,
+                    factor=np.broadcast_to(np.array(factor, np.int64), self.shape),
+                    days=days,
+                    in_window=has_factor,
+                    part="floating",
                 )
+
+    def _series_lines(self, component: EnergySeriesComponent) -> Iterator[LineArray]:
+        for found in series_sums(component, self.load, self.series, self.tariff):
+            yield self._line(
+                component,
+                "kWh",
+                found.energy,
+                found.price,
+                found.amount,
+                period=found.period,
+                factor=found.factor,
+                part=found.part,
+            )
+
+    def _export_lines(self, component: ExportComponent, path: str) -> Iterator[LineArray]:
+        exported = self._exported(f"{path}: {component.name}")
+        for runs in self._runs(component.tables):
+            days = days_of(runs)
+            for period in dict.fromkeys(period for run in runs if run is not None for period in run.table.prices):
+                tables = [run.table if run is not None and period in run.table.prices else None for run in runs]
+                prices = self._scaled_prices(None if table is None else table.prices[period][0] for table in tables)
+                is_priced = np.array([table is not None for table in tables])
+                energy = self.load.sum_of_days(self._kwh_of(exported, period), days) * is_priced
+                yield self._product_line(
+                    component, "kWh", -energy, prices, period=period, days=days, in_window=is_priced
+                )
+
+    def _exported(self, where: str) -> LoadCube:
+        if self.load.exported is None:
+            raise TariffError(
+                f"{self.tariff.tariff_id}: {where}: the readings have no export_kwh; "
+                "give it, zero where nothing is fed in"
+            )
+        return self.load.exported
 
     def _period_kwh(self, period: str) -> IntArray:
-        if period == ALL_PERIODS:
-            return self.cube.month_kwh()
-        calendar = self._period_codes()
-        names = self._period_names()
-        return self.cube.period_kwh(calendar, len(names))[:, :, names.index(period)]
+        """Return the energy of a period that energy components charge, by part."""
+        if self.net_kwh is not None:
+            return self.net_kwh[period]
+        return self._kwh_of(self.cube, period)
 
-    def _period_names(self) -> tuple[str, ...]:
+    def _kwh_of(self, cube: LoadCube, period: str) -> IntArray:
+        if period == ALL_PERIODS:
+            return cube.month_kwh()
+        names = self._calendar().period_names
+        return cube.period_kwh(self._period_codes(), len(names))[:, :, names.index(period)]
+
+    def _net_kwh(self, rule: NetMetering) -> dict[str, IntArray]:
+        """Return what is bought less what is fed in, by period and for all."""
+        if not self.load.is_whole:
+            raise TariffError(
+                f"{self.tariff.tariff_id}: net_metering: a window in which prices change or a month ends has no one "
+                "month to net; price calendar months whose prices change at their start"
+            )
+        exported = self._exported("net_metering")
+        periods = (ALL_PERIODS,) if self.tariff.calendar is None else self.tariff.calendar.period_names
+        net: dict[str, IntArray] = {}
+        for period in periods:
+            balance = self._kwh_of(self.cube, period) - self._kwh_of(exported, period)
+            carried = np.zeros(len(self.cube), np.int64)
+            billed = np.zeros_like(balance)
+            for index, window in enumerate(self.windows):
+                if rule.expires_in_month == window.first.month:
+                    carried[:] = 0
+                after = balance[:, index] + carried
+                billed[:, index] = np.maximum(after, 0)
+                carried = np.minimum(after, 0) if rule.carry_over == "next_month" else np.zeros_like(after)
+            net[period] = billed
+        net[ALL_PERIODS] = sum(net.values(), np.zeros_like(next(iter(net.values()))))
+        return net
+
+    def _calendar(self) -> Calendar:
         if self.tariff.calendar is None:
             raise TariffError(f"{self.tariff.tariff_id}: calendar: missing, but a component names periods")
-        return self.tariff.calendar.period_names
+        return self.tariff.calendar
 
     def _period_codes(self) -> NDArray[np.int8]:
-        if self.tariff.calendar is None:
-            raise TariffError(f"{self.tariff.tariff_id}: calendar: missing, but a component names periods")
-        calendar, slot_minutes = self.tariff.calendar, self.cube.slot_minutes
-        by_month = {month: calendar.period_codes(month, slot_minutes) for month in {m.month for m in self.cube.months}}
-        return np.stack([by_month[month.month] for month in self.cube.months])
+        return self.load.period_codes(self._calendar())
 
-    def _tier_quantities(self, component: EnergyComponent, energy: IntArray, period: str) -> Iterator[IntArray]:
-        """Yield the energy of each tier, lowest first."""
-        tiers = component.tiers
-        if tiers is None:
-            yield energy
-            return
-        before = np.zeros_like(energy) if tiers.basis == "month" else self._year_to_date(energy, component, period)
-        after = before + energy
-        lower = 0
-        for limit in (*(to_scaled(limit, QUANTITY_DECIMALS) for limit in tiers.limits_kwh), np.iinfo(np.int64).max):
-            yield np.clip(after, lower, limit) - np.clip(before, lower, limit)
-            lower = limit
+    # Demand and capacity
 
-    def _year_to_date(self, energy: IntArray, component: EnergyComponent, period: str) -> IntArray:
-        """Return the energy from 1 January until each month starts."""
-        months = self.cube.months
-        before = np.zeros_like(energy)
-        if months[0].month != 1:
-            if self.cube.opening_kwh is None or period != ALL_PERIODS:
-                raise TariffError(
-                    f"{self.tariff.tariff_id}: {component.name}: tiers count from 1 January, and the load starts in "
-                    f"{months[0]:%Y-%m} with no energy known from the year's start; give opening_kwh, or estimate it "
-                    "by LoadCube.with_opening_from_window()"
-                )
-            before[:, 0] = self.cube.opening_kwh
-        for index in range(1, len(months)):
-            if months[index].month != 1:
-                before[:, index] = before[:, index - 1] + energy[:, index - 1]
-        return before
-
-    def _demand_line(self, component: DemandComponent, path: str) -> LineArray:
-        if not component.periods:
-            demand = self.cube.month_peak_kw()
-            period = ALL_PERIODS
-        else:
-            names = self._period_names()
-            codes = self._period_codes()
-            demand = self.cube.period_peak_kw(np.isin(codes, [names.index(name) for name in component.periods]))
-            period = "+".join(component.periods)
+    def _demand_lines(self, component: DemandComponent, path: str) -> Iterator[LineArray]:
+        metered = self._demand(component, component.periods, path)
+        billed = metered if component.ratchet is None else self._ratcheted(component, component.ratchet, metered, path)
+        period = "+".join(component.periods) or ALL_PERIODS
         factor = self._discount_factor(component, component.discount, path)
-        return self._product_line(component, "kW", demand, self._demand_prices(component), period=period, factor=factor)
+        for runs in self._runs(component.tables):
+            days = days_of(runs)
+            demand = self._monthly(billed, days)
+            tier_count = max(len(run.table.tier_prices) for run in runs if run is not None)
+            if tier_count == 1:
+                prices = self._scaled_prices(None if run is None else run.table.tier_prices[0] for run in runs)
+                yield self._product_line(
+                    component, "kW", demand, prices, period=period, factor=factor, days=days, metered=metered
+                )
+                continue
+            lower = np.zeros(self.shape[1], np.int64)
+            for tier in range(tier_count):
+                upper, prices = self._demand_tier(runs, tier)
+                quantity = np.clip(demand, lower, upper) - lower
+                yield self._product_line(
+                    component,
+                    "kW",
+                    quantity,
+                    prices,
+                    period=period,
+                    tier=tier + 1,
+                    factor=factor,
+                    days=days,
+                    metered=metered,
+                )
+                lower = upper
+
+    def _demand_tier(self, runs: Sequence[Stretch[DemandPrice] | None], tier: int) -> tuple[IntArray, IntArray]:
+        """Return upper limit in 1e-4 kW and price of a tier in each window; what a table lacks holds no demand."""
+        upper = np.full(self.shape[1], np.iinfo(np.int64).max, np.int64)
+        prices = np.zeros(self.shape[1], np.int64)
+        for index, run in enumerate(runs):
+            if run is None or tier >= len(run.table.tier_prices):
+                continue
+            prices[index] = to_scaled(run.table.tier_prices[tier], PRICE_DECIMALS)
+            if tier < len(run.table.limits_kw):
+                limit = to_scaled(run.table.limits_kw[tier], QUANTITY_DECIMALS)
+                upper[index] = share_of_days(limit, run.days, self.windows[index], self.tariff.proration)
+        return upper, prices
+
+    def _demand(self, component: DemandComponent, periods: tuple[str, ...], path: str) -> IntArray:
+        """Return the largest demand of some periods, shape (customers, windows)."""
+        is_in_period = None
+        if periods:
+            names = self._calendar().period_names
+            is_in_period = np.isin(self._period_codes(), [names.index(name) for name in periods])
+        if component.interval_minutes is not None:
+            try:
+                return self.load.block_peak_kw(component.interval_minutes, is_in_period)
+            except TariffError as error:
+                raise TariffError(f"{self.tariff.tariff_id}: {path}.{error}") from error
+        if is_in_period is None:
+            return self.load.peak_kw()
+        return self.load.largest_by_window(self.cube.period_peak_kw(is_in_period))
+
+    def _ratcheted(self, component: DemandComponent, ratchet: Ratchet, metered: IntArray, path: str) -> IntArray:
+        billed = metered
+        if ratchet.floor_kw is not None:
+            billed = np.maximum(billed, to_scaled(ratchet.floor_kw, QUANTITY_DECIMALS))
+        share = to_scaled(ratchet.percent / 100, FACTOR_DECIMALS)
+        if share == 0:
+            return billed
+        is_own = ratchet.periods is None or ratchet.periods == component.periods
+        demand = metered if is_own else self._demand(component, ratchet.periods or (), path)
+        demand = np.where(self.present, demand, 0)
+        highest = np.zeros(self.shape, np.int64)
+        for index in range(self.shape[1]):
+            if ratchet.missing_history == "refuse":
+                self._check_history(ratchet, index, path)
+            for earlier in range(max(0, index - ratchet.range_months), index):
+                if self.windows[earlier].first.month in ratchet.months:
+                    highest[:, index] = np.maximum(highest[:, index], demand[:, earlier])
+        return np.maximum(billed, (highest * share + _ONE_FACTOR // 2) // _ONE_FACTOR)
+
+    def _check_history(self, ratchet: Ratchet, index: int, path: str) -> None:
+        """Refuse a window whose earlier demands are not all known."""
+        first = self.windows[0].first
+        for back in range(1, ratchet.range_months + 1):
+            position = index - back
+            month = self.windows[position].first.month if position >= 0 else (first.month - 1 + position) % 12 + 1
+            if month not in ratchet.months:
+                continue
+            lacks = self.present[:, index] & (~self.present[:, position] if position >= 0 else True)
+            if lacks.any():
+                raise TariffError(
+                    f"{self.tariff.tariff_id}: {path}.ratchet: the bill from {self.windows[index].first} depends "
+                    f"on the demand of {back} months before, which is not known for customer "
+                    f"{self.cube.customer_keys[np.flatnonzero(lacks)[0]]}; give earlier readings, or say "
+                    "`missing_history: use_known`"
+                )
 
     def _contracted_demand_lines(self, component: ContractedDemandComponent, path: str) -> Iterator[LineArray]:
         applies = self._applies(component)
@@ -449,16 +662,20 @@ class _Pricer:
         floor = -(-capacity * to_scaled(component.floor_share_of_kva, FACTOR_DECIMALS) // _ONE_FACTOR)
         billed = np.maximum(contracted, floor)
         free = billed * to_scaled(component.tolerance, FACTOR_DECIMALS) // _ONE_FACTOR
-        excess = np.maximum(self.cube.month_peak_kw() - free[:, None], 0)
-        prices = self._prices(component.tables)
+        metered = self.load.peak_kw()
+        excess = np.maximum(metered - free[:, None], 0)
         discount = self._discount_factor(component, component.discount, path)
         multiplier = to_scaled(component.excess_multiplier, FACTOR_DECIMALS)
         excess_factor = np.full(self.shape, multiplier, np.int64)
         if discount is not None:
             excess_factor = excess_factor * discount // _ONE_FACTOR
         billed_months = np.broadcast_to(billed[:, None], self.shape)
-        yield self._product_line(component, "kW", billed_months, prices, factor=discount)
-        yield self._product_line(component, "kW", excess, prices, period="excess", factor=excess_factor)
+        for days, prices in self._dated_prices(component.tables):
+            base, above = self._monthly(billed_months, days), self._monthly(excess, days)
+            yield self._product_line(component, "kW", base, prices, factor=discount, days=days, metered=metered)
+            yield self._product_line(
+                component, "kW", above, prices, period="excess", factor=excess_factor, days=days, metered=metered
+            )
 
     def _discount_factor(self, component: Component, discount: LoadFactorDiscount | None, path: str) -> IntArray | None:
         if discount is None:
@@ -466,33 +683,160 @@ class _Pricer:
         capacity = self._capacity_kva(component, path)[:, None]
         threshold = to_scaled(discount.kwh_per_kva, QUANTITY_DECIMALS)
         # kWh / kVA >= threshold, without dividing.
-        needed = -(-capacity * threshold // 10**QUANTITY_DECIMALS)
-        reached = (self.cube.month_kwh() >= needed) & (capacity > 0)
+        needed = self._monthly(np.broadcast_to(-(-capacity * threshold // _ONE), self.shape), self.windows)
+        reached = (self.load.kwh() >= needed) & (capacity > 0)
         return np.where(reached, to_scaled(discount.factor, FACTOR_DECIMALS), _ONE_FACTOR)
 
-    def _fixed_line(self, component: FixedComponent) -> LineArray:
-        match component.per:
-            case "month":
-                quantities = [Decimal(1)] * self.shape[1]
-                unit = "month"
-            case "day":
-                quantities = [Decimal(days_in_month(month)) for month in self.cube.months]
-                unit = "day"
-            case "mean_day":
-                quantities = [round(_MEAN_DAYS, QUANTITY_DECIMALS)] * self.shape[1]
-                unit = "day"
-        row = np.array([to_scaled(quantity, QUANTITY_DECIMALS) for quantity in quantities], np.int64)
-        return self._product_line(component, unit, np.broadcast_to(row, self.shape), self._prices(component.tables))
+    # Amounts that do not depend on use
 
-    def _minimum_line(self, component: MinimumComponent, before: dict[str, Money]) -> LineArray:
-        covered = Money.zero(self.shape, self.decimals)
-        for name in component.covers or before:
-            covered = covered + before[name]
-        prices = self._prices(component.tables)
-        one = np.full(self.shape, 10**QUANTITY_DECIMALS, np.int64)
-        minimum = multiply(one, prices, self.decimals)
-        shortfall = (minimum + -covered).positive_part()
-        return self._line(component, "month", one, prices, shortfall)
+    def _fixed_lines(self, component: FixedComponent) -> Iterator[LineArray]:
+        if component.charged_in_month is not None:
+            yield self._yearly_line(component, component.charged_in_month)
+            return
+        for days, prices in self._dated_prices(component.tables):
+            if component.per == "year":
+                prices = (2 * prices + 12) // 24
+            match component.per:
+                case "day":
+                    unit, row = "day", [0 if found is None else found.days * _ONE for found in days]
+                case "mean_day":
+                    unit, row = "day", self._monthly_row(_MEAN_DAYS, days)
+                case "month" | "year":
+                    unit, row = "month", self._monthly_row(_ONE, days)
+            quantity = np.broadcast_to(np.array(row, np.int64), self.shape)
+            yield self._product_line(component, unit, quantity, prices, days=days)
+
+    def _yearly_line(self, component: FixedComponent, month: int) -> LineArray:
+        """Return the line of a year's price that is charged whole where the month begins."""
+        prices, quantities = np.zeros(self.shape[1], np.int64), np.zeros(self.shape[1], np.int64)
+        for index, window in enumerate(self.windows):
+            due = [date(year, month, 1) for year in {window.first.year, window.last.year}]
+            for day in due:
+                if window.contains(day):
+                    quantities[index] += _ONE
+                    prices[index] = to_scaled(table_on(day, component.tables).price, PRICE_DECIMALS)
+        return self._product_line(component, "year", np.broadcast_to(quantities, self.shape), prices)
+
+    def _minimum_line(self, component: MinimumComponent, path: str, before: dict[str, Money]) -> LineArray:
+        covered = self._sum_of(component.covers, before)
+        if component.per == "year":
+            return self._minimum_of_year_line(component, path, covered)
+        minimum = Money.zero((self.shape[1],), self.decimals)
+        quantity = np.zeros(self.shape[1], np.int64)
+        stretch_prices = []
+        for days, prices in self._dated_prices(component.tables):
+            row = (
+                [0 if found is None else found.days * _ONE for found in days]
+                if component.per == "day"
+                else self._monthly_row(_ONE, days)
+            )
+            minimum = minimum + multiply(np.array(row, np.int64), prices, self.decimals)
+            quantity = quantity + np.array(row, np.int64)
+            stretch_prices.append(prices)
+        shortfall = (minimum.broadcast_to(self.shape) + -covered).positive_part()
+        price = stretch_prices[0] if len(stretch_prices) == 1 else None
+        return self._line(component, component.per, np.broadcast_to(quantity, self.shape), price, shortfall)
+
+    def _minimum_of_year_line(self, component: MinimumComponent, path: str, covered: Money) -> LineArray:
+        """Return the line that tops up a calendar year in the window of its 31 December."""
+        shortfall = Money.zero(self.shape, self.decimals)
+        prices, quantities = np.zeros(self.shape[1], np.int64), np.zeros(self.shape[1], np.int64)
+        so_far = Money.zero(self.shape[:1], self.decimals)
+        is_known = False
+        for index, window in enumerate(self.windows):
+            if index == 0 or window.first.year != self.windows[index - 1].first.year:
+                so_far = Money.zero(self.shape[:1], self.decimals)
+                is_known = index > 0 or window.first <= max(date(window.first.year, 1, 1), self.tariff.valid_from)
+            so_far = so_far + covered.column(index)
+            settled_on = date(window.first.year, 12, 31)
+            if not window.contains(settled_on):
+                continue
+            if not is_known:
+                raise TariffError(
+                    f"{self.tariff.tariff_id}: {path}.per: the minimum of {settled_on.year} is settled with the bills "
+                    f"since 1 January, and the load starts on {self.windows[0].first}; give loads from 1 January"
+                )
+            prices[index] = to_scaled(table_on(settled_on, component.tables).price, PRICE_DECIMALS)
+            quantities[index] = _ONE
+            minimum = multiply(quantities[index : index + 1], prices[index : index + 1], self.decimals)
+            lacking = (minimum.broadcast_to(self.shape[:1]) + -so_far).positive_part()
+            shortfall.units[:, index], shortfall.rest[:, index] = lacking.units, lacking.rest
+        return self._line(component, "year", np.broadcast_to(quantities, self.shape), prices, shortfall)
+
+    # Percentages of money
+
+    def _power_factor_line(self, component: PowerFactorComponent, path: str, before: dict[str, Money]) -> LineArray:
+        kvarh = self._kvarh(component, path)
+        percents = power_factor_percents(component, self.load.kwh(), kvarh)
+        prices = percents * 10 ** (PRICE_DECIMALS - 2 - PERCENT_DECIMALS)
+        base = self._sum_of(component.base, before).to_quantity()
+        return self._product_line(component, self.tariff.currency, base, prices)
+
+    def _kvarh(self, component: PowerFactorComponent, path: str) -> IntArray:
+        kvarh, has_kvarh = self.cube.kvarh, self.cube.has_kvarh
+        lacks = self._applies(component) & self.cube.present
+        if kvarh is not None:
+            lacks = lacks & (False if has_kvarh is None else ~has_kvarh)
+        if kvarh is None or lacks.any():
+            row, part = (int(found[0]) if len(found) else 0 for found in np.nonzero(lacks))
+            raise TariffError(
+                f"{self.tariff.tariff_id}: {path}: {component.name} depends on kvarh, which was not metered for "
+                f"customer {self.cube.customer_keys[row]} from {self.load.parts[part].first}"
+            )
+        return self.load.sum_by_window(kvarh)
+
+    def _percentage_lines(self, component: PercentageComponent, before: dict[str, Money]) -> Iterator[LineArray]:
+        base = self._sum_of(component.base, before).to_quantity()
+        for runs in self._runs(component.tables):
+            days = days_of(runs)
+            quantity = np.zeros(self.shape, np.int64)
+            for index, run in enumerate(runs):
+                if run is not None:
+                    quantity[:, index] = share_of_window(base[:, index], run.days, self.windows[index])
+            prices = self._scaled_prices(None if run is None else run.table.percent / 100 for run in runs)
+            yield self._product_line(component, self.tariff.currency, quantity, prices, days=days)
+
+    def _sum_of(self, names: tuple[str, ...], before: dict[str, Money]) -> Money:
+        """Return the sum of some components, of all before by default."""
+        total = Money.zero(self.shape, self.decimals)
+        for name in names or before:
+            total = total + before[name]
+        return total
+
+    # Dates
+
+    def _runs(self, tables: Sequence[TableT]) -> Iterator[list[Stretch[TableT] | None]]:
+        """Yield the first stretch of every window, then the second, and so on."""
+        found = [stretches(window, tables) for window in self.windows]
+        for number in range(max(len(runs) for runs in found)):
+            yield [runs[number] if number < len(runs) else None for runs in found]
+
+    def _dated_prices(self, tables: Sequence[UnitPrice]) -> Iterator[tuple[tuple[Window | None, ...], IntArray]]:
+        """Yield days and price of the first stretch of every window, then of the second, and so on."""
+        for runs in self._runs(tables):
+            prices = self._scaled_prices(None if run is None else run.table.price for run in runs)
+            yield days_of(runs), prices
+
+    def _monthly(self, quantity: IntArray, days: Sequence[Window | None]) -> IntArray:
+        """Return the share of days of a monthly quantity, shape (customers, windows)."""
+        if all(
+            found is not None and found.is_calendar_month and found == window
+            for found, window in zip(days, self.windows, strict=True)
+        ):
+            return quantity
+        shares = np.zeros(self.shape, np.int64)
+        for index, (found, window) in enumerate(zip(days, self.windows, strict=True)):
+            if found is not None:
+                shares[:, index] = share_of_days(quantity[:, index], found, window, self.tariff.proration)
+        return shares
+
+    def _monthly_row(self, quantity: int, days: Sequence[Window | None]) -> list[int]:
+        return [
+            0 if found is None else share_of_days(quantity, found, window, self.tariff.proration)
+            for found, window in zip(days, self.windows, strict=True)
+        ]
+
+    # Lines
 
     def _product_line(
         self,
@@ -504,11 +848,25 @@ class _Pricer:
         period: str = ALL_PERIODS,
         tier: int | None = None,
         factor: IntArray | None = None,
-        in_month: NDArray[np.bool_] | None = None,
+        days: tuple[Window | None, ...] | None = None,
+        in_window: NDArray[np.bool_] | None = None,
+        part: str | None = None,
+        metered: IntArray | None = None,
     ) -> LineArray:
         amount = multiply(quantity, price, self.decimals, factor=factor)
         return self._line(
-            component, unit, quantity, price, amount, period=period, tier=tier, factor=factor, in_month=in_month
+            component,
+            unit,
+            quantity,
+            price,
+            amount,
+            period=period,
+            tier=tier,
+            factor=factor,
+            days=days,
+            in_window=in_window,
+            part=part,
+            metered=metered,
         )
 
     def _line(
@@ -522,15 +880,22 @@ class _Pricer:
         period: str = ALL_PERIODS,
         tier: int | None = None,
         factor: IntArray | None = None,
-        in_month: NDArray[np.bool_] | None = None,
+        days: tuple[Window | None, ...] | None = None,
+        in_window: NDArray[np.bool_] | None = None,
+        part: str | None = None,
+        metered: IntArray | None = None,
     ) -> LineArray:
         applies = self._applies(component)
-        if in_month is not None:
-            applies = applies & in_month
+        if days == self.windows:
+            days = None
+        elif days is not None:
+            applies = applies & np.array([found is not None for found in days])
+        if in_window is not None:
+            applies = applies & in_window
         if self.tariff.rounding.scope == "line":
             amount = amount.rounded()
-        amount = amount.where(applies & self.cube.present)
-        return LineArray(component, period, tier, unit, quantity, price, factor, amount, applies)
+        amount = amount.where(applies & self.present)
+        return LineArray(component, period, tier, unit, quantity, price, factor, amount, applies, part, days, metered)
 
     def _applies(self, component: Component) -> NDArray[np.bool_]:
         """Return, shape (customers, 1), whether a component is billed to a customer with the chosen basis."""
@@ -549,13 +914,9 @@ class _Pricer:
             )
         return (np.where(is_known, chosen, default) == component.billing_basis)[:, None]
 
-    def _prices(self, tables: Sequence[UnitPrice]) -> IntArray:
-        prices = [next(table.price for table in tables if table.applies_to(month)) for month in self.cube.months]
-        return np.array([to_scaled(price, PRICE_DECIMALS) for price in prices], np.int64)
-
-    def _demand_prices(self, component: DemandComponent) -> IntArray:
-        tables = [next(table for table in component.tables if table.applies_to(month)) for month in self.cube.months]
-        return np.array([to_scaled(table.tier_prices[0], PRICE_DECIMALS) for table in tables], np.int64)
+    def _scaled_prices(self, prices: Iterable[Decimal | None]) -> IntArray:
+        scaled = [0 if price is None else to_scaled(price, PRICE_DECIMALS) for price in prices]
+        return np.array(scaled, np.int64)
 
     def _customers(self, component: Component, path: str) -> CustomerTable:
         if self.customers is None:

@@ -104,7 +104,7 @@ class Rounding(_Model):
     decimals: Annotated[int, Field(ge=0, le=4)] = 2
 
 
-class _Table(_Model):
+class DatedTable(_Model):
     """Validity of a price table: local days from ``valid_from`` to ``valid_to``, both included, in ``months``."""
 
     valid_from: date | None = None
@@ -132,7 +132,7 @@ class _Table(_Model):
         return ends if self.valid_from is None else (self.valid_from, *ends)
 
 
-class PeriodPrices(_Table):
+class PeriodPrices(DatedTable):
     """Prices per kWh by period (or ``all``), and by tier where the component has tiers.
 
     A single number stands for the same price in every tier.
@@ -153,7 +153,7 @@ class PeriodPrices(_Table):
         return self
 
 
-class UnitPrice(_Table):
+class UnitPrice(DatedTable):
     """One price."""
 
     price: Price
@@ -237,7 +237,7 @@ class EnergyComponent(_Component):
         return ()
 
 
-class BandPrices(_Table):
+class BandPrices(DatedTable):
     """The two parts of a price per kWh: ``fixed``, and ``floating`` that is multiplied by the band's factor."""
 
     fixed: Price
@@ -358,7 +358,7 @@ class Ratchet(_Model):
     missing_history: Literal["refuse", "use_known"] = "refuse"
 
 
-class DemandPrice(_Table):
+class DemandPrice(DatedTable):
     """A price per kW, or prices by tier of demand."""
 
     price: Price | None = None
@@ -547,7 +547,7 @@ def _standard_percent(standard: Decimal, power_factor: Decimal) -> Decimal:
     return percent
 
 
-class PercentTable(_Table):
+class PercentTable(DatedTable):
     """A percentage."""
 
     percent: Percent
@@ -687,7 +687,7 @@ class Tariff(_Model):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        _Table(valid_from=self.valid_from, valid_to=self.valid_to)
+        DatedTable(valid_from=self.valid_from, valid_to=self.valid_to)
         if self.verified and self.unverified:
             raise ValueError("unverified: a verified tariff has nothing unverified; set `verified: false`")
         if not self.verified and not self.unverified:
@@ -762,7 +762,7 @@ class Tariff(_Model):
                 if len(prices) not in {1, len(limits) + 1}:
                     raise ValueError(f"{where}.{period}: {len(prices)} prices for {len(limits) + 1} tiers")
 
-    def _check_priced_periods(self, priced: Mapping[str, Any], table: _Table, where: str) -> None:
+    def _check_priced_periods(self, priced: Mapping[str, Any], table: DatedTable, where: str) -> None:
         if ALL_PERIODS in priced:
             if len(priced) > 1:
                 raise ValueError(f"{where}: `{ALL_PERIODS}` stands for every period; name no other beside it")
@@ -781,7 +781,7 @@ class Tariff(_Model):
             if period not in known:
                 raise ValueError(f"{where}: `{period}` is not a period of the calendar ({', '.join(known) or 'none'})")
 
-    def _check_days(self, tables: tuple[_Table, ...], where: str) -> None:
+    def _check_days(self, tables: tuple[DatedTable, ...], where: str) -> None:
         """Refuse days that no table prices or that two price; tables change at month starts and at their own dates."""
         changes = sorted(day for table in tables for day in table.changes)
         last = max([self.valid_from, *changes])
