@@ -158,6 +158,28 @@ def test_of_several_offers_the_cheapest_is_taken(simulate: Callable[..., PriceSi
     assert set(customers.loc[customers["is_affected"], "new_tariff_id"]) == {"cheap"}
 
 
+def test_firms_take_an_offer_with_the_basis_that_is_cheaper_for_them(
+    simulate: Callable[..., PriceSimulation], year: LoadCube, facts: pd.DataFrame
+) -> None:
+    bases = [
+        {"kind": "capacity", "name": "By capacity", "billing_basis": "capacity", "tables": [{"price": 6}]},
+        {"kind": "demand", "name": "By demand", "billing_basis": "actual_demand", "tables": [{"price": 24}]},
+    ]
+    energy = {"kind": "energy", "name": "Energy", "tables": [{"prices": {"all": 0.2}}]}
+    new = proposal({}, "firms", eligibility={"customer_classes": ["industrial"]}, components=[energy, *bases])
+
+    customers = simulate(new, mode="offer").outcomes[0].customers
+
+    takers = customers[customers["is_affected"]].set_index("customer_key")
+    assert len(takers) == FIRMS_COUNT
+    firms = year.take(np.array(takers.index, object))
+    capacity = facts.set_index("customer_key")["contract_capacity_kva"].loc[takers.index].to_numpy()
+    by_capacity, by_demand = 12 * 6 * capacity, 24 * firms.month_peak_kw().sum(axis=1) / 1e4
+    assert 0 < (by_capacity < by_demand).sum() < FIRMS_COUNT
+    expected = firms.month_kwh().sum(axis=1) / 1e4 * 0.2 + np.minimum(by_capacity, by_demand)
+    np.testing.assert_allclose(takers["after_amount"], expected, atol=24 * 0.005)
+
+
 def test_offer_that_nobody_gains_by_is_said_so(simulate: Callable[..., PriceSimulation]) -> None:
     result = simulate(proposal({"all": 2}, tariff_id="dear"), mode="offer")
 
