@@ -31,6 +31,11 @@ _MONTHS = range(1, 13)
 _MONTHLY_KWH = "kWh"
 _TIER_BASES = {"kWh": "month", "kWh daily": "daily_allowance", "kWh/kW": "kwh_per_kw"}
 _DEMAND_WINDOWS = (15, 30, 60)
+_EXPORT_RULES = {
+    "Net Billing Instantaneous": "net_billing",
+    "Net Billing Hourly": "net_billing",
+    "Buy All Sell All": "buy_all_sell_all",
+}
 _LOOKBACK_MONTHS = 11
 _PRICE_UNIT = Decimal(1).scaleb(-PRICE_DECIMALS)
 _BINARY_NOISE = Decimal("1e-12")
@@ -76,8 +81,6 @@ _UNPRICED = {
 }
 # Fields that do not change the bill of anybody who takes the rate: why they are not honoured, and what follows.
 _NO_BILL = {
-    "dgrules": ("it rules how exported energy is credited", "a customer without export pays the same"),
-    "usenetmetering": ("it rules how exported energy is credited", "a customer without export pays the same"),
     "fixedchargeeaaddl": ("one meter is billed", "a customer with more meters pays more than the bill shows"),
     "peakkwcapacityhistory": ("eligibility looks at one fact, not at past months", "eligibility may be wider"),
     "peakkwhusagehistory": ("eligibility looks at one fact, not at past months", "eligibility may be wider"),
@@ -135,6 +138,8 @@ class UrdbRules:
         holidays: Whose clock holds on days that the day calendar calls holidays. With an empty day calendar there are
             none, which is SAM's convention.
         tier_allocation: How tiers of a month are shared out among periods.
+        export: Whether exported energy is left out, which changes nothing for customers who export none, or billed by
+            ``dgrules``: loads then need ``export_kwh`` and are priced from intervals.
         missing_history: Whether a ratchet refuses a month whose earlier months are not all known, or uses the known.
         leave_out: Charges that may stay off the bill (``coincidentratestructure``, ``demandreactivepowercharge``,
             ``demandratchetpercentage``, ``flatratebuy``), so that the rest of the rate can be used. The tariff says so.
@@ -144,6 +149,7 @@ class UrdbRules:
     day_charge: Literal["day", "mean_day"] = "day"
     holidays: Literal["workday", "weekend"] = "weekend"
     tier_allocation: Literal["prorata", "chronological", "ladder_per_period"] = "prorata"
+    export: Literal["leave_out", "bill"] = "leave_out"
     missing_history: Literal["refuse", "use_known"] = "refuse"
     leave_out: Collection[str] = ()
 
@@ -278,11 +284,12 @@ class _RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Tier:
-    """A tier of a rate structure: its upper limit, None on the last, and ``rate + adj``."""
+    """A tier of a rate structure: upper limit (None on the last), ``rate + adj``, and what exported energy earns."""
 
     limit: Decimal | None
     price: Decimal
     unit: str
+    sell: Decimal | None
 
 
 _Structure = list[list[_Tier]]
@@ -355,6 +362,11 @@ def _joint_clock(energy: _Clock | None, demand: _Clock | None) -> _JointClock | 
 
 def _numbered(days: list[list[tuple[int, int]]], pairs: list[tuple[int, int]]) -> _Hours:
     return tuple(tuple(pairs.index(pair) for pair in day) for day in days)
+
+
+def _labels_of(energy: _Rates, clock: _JointClock | None, period: int) -> tuple[str, ...]:
+    """Return the periods of the tariff's calendar in which an energy period holds."""
+    return (ALL_PERIODS,) if clock is None or not energy.is_by_clock else clock.energy_labels[period]
 
 
 def _ranges(row: tuple[int, ...], labels: tuple[str, ...]) -> dict[str, list[str]]:
@@ -571,11 +583,12 @@ class _Import:
         parts.append(self._part(self._fixed_charge))
         components = [part for part in parts if part is not None]
         components += self._part(self._minimum_charges) or []
+        exported = self._part(lambda: self._export(energy, clock)) or {}
+        components += exported.pop("components", [])
         if not components and not any(finding.kind == "refused" for finding in self.findings):
             raise self._refuse("energyratestructure", None, "the rate charges nothing")
-        return {"components": components} | (
-            {} if clock is None else {"calendar": {"schedules": self._schedules(clock.clock)}}
-        )
+        calendar = {} if clock is None else {"calendar": {"schedules": self._schedules(clock.clock)}}
+        return {"components": components} | calendar | exported
 
     def _part(self, read: Callable[[], _Part]) -> _Part | None:
         """Return what ``read`` returns, or nothing where it refuses: the other parts still report their fields."""
@@ -617,9 +630,7 @@ class _Import:
         if "rate" not in known and "adj" not in known:
             raise self._refuse(f"{name}.rate", None, "absent, and no adj stands in for it")
         price = sum((self._number(known[key], f"{name}.{key}") for key in ("rate", "adj") if key in known), Decimal(0))
-        if "sell" in known:
-            effect = "a customer without export pays the same"
-            self._find("not_honoured", f"{name}.sell", known["sell"], "export is not billed", effect)
+        sell = self._price(self._number(known["sell"], f"{name}.sell"), f"{name}.sell") if "sell" in known else None
         limit = None
         if "max" in known and is_last:
             effect = "its price holds for all that is above the tier before"
@@ -628,7 +639,7 @@ class _Import:
             limit = self._number(known["max"], f"{name}.max")
         elif not is_last:
             raise self._refuse(f"{name}.max", None, "absent, although another tier follows")
-        return _Tier(limit, self._price(price, f"{name}.rate"), str(known.get("unit", _MONTHLY_KWH)))
+        return _Tier(limit, self._price(price, f"{name}.rate"), str(known.get("unit", _MONTHLY_KWH)), sell)
 
     def _clock(self, kind: str, structure: _Structure, labels: tuple[str, ...]) -> _Clock:
         names = (f"{kind}weekdayschedule", f"{kind}weekendschedule")
@@ -685,8 +696,7 @@ class _Import:
             limits = _limits([rates.structure[period] for period in periods])
             prices: dict[str, list[Decimal]] = {}
             for period in periods:
-                labels = (ALL_PERIODS,) if clock is None or not rates.is_by_clock else clock.energy_labels[period]
-                prices |= dict.fromkeys(labels, _prices(rates.structure[period], limits))
+                prices |= dict.fromkeys(_labels_of(rates, clock, period), _prices(rates.structure[period], limits))
             tables.append(
                 {"months": months, "prices": prices} | ({"limits_kwh": limits} if limits not in ([], common) else {})
             )
@@ -910,6 +920,53 @@ class _Import:
             for per in names
             if per in found
         ]
+
+    # Export
+
+    def _export(self, energy: _Rates | None, clock: _JointClock | None) -> dict[str, Any]:
+        """Return net metering, or a component that pays for exported energy."""
+        rule = self.fields.get("dgrules", "Net Metering" if self.fields.get("usenetmetering") is True else None)
+        has_sell = energy is not None and any(tier.sell is not None for tiers in energy.structure for tier in tiers)
+        sell_name = "energyratestructure.sell"
+        if rule is None or self.rules.export == "leave_out":
+            reason = "how it is credited is not said" if rule is None else "exported energy is not billed"
+            for name in ("dgrules", "usenetmetering", *((sell_name,) if has_sell else ())):
+                if name in self.fields or name == sell_name:
+                    effect = "a customer without export pays the same"
+                    self._find("not_honoured", name, self.fields.get(name), reason, effect)
+            return {}
+        self.honoured += [name for name in ("dgrules", "usenetmetering") if name in self.fields]
+        if rule == "Net Metering":
+            effect = "a surplus of a period is taken off the same period of the following months and never paid out"
+            self._find("assumed", "dgrules", rule, "what becomes of a surplus is not said", effect)
+            if has_sell:
+                self._find("not_honoured", sell_name, None, "net metering pays no price per kWh", "none")
+            return {"net_metering": {"carry_over": "next_month"}}
+        if rule not in _EXPORT_RULES:
+            raise self._refuse("dgrules", rule, f"expected Net Metering or one of {', '.join(_EXPORT_RULES)}")
+        if rule == "Net Billing Hourly":
+            effect = "exact where readings are hourly"
+            self._find("assumed", "dgrules", rule, "energy is netted within each reading", effect)
+        if energy is None or not has_sell:
+            self._find("assumed", sell_name, None, "absent", "exported energy earns nothing")
+            return {}
+        return {"components": [self._export_component(energy, clock, _EXPORT_RULES[rule])]}
+
+    def _export_component(self, energy: _Rates, clock: _JointClock | None, rule: str) -> dict[str, Any]:
+        prices: list[Decimal] = []
+        for number, tiers in enumerate(energy.structure):
+            sells = {tier.sell or Decimal(0) for tier in tiers}
+            if len(sells) > 1:
+                name = f"{energy.name}[{number}].sell"
+                raise self._refuse(name, sorted(sells), "tiers that sell at different prices")
+            prices += sells
+        tables = []
+        for periods, months in energy.months_by_periods().items():
+            by_label: dict[str, Decimal] = {}
+            for period in periods:
+                by_label |= dict.fromkeys(_labels_of(energy, clock, period), prices[period])
+            tables.append({"months": months, "prices": by_label})
+        return {"kind": "export", "name": "Export", "name_zh": "上网电费", "rule": rule, "tables": tables}
 
     # What is not billed
 

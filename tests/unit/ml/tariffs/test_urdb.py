@@ -22,6 +22,7 @@ from ml.tariffs.pricing import price_cube
 from ml.tariffs.schema import (
     DemandComponent,
     EnergyComponent,
+    ExportComponent,
     FixedComponent,
     MinimumComponent,
     Tariff,
@@ -281,6 +282,52 @@ def test_ratchet_looks_back_over_a_range_or_over_named_months() -> None:
     assert (by_range.ratchet.percent, by_range.ratchet.range_months, len(by_range.ratchet.months)) == (80, 6, 12)
     assert (by_months.ratchet.months, by_months.ratchet.range_months) == ((6, 7, 8, 9), 11)
     assert by_months.ratchet.missing_history == "use_known"
+
+
+@pytest.mark.parametrize(
+    ("rule", "component_rule"),
+    [
+        ("Net Billing Instantaneous", "net_billing"),
+        ("Net Billing Hourly", "net_billing"),
+        ("Buy All Sell All", "buy_all_sell_all"),
+    ],
+)
+def test_export_is_paid_at_the_sell_price_of_its_period(rule: str, component_rule: str) -> None:
+    structure = [[{"rate": 0.1, "unit": "kWh"}], [{"rate": 0.3, "sell": 0.08, "unit": "kWh"}]]
+    record = rate(**TWO_PERIODS | {"energyratestructure": structure}, dgrules=rule)
+
+    component = loaded(record, UrdbRules(export="bill")).components[-1]
+
+    assert isinstance(component, ExportComponent)
+    assert component.rule == component_rule
+    assert component.tables[0].prices == {"energy 1": (Decimal(0),), "energy 2": (Decimal("0.08"),)}
+
+
+def test_net_metering_carries_a_surplus_over_and_the_report_says_so() -> None:
+    tariff, report = imported(rate(dgrules="Net Metering"), UrdbRules(export="bill"))
+
+    assert tariff is not None
+    assert tariff.net_metering is not None
+    assert tariff.net_metering.carry_over == "next_month"
+    assert "dgrules" in kinds(report, "assumed")
+
+
+def test_export_that_is_left_out_is_reported() -> None:
+    structure = [[{"rate": 0.1, "sell": 0.05, "unit": "kWh"}]]
+    tariff, report = imported(rate(energyratestructure=structure, dgrules="Net Billing Hourly"))
+
+    assert tariff is not None
+    assert not any(isinstance(part, ExportComponent) for part in tariff.components)
+    assert {"dgrules", "energyratestructure.sell"} <= set(kinds(report, "not_honoured"))
+
+
+def test_tiers_that_sell_at_different_prices_are_refused() -> None:
+    structure = [[{"rate": 0.1, "sell": 0.05, "max": 9}, {"rate": 0.2}]]
+    record = rate(energyratestructure=structure, dgrules="Net Billing Hourly")
+    tariff, report = imported(record, UrdbRules(export="bill"))
+
+    assert tariff is None
+    assert [finding.field for finding in report.refusals] == ["energyratestructure[0].sell"]
 
 
 def test_demand_window_is_the_interval_of_the_demand() -> None:
