@@ -2,15 +2,20 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import dagster as dg
 import pandas as pd
 import pytest
 
-from orchestration.dbt import dbt_project
+from ml.wording import metric_title
+from orchestration.dbt import dbt_project, dbt_variables
 from orchestration.lifecycle import read_challenger
 from orchestration.marts import MARTS, current_marts
+from orchestration.metadata import figure_with_interval
+from orchestration.settings import DBT_PROJECT_DIR
 from tests.integration.orchestration.personal_traces import files_below, is_restricted, traces
 from tests.integration.platform_home import USE_CASES, PlatformHome
 
@@ -34,7 +39,7 @@ def test_summary_says_what_came_in_what_is_served_and_what_to_do_next(
         assert challenger is not None
         key = challenger.evaluation.key_metric
         assert f"served: release {release.name}" in finished_summary
-        assert f"{key.name} {key.value:.4g}" in finished_summary
+        assert f"{metric_title(key.name).en} {figure_with_interval(key)}" in finished_summary
     assert str(finished_home.path / "reports" / "site" / "index.html") in finished_summary
     assert all(f"make {command}" in finished_summary for command in ("dev", "serve", "reports"))
 
@@ -95,6 +100,23 @@ def test_every_dbt_model_shows_its_columns_and_what_they_are_computed_from(finis
     ]
     [billed] = lineages["staging", "stg_billing__bills"]["billed_kwh"]
     assert (billed.asset_key.path, billed.column_name) == (["landing", "bills"], "kwh")
+
+
+def test_dbt_writes_its_own_documentation(finished_home: PlatformHome, tmp_path: Path) -> None:
+    subprocess.run(
+        [
+            str(Path(sys.executable).parent / "dbt"),
+            *("--quiet", "docs", "generate", "--profiles-dir", ".", "--target-path", str(tmp_path)),
+            *("--vars", json.dumps(dbt_variables(finished_home.settings))),
+        ],
+        cwd=DBT_PROJECT_DIR,
+        check=True,
+    )
+
+    catalog = json.loads((tmp_path / "catalog.json").read_text(encoding="utf-8"))
+    portrait = catalog["nodes"]["model.kilowise.customer_portrait"]
+    assert "customer_key" in portrait["columns"]
+    assert (tmp_path / "index.html").exists()
 
 
 def test_nothing_unfinished_is_left(finished_home: PlatformHome) -> None:
