@@ -1,4 +1,7 @@
-"""One customer's bill of one month: every line with what it was computed from, in decimals that add up."""
+"""One customer's bill: every line with what it was computed from, in decimals that add up.
+
+The data of a bill and how it is taken out of an array of bills; ``ml.tariffs.bill_document`` prints it.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,12 +13,16 @@ import pandas as pd
 import polars as pl
 
 from ml.errors import SchemaMismatchError
-from ml.tariffs.calendar import ALL_PERIODS, DayCalendar
+from ml.tariffs.bill_document import bill_html, bill_text
+from ml.tariffs.bill_wording import Language
+from ml.tariffs.calendar import DayCalendar
 from ml.tariffs.eligibility import CustomerTable
-from ml.tariffs.exact import FACTOR_DECIMALS, PRICE_DECIMALS, QUANTITY_DECIMALS, from_scaled
+from ml.tariffs.exact import FACTOR_DECIMALS, PRICE_DECIMALS, QUANTITY_DECIMALS, IntArray, from_scaled
 from ml.tariffs.load_cube import LoadCube
-from ml.tariffs.pricing import BillArray, price_cube, price_intervals
-from ml.tariffs.schema import MinimumComponent, Tariff
+from ml.tariffs.priced_load import MissingIntervals
+from ml.tariffs.pricing import BillArray, LineArray, price_cube, price_intervals
+from ml.tariffs.schema import MinimumComponent, Rounding, Tariff
+from ml.tariffs.windows import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,55 +34,89 @@ class BillLine:
     Attributes:
         component: Name of the tariff component.
         component_zh: The same in Chinese, if the tariff gives it.
-        period: Price period, or ``all``.
+        kind: Kind of the component, such as ``energy``.
+        period: Price period, or ``all``; ``excess`` for demand above the tolerance of a contract.
         tier: Number of the tier from 1, where there are tiers.
+        part: ``fixed`` and ``floating``, ``cover`` and ``spot``, where a price has parts.
+        days: Days that the line covers, where a price changes inside the window.
         quantity: What is charged.
-        unit: Unit of the quantity.
+        unit: Unit of the quantity; the currency where a percentage is taken of an amount.
         factor: One unless a discount or a multiple applies.
-        price: Per unit; None where every interval has its own price.
+        price: Per unit; None where every interval has its own price, or a minimum changes inside the window.
         amount: Money.
+        metered_kw: On lines of demand, the demand as metered, before ratchet and contract.
     """
 
     component: str
     component_zh: str | None
+    kind: str
     period: str
     tier: int | None
+    part: str | None
+    days: Window | None
     quantity: Decimal
     unit: str
     factor: Decimal
     price: Decimal | None
     amount: Decimal
+    metered_kw: Decimal | None
 
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """A month's bill.
+    """The bill of a calendar month or of a billing period.
 
     Attributes:
         customer_key: Who.
-        month: First day of the local month.
+        window: Local days that the bill covers.
         tariff_id: Tariff.
         tariff_version: Its version.
+        tariff_name: Its name for people.
+        tariff_name_zh: The same in Chinese, if the tariff gives it.
         currency: Of all amounts.
         lines: What adds up.
         total: Sum of the lines; rounded here if the tariff rounds per total.
-        kwh: Energy of the month.
-        peak_kw: Largest interval power of the month.
-        coverage_pct: Share of the month's intervals that were read.
+        rounding: Where money was rounded.
+        kwh: Energy of the window.
+        peak_kw: Largest interval power of the window.
+        interval_count: Intervals of the window that were read.
+        expected_interval_count: Intervals that the window has; zero where that is not known.
+        missing: What was done about intervals that were not read.
         is_verified: Whether every price of the tariff is verified.
+        vat_included: Whether prices include value-added tax; None where not known.
+        notes: What the tariff wants a reader of its bills to know.
     """
 
     customer_key: str
-    month: date
+    window: Window
     tariff_id: str
     tariff_version: str
+    tariff_name: str
+    tariff_name_zh: str | None
     currency: str
     lines: tuple[BillLine, ...]
     total: Decimal
+    rounding: Rounding
     kwh: Decimal
     peak_kw: Decimal
-    coverage_pct: float
+    interval_count: int
+    expected_interval_count: int
+    missing: MissingIntervals
     is_verified: bool
+    vat_included: bool | None
+    notes: tuple[str, ...]
+
+    @property
+    def month(self) -> date:
+        """First day of the window."""
+        return self.window.first
+
+    @property
+    def coverage_pct(self) -> Decimal | None:
+        """Share of the window's intervals that were read, in %; None where not known."""
+        if self.expected_interval_count == 0:
+            return None
+        return Decimal(100 * self.interval_count) / self.expected_interval_count
 
     def amount_by_component(self) -> dict[str, Decimal]:
         """Return the sum of the lines of each component."""
@@ -84,44 +125,23 @@ class Bill:
             sums[line.component] = sums.get(line.component, Decimal(0)) + line.amount
         return sums
 
-    def to_text(self) -> str:
-        """Return the bill as plain text, one row per line."""
-        rows = [("", "quantity", "unit", "factor", "price", f"amount {self.currency}")]
-        for line in self.lines:
-            label = line.component
-            if line.period != ALL_PERIODS:
-                label += f", {line.period}"
-            if line.tier is not None:
-                label += f", tier {line.tier}"
-            rows.append(
-                (
-                    label,
-                    f"{line.quantity.normalize():f}",
-                    line.unit,
-                    "" if line.factor == 1 else f"{line.factor.normalize():f}",
-                    "" if line.price is None else f"{line.price.normalize():f}",
-                    f"{line.amount:f}",
-                )
-            )
-        rows.append(("Total", "", "", "", "", f"{self.total:f}"))
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        body = [
-            "  ".join(
-                cell.ljust(width) if column in {0, 2} else cell.rjust(width)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in rows
-        ]
-        tariff = f"tariff {self.tariff_id} ({self.tariff_version})"
-        heading = f"Bill of {self.month:%B %Y}, customer {self.customer_key}, {tariff}"
-        energy, peak = self.kwh.normalize(), self.peak_kw.normalize()
-        use = f"{energy:f} kWh, peak {peak:f} kW, {self.coverage_pct:.1f} % of intervals read"
-        warning = [] if self.is_verified else ["Prices are not verified: for demonstration only."]
-        return "\n".join([heading, use, *warning, "", *body, ""])
+    def to_text(self, language: Language = "en") -> str:
+        """Return the bill as plain text, in English or Chinese."""
+        return bill_text(self, language)
+
+    def to_html(self, language: Language = "en") -> str:
+        """Return the bill as one self-contained HTML page, in English or Chinese."""
+        return bill_html(self, language)
 
 
 def bill_from_cube(
-    tariff: Tariff, cube: LoadCube, customer_key: str, month: date, customers: CustomerTable | None = None
+    tariff: Tariff,
+    cube: LoadCube,
+    customer_key: str,
+    month: date,
+    customers: CustomerTable | None = None,
+    *,
+    missing: MissingIntervals = "as_zero",
 ) -> Bill:
     """Return the bill of one customer and month from the load cube.
 
@@ -131,9 +151,10 @@ def bill_from_cube(
         customer_key: Who.
         month: First day of the month.
         customers: See ``price_cube``.
+        missing: What to do about intervals that were not read.
     """
     own = cube.take(np.array([customer_key], dtype=object))
-    return bill_of(price_cube(tariff, own, customers), own, customer_key, month)
+    return bill_of(price_cube(tariff, own, customers, missing=missing), customer_key, month)
 
 
 def bill_from_intervals(
@@ -148,71 +169,98 @@ def bill_from_intervals(
     series: Mapping[str, pd.DataFrame | pl.DataFrame] | None = None,
     customers: CustomerTable | None = None,
     opening_kwh: Decimal | None = None,
+    missing: MissingIntervals = "as_zero",
 ) -> Bill:
-    """Return the bill of one customer and month from interval readings; arguments as in ``price_intervals``."""
+    """Return the bill of one customer and month from interval readings; arguments as in ``price_intervals``.
+
+    For a billing period, take it with ``bill_of`` out of the bills of ``price_billing_periods``.
+    """
     frame = readings if isinstance(readings, pl.DataFrame) else pl.from_pandas(readings)
-    own = frame.filter(pl.col("customer_key").cast(pl.String) == customer_key)
-    cube = LoadCube.from_intervals(own, interval_minutes=interval_minutes, time_zone=time_zone, days=days)
     bills = price_intervals(
         tariff,
-        own,
+        frame.filter(pl.col("customer_key").cast(pl.String) == customer_key),
         interval_minutes=interval_minutes,
         time_zone=time_zone,
         days=days,
         series=series,
         customers=customers,
         opening_kwh=None if opening_kwh is None else {customer_key: opening_kwh},
+        missing=missing,
     )
-    return bill_of(bills, cube, customer_key, month)
+    return bill_of(bills, customer_key, month)
 
 
-def bill_of(bills: BillArray, cube: LoadCube, customer_key: str, month: date) -> Bill:
-    """Return one bill out of an array of bills that were priced from ``cube``."""
+def bill_of(bills: BillArray, customer_key: str, first_day: date) -> Bill:
+    """Return one bill out of an array of bills.
+
+    Args:
+        bills: Bills of any customers and windows on one tariff.
+        customer_key: Who.
+        first_day: First day of the month or billing period.
+
+    Raises:
+        SchemaMismatchError: There is no such bill, or nothing was read in its window.
+    """
     found = np.flatnonzero(bills.customer_keys == customer_key)
-    if not found.size or month not in bills.months:
-        raise SchemaMismatchError(f"no bill of customer {customer_key} for {month:%Y-%m}")
-    row, column = int(found[0]), bills.months.index(month)
+    if not found.size or first_day not in bills.months:
+        raise SchemaMismatchError(f"no bill of customer {customer_key} for {first_day:%Y-%m}")
+    row, column = int(found[0]), bills.months.index(first_day)
     if not bills.is_priced[row, column]:
-        raise SchemaMismatchError(f"customer {customer_key} has no reading in {month:%Y-%m}: nothing to bill")
-    decimals = bills.unit_decimals
-    lines = []
-    for line in bills.lines:
-        applies = np.broadcast_to(line.applies, bills.is_priced.shape)[row, column]
-        quantity = from_scaled(line.quantity[row, column], QUANTITY_DECIMALS)
-        is_empty = line.amount.units[row, column] == 0 and line.amount.rest[row, column] == 0
-        if not applies or quantity == 0 or (is_empty and isinstance(line.component, MinimumComponent)):
-            continue
-        money = from_scaled(line.amount.units[row, column], decimals)
-        money += from_scaled(line.amount.rest[row, column], line.amount.rest_decimals + decimals)
-        if bills.tariff.rounding.scope == "line":
-            money = money.quantize(Decimal(1).scaleb(-decimals))
-        lines.append(
-            BillLine(
-                component=line.component.name,
-                component_zh=line.component.name_zh,
-                period=line.period,
-                tier=line.tier,
-                quantity=quantity,
-                unit=line.unit,
-                factor=Decimal(1)
-                if line.factor is None
-                else from_scaled(np.broadcast_to(line.factor, bills.is_priced.shape)[row, column], FACTOR_DECIMALS),
-                price=None
-                if line.price is None
-                else from_scaled(np.broadcast_to(line.price, bills.is_priced.shape)[row, column], PRICE_DECIMALS),
-                amount=money,
-            )
-        )
+        raise SchemaMismatchError(f"customer {customer_key} has no reading in {first_day:%Y-%m}: nothing to bill")
+    tariff, load = bills.tariff, bills.load
+    read, expected = (
+        load.sum_by_window(counts) for counts in (load.cube.interval_count, load.cube.expected_interval_count)
+    )
+    lines = (_line(bills, line, row, column) for line in bills.lines)
     return Bill(
         customer_key=customer_key,
-        month=month,
-        tariff_id=bills.tariff.tariff_id,
-        tariff_version=bills.tariff.version,
-        currency=bills.tariff.currency,
-        lines=tuple(lines),
-        total=from_scaled(bills.total_units[row, column], decimals),
-        kwh=from_scaled(cube.month_kwh()[row, column], QUANTITY_DECIMALS),
-        peak_kw=from_scaled(cube.month_peak_kw()[row, column], QUANTITY_DECIMALS),
-        coverage_pct=float(cube.coverage_pct[row, column]),
-        is_verified=bills.tariff.is_verified,
+        window=bills.windows[column],
+        tariff_id=tariff.tariff_id,
+        tariff_version=tariff.version,
+        tariff_name=tariff.name,
+        tariff_name_zh=tariff.name_zh,
+        currency=tariff.currency,
+        lines=tuple(line for line in lines if line is not None),
+        total=from_scaled(bills.total_units[row, column], bills.unit_decimals),
+        rounding=tariff.rounding,
+        kwh=from_scaled(load.kwh()[row, column], QUANTITY_DECIMALS),
+        peak_kw=from_scaled(load.peak_kw()[row, column], QUANTITY_DECIMALS),
+        interval_count=int(read[row, column]),
+        expected_interval_count=int(expected[row, column]),
+        missing=bills.missing,
+        is_verified=tariff.is_verified,
+        vat_included=tariff.vat_included,
+        notes=tariff.notes,
+    )
+
+
+def _line(bills: BillArray, line: LineArray, row: int, column: int) -> BillLine | None:
+    """Return a line of one bill; None where it charges for nothing."""
+
+    def cell(values: IntArray, decimals: int) -> Decimal:
+        return from_scaled(np.broadcast_to(values, bills.is_priced.shape)[row, column], decimals)
+
+    applies = np.broadcast_to(line.applies, bills.is_priced.shape)[row, column]
+    quantity = cell(line.quantity, QUANTITY_DECIMALS)
+    is_empty = line.amount.units[row, column] == 0 and line.amount.rest[row, column] == 0
+    if not applies or quantity == 0 or (is_empty and isinstance(line.component, MinimumComponent)):
+        return None
+    decimals = bills.unit_decimals
+    amount = cell(line.amount.units, decimals) + cell(line.amount.rest, line.amount.rest_decimals + decimals)
+    if bills.tariff.rounding.scope == "line":
+        amount = amount.quantize(Decimal(1).scaleb(-decimals))
+    return BillLine(
+        component=line.component.name,
+        component_zh=line.component.name_zh,
+        kind=line.component.kind,
+        period=line.period,
+        tier=line.tier,
+        part=line.part,
+        days=None if line.days is None or line.days[column] == bills.windows[column] else line.days[column],
+        quantity=quantity,
+        unit=line.unit,
+        factor=Decimal(1) if line.factor is None else cell(line.factor, FACTOR_DECIMALS),
+        price=None if line.price is None else cell(line.price, PRICE_DECIMALS),
+        amount=amount,
+        metered_kw=None if line.metered is None else cell(line.metered, QUANTITY_DECIMALS),
     )

@@ -94,16 +94,6 @@ def test_cube_and_interval_bills_are_equal_in_every_line() -> None:
     assert bill_from_cube(tariff, cube, "c", JANUARY, CUSTOMERS) == bill_of_january("sd_ic_two_10")
 
 
-def test_text_shows_quantity_price_amount_and_that_prices_are_not_verified() -> None:
-    text = bill_of_january("sd_ic_two_10", CUSTOMERS.with_billing_basis("contracted_demand")).to_text()
-
-    assert "Bill of January 2025, customer c, tariff sd_ic_two_10 (demonstration-2026)" in text
-    assert "749 kWh, peak 6 kW, 100.0 % of intervals read" in text
-    assert "for demonstration only" in text
-    assert "Market energy and system charges, critical_peak" in text
-    assert text.splitlines()[-1].split() == ["Total", "3948.77"]
-
-
 @pytest.mark.parametrize(("customer", "month"), [("nobody", JANUARY), ("c", date(2025, 2, 1))])
 def test_a_bill_that_was_not_priced_is_refused(customer: str, month: date) -> None:
     cube = LoadCube.from_intervals(january_load(), interval_minutes=60, time_zone=ZONE, days=DAYS)
