@@ -75,6 +75,7 @@ _ONE_FACTOR = 10**FACTOR_DECIMALS
 _MEAN_DAYS = 30_4167  # 365 / 12 in 1e-4 days
 _ONE = 10**QUANTITY_DECIMALS
 _BY_INTERVALS = Route("intervals", "interval readings were given")
+_CUSTOMERS_AT_ONCE = 2_000
 
 
 @dataclass(frozen=True)
@@ -301,7 +302,12 @@ def _with_opening(load: PricedLoad, opening_kwh: Mapping[str, Decimal] | None) -
 
 
 def monthly_amounts_from_intervals(
-    catalogue: Catalogue, readings: pd.DataFrame | pl.DataFrame, *, time_zone: str, days: DayCalendar | None = None
+    catalogue: Catalogue,
+    readings: pd.DataFrame | pl.DataFrame,
+    *,
+    time_zone: str,
+    days: DayCalendar | None = None,
+    customers: CustomerTable | None = None,
 ) -> pd.DataFrame:
     """Price readings on all tariffs of a catalogue that need intervals and bring their price series along.
 
@@ -312,6 +318,7 @@ def monthly_amounts_from_intervals(
         readings: ``customer_key``, ``read_at`` (UTC where it carries no zone), ``interval_minutes`` and ``kwh``.
         time_zone: IANA name of the tariffs' zone.
         days: Day types; needed by tariffs with a calendar.
+        customers: Facts, needed by tariffs that charge for capacity or contracted demand.
 
     Returns:
         One row per customer, month and tariff: ``customer_key``, ``month``, ``tariff_id``, ``amount``.
@@ -334,6 +341,7 @@ def monthly_amounts_from_intervals(
                 interval_minutes=int(interval_minutes),
                 time_zone=time_zone,
                 days=days or DayCalendar(),
+                customers=customers,
             )
             parts.append(bills.to_frame()[list(_MONTHLY_AMOUNT_COLUMNS)])
     if not parts:
@@ -345,7 +353,8 @@ def _is_covered(tariff: Tariff, month: date, time_zone: str) -> bool:
     """Return whether the tariff is valid in a local month, and its series hold values for all of it."""
     zone = ZoneInfo(time_zone)
     start, end = (datetime(day.year, day.month, 1, tzinfo=zone) for day in (month, next_month(month)))
-    return tariff.is_valid_on(month) and all(
+    is_valid = tariff.is_valid_on(month) and tariff.is_valid_on(Window.of_month(month).last)
+    return is_valid and all(
         part.values is not None and part.values.starts_at <= start and end <= part.values.ends_at
         for part in tariff.components
         if isinstance(part, EnergySeriesComponent)
@@ -739,7 +748,7 @@ class _Pricer:
 
     def _minimum_of_year_line(self, component: MinimumComponent, path: str, covered: Money) -> LineArray:
         """Return the line that tops up a calendar year in the window of its 31 December."""
-        shortfall = Money.zero(self.shape, self.decimals)
+        shortfalls = [Money.zero(self.shape[:1], self.decimals)] * self.shape[1]
         prices, quantities = np.zeros(self.shape[1], np.int64), np.zeros(self.shape[1], np.int64)
         so_far = Money.zero(self.shape[:1], self.decimals)
         is_known = False
@@ -759,8 +768,8 @@ class _Pricer:
             prices[index] = to_scaled(table_on(settled_on, component.tables).price, PRICE_DECIMALS)
             quantities[index] = _ONE
             minimum = multiply(quantities[index : index + 1], prices[index : index + 1], self.decimals)
-            lacking = (minimum.broadcast_to(self.shape[:1]) + -so_far).positive_part()
-            shortfall.units[:, index], shortfall.rest[:, index] = lacking.units, lacking.rest
+            shortfalls[index] = (minimum.broadcast_to(self.shape[:1]) + -so_far).positive_part()
+        shortfall = Money.of_columns(shortfalls)
         return self._line(component, "year", np.broadcast_to(quantities, self.shape), prices, shortfall)
 
     # Percentages of money
@@ -1009,12 +1018,15 @@ def price_tariffs(tariffs: Sequence[Tariff], cube: LoadCube, customers: Customer
         is_eligible[:, column] = eligible
         if eligible.any():
             columns_by_customers.setdefault(eligible.tobytes(), []).append(column)
-    # Offers to the same customers share one part of the cube, and with it the sums per price period.
+    # Offers to the same customers share one part of the cube, and with it the sums per price period. Parts are small
+    # enough for the arrays of a bill to stay in the processor's cache.
     for columns in columns_by_customers.values():
-        eligible = is_eligible[:, columns[0]]
-        part = cube if eligible.all() else cube.take(eligible)
-        for column in columns:
-            offer = offers[column]
-            chosen = aligned if offer.billing_basis is None else aligned.with_billing_basis(offer.billing_basis)
-            sum_units[eligible, column] = price_cube(offer.tariff, part, chosen).sum_units
+        eligible = np.flatnonzero(is_eligible[:, columns[0]])
+        for start in range(0, len(eligible), _CUSTOMERS_AT_ONCE):
+            rows = eligible[start : start + _CUSTOMERS_AT_ONCE]
+            part, facts = cube.take(rows), aligned.aligned_to(cube.customer_keys[rows])
+            for column in columns:
+                offer = offers[column]
+                chosen = facts if offer.billing_basis is None else facts.with_billing_basis(offer.billing_basis)
+                sum_units[rows, column] = price_cube(offer.tariff, part, chosen).sum_units
     return OfferTable(cube.customer_keys, offers, sum_units, is_eligible)

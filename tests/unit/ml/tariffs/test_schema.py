@@ -92,6 +92,46 @@ TABLES = "components.0.tables"
         ("components.2.periods", ["night"], "components[2].periods: `night` is not a period"),
         ("components.2.name", "Adder", "components[2].name: `Adder` is used twice"),
         ("components.3.covers", ["Demands"], "components[3].covers: no component named `Demands` stands before it"),
+        (f"{TABLES}.0.limits_kwh", [500, 400],
+         "components[0].tables[0].limits_kwh[1]: must be larger than 500, found 400"),
+        (f"{TABLES}.0.limits_kwh", [500], "components[0].tables[0].prices.all: 3 prices for 2 tiers"),
+        ("components.1.tables.0.limits_kwh", [5], "components[1].tables[0].limits_kwh: the component has no tiers"),
+        ("components.0.tiers", {"basis": "month"}, "components[0].tiers.limits_kwh: give either limits_kwh or"),
+        ("components.0.tiers.limits_kwh_by_period", {"peak": [1]}, "components[0].tiers.limits_kwh: give either"),
+        ("components.0.tiers", {"basis": "month", "limits_kwh_by_period": {"peak": [3, 2]}},
+         "components[0].tiers.limits_kwh_by_period.peak[1]: must be larger than 3, found 2"),
+        ("components.0.tiers", {"basis": "month", "limits_kwh_by_period": {"all": [3, 4]}},
+         "components[0].tiers.limits_kwh_by_period: needs `allocation: ladder_per_period`"),
+        ("components.0.tiers", {"basis": "day", "limits_kwh": [3, 4], "allocation": "prorata"},
+         "components[0].tiers.allocation: `prorata` splits the kWh of a month"),
+        ("components.2.ratchet", {"percent": 101}, "components[2].ratchet.percent: Input should be less than or equal"),
+        ("components.2.ratchet", {"percent": 50, "periods": ["night"]},
+         "components[2].ratchet.periods: `night` is not"),
+        ("components.2.interval_minutes", 20, "components[2].interval_minutes: Input should be 15, 30 or 60"),
+        ("components.2.tables", [{"prices": [1, 2]}], "components[2].tables[0].limits_kw: 2 prices need 1 limits"),
+        ("components.2.tables", [{"price": 1, "prices": [1]}], "components[2].tables[0].price: give either price"),
+        ("components.2.kind", "coincident_demand", "components[2].kind: `coincident_demand` is not priced: demand at"),
+        ("components.3", {"kind": "fixed", "name": "F", "per": "day", "charged_in_month": 2, "tables": [{"price": 1}]},
+         "components[3].charged_in_month: applies to a price per year, not per day"),
+        ("components.3", {"kind": "power_factor", "name": "PF", "base": ["Blocks"]},
+         "components[3].standard: give either standard or table"),
+        ("components.3", {"kind": "power_factor", "name": "PF", "base": ["Blocks"], "standard": 0.95},
+         "components[3].standard: 0.95 is not one of 0.90, 0.85, 0.80"),
+        ("components.3", {"kind": "power_factor", "name": "PF", "base": ["Blocks"],
+                          "table": [{"at_least": 0.9, "percent": 0}]},
+         "components[3].table[0].at_least: the last step must start at 0"),
+        ("components.3", {"kind": "percentage", "name": "Tax", "base": ["Funds"], "tables": [{"percent": 5}]},
+         "components[3].base: no component named `Funds` stands before it"),
+        ("components.3", {"kind": "export", "name": "E", "rule": "net_billing",
+                          "tables": [{"prices": {"all": [1, 2]}}]},
+         "components[3].tables[0].prices.all: 2 prices; exported energy has no tiers"),
+        ("components.3", {"kind": "band_energy", "name": "B", "factors": {"peak": 2},
+                          "tables": [{"fixed": 1, "floating": 1}]},
+         "components[3].factors: no price for period `valley`"),
+        ("components.3", {"kind": "energy_series", "name": "S", "series": "s", "cover_share": 0.5},
+         "components[3].cover_share: a cover needs both"),
+        ("net_metering", {"carry_over": "forfeit", "expires_in_month": 4}, "net_metering.expires_in_month: nothing is"),
+        ("proration", "by_hours", "proration: Input should be 'by_days' or 'none'"),
         ("components", [], "components: Tuple should have at least 1 item"),
         ("currency", "yuan", "currency: String should match pattern"),
         ("verified", False, "unverified: say what is not verified"),
@@ -117,6 +157,38 @@ def test_every_problem_is_reported_at_once() -> None:
         load_tariff(record)
 
     assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_gap_of_days_inside_a_month_is_named() -> None:
+    tables = [{"price": 1, "valid_to": "2024-05-09"}, {"price": 2, "valid_from": "2024-05-11"}]
+
+    with pytest.raises(TariffError, match=r"components\[2\].tables: no price for 2024-05-10"):
+        load_tariff(changed("components.2.tables", tables))
+
+
+def test_exported_energy_is_netted_or_sold_but_not_both() -> None:
+    sold = {"kind": "export", "name": "E", "rule": "net_billing", "tables": [{"prices": {"all": 1}}]}
+    record = RECORD | {"net_metering": {"carry_over": "forfeit"}, "components": [*RECORD["components"], sold]}
+
+    with pytest.raises(TariffError, match=r"components\[4\].kind: exported energy is either netted"):
+        load_tariff(record)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        ("components.2.interval_minutes", 30, "components[2] (Demand): demand is measured over 30 minutes"),
+        ("components.0.tiers.basis", "day", "components[0] (Blocks): tiers count every day"),
+        ("components.2.tables", [{"price": 1, "valid_to": "2024-05-09"}, {"price": 2, "valid_from": "2024-05-10"}],
+         "components[2] (Demand): a price changes on 2024-05-10, inside a month"),
+    ],
+)  # fmt: skip
+def test_the_route_is_chosen_with_its_reason(path: str, value: Any, reason: str) -> None:
+    route = load_tariff(changed(path, value)).route
+
+    assert route.kind == "intervals"
+    assert route.reason.startswith(reason)
+    assert load_tariff(RECORD).route.kind == "cube"
 
 
 def test_a_factor_that_would_lose_decimals_is_refused() -> None:
