@@ -121,7 +121,8 @@ def _spot_sum(
     head = 10**amount.rest_decimals // _REST_SPLIT
     high = high + low // _REST_SPLIT
     rest = (high % head) * _REST_SPLIT + low % _REST_SPLIT
-    return _dense(part, "kwh", shape), Money(_dense(part, "units", shape) + high // head, rest, amount.rest_decimals)
+    units = _dense(part, "units", shape) + high // head
+    return _dense(part, "kwh", shape), Money.of_parts(units, rest, tariff.rounding.decimals)
 
 
 def _values(

@@ -1021,9 +1021,9 @@ def price_tariffs(tariffs: Sequence[Tariff], cube: LoadCube, customers: Customer
     # Offers to the same customers share one part of the cube, and with it the sums per price period. Parts are small
     # enough for the arrays of a bill to stay in the processor's cache.
     for columns in columns_by_customers.values():
-        eligible = np.flatnonzero(is_eligible[:, columns[0]])
-        for start in range(0, len(eligible), _CUSTOMERS_AT_ONCE):
-            rows = eligible[start : start + _CUSTOMERS_AT_ONCE]
+        members = np.flatnonzero(is_eligible[:, columns[0]])
+        for start in range(0, len(members), _CUSTOMERS_AT_ONCE):
+            rows = members[start : start + _CUSTOMERS_AT_ONCE]
             part, facts = cube.take(rows), aligned.aligned_to(cube.customer_keys[rows])
             for column in columns:
                 offer = offers[column]
