@@ -27,6 +27,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from ml.errors import TariffError
 from ml.tariffs.calendar import ALL_PERIODS, Calendar, MonthNumber, month_starts
 from ml.tariffs.exact import FACTOR_DECIMALS, PRICE_DECIMALS, QUANTITY_DECIMALS
+from ml.tariffs.refusals import prefixed, refusals_of
 
 CustomerClass = Literal["residential", "commercial", "industrial", "agricultural"]
 VoltageLevel = Literal["lt1kV", "1-10(20)kV", "35kV", "110kV", "220kV+"]
@@ -840,24 +841,23 @@ def load_tariff(source: Path | str | Mapping[str, Any]) -> Tariff:
         source: A YAML or JSON file, a JSON or YAML text, or the parsed mapping.
 
     Raises:
-        TariffError: The tariff says something that cannot be priced; the message names each field by its path.
+        TariffError: The tariff says something that cannot be priced. The message has a line for every problem, with
+            the file, the tariff and the path of the field.
     """
     if isinstance(source, Path):
-        document = read_document(source)
-        label = source.name
+        document, labels = read_document(source), [source.name]
     elif isinstance(source, str):
-        document = _parse(source, "tariff")
-        label = "tariff"
+        document, labels = _parse(source, "tariff"), []
     else:
-        document = source
-        label = "tariff"
+        document, labels = source, []
     if not isinstance(document, Mapping):
-        raise TariffError(f"{label}: expected a mapping of fields, found {type(document).__name__}")
+        found = f"expected a mapping of fields, found {type(document).__name__}"
+        raise TariffError(prefixed([found], *(labels or ["tariff"])))
     try:
         return Tariff.model_validate(document)
     except ValidationError as error:
-        name = document.get("tariff_id", label)
-        raise TariffError("\n".join(f"{name}: {message}" for message in _messages(error))) from error
+        labels.append(str(document.get("tariff_id", "tariff")))
+        raise TariffError(prefixed(refusals_of(error, Tariff), *labels)) from error
 
 
 def read_document(path: Path) -> Any:
@@ -876,31 +876,6 @@ def _parse(text: str, label: str) -> Any:
         return yaml.load(text, Loader=_YAML_LOADER)  # noqa: S506 - a safe loader
     except (ValueError, yaml.YAMLError) as error:
         raise TariffError(f"{label}: neither valid JSON nor YAML ({error})") from error
-
-
-def _messages(error: ValidationError) -> list[str]:
-    messages = []
-    details = error.errors(include_url=False)
-    for detail in details:
-        path = ""
-        location = detail["loc"]
-        is_echo = detail["type"] == "too_short" and any(
-            len(other["loc"]) > len(location) and other["loc"][: len(location)] == location for other in details
-        )
-        if is_echo:  # the list counts as empty only because its items were refused
-            continue
-        for position, part in enumerate(location):
-            is_union_tag = position >= 2 and location[position - 2] == "components" and isinstance(part, str)
-            if isinstance(part, int):
-                path += f"[{part}]"
-            elif not is_union_tag:
-                path += f".{part}" if path else part
-        text = detail["msg"].removeprefix("Value error, ")
-        if detail["type"] != "value_error":
-            messages.append(f"{path}: {text}")
-        else:
-            messages.append(f"{path}.{text}" if path else text)
-    return messages
 
 
 def _reason_for_intervals(component: Component) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from ml.errors import TariffError
 from ml.tariffs.eligibility import CustomerFacts, ineligibility_reasons
+from ml.tariffs.refusals import prefixed
 from ml.tariffs.schema import Tariff, load_tariff, read_document
 from ml.tariffs.urdb import is_urdb, load_urdb
 
@@ -92,12 +93,14 @@ def _read_file(path: Path) -> list[Tariff]:
     if isinstance(document, Mapping) and "tariffs" in document:
         document = document["tariffs"]
     records = document if isinstance(document, list) else [document]
-    tariffs = []
+    tariffs, refusals = [], []
     for record in records:
         try:
             tariffs.append(load_tariff(record))
         except TariffError as error:
-            raise TariffError(f"{path.name}: {error}") from error
+            refusals.append(prefixed(str(error), path.name))
+    if refusals:
+        raise TariffError("\n".join(refusals))
     return tariffs
 
 
