@@ -251,12 +251,15 @@ def split_in_proportion(period_kwh: IntArray, tiers: Sequence[IntArray]) -> list
     """
     total = np.maximum(sum(tiers[1:], tiers[0]), 1)
     divided = [divide_product(tier, period_kwh, total) for tier in tiers]
-    whole = np.stack([quotient for quotient, _ in divided], axis=-1)
-    remainder = np.stack([rest for _, rest in divided], axis=-1)
-    lacking = period_kwh - whole.sum(axis=-1)
-    rank = np.argsort(np.argsort(-remainder, axis=-1, kind="stable"), axis=-1, kind="stable")
-    whole += rank < lacking[..., None]
-    return [whole[..., tier] for tier in range(len(tiers))]
+    lacking = period_kwh - sum((quotient for quotient, _ in divided[1:]), divided[0][0])
+    parts = []
+    for tier, (quotient, rest) in enumerate(divided):
+        rank = np.zeros(rest.shape, np.int64)
+        for other, (_, others_rest) in enumerate(divided):
+            if other != tier:
+                rank += others_rest >= rest if other < tier else others_rest > rest
+        parts.append(quotient + (rank < lacking))
+    return parts
 
 
 def _times(limit: int, quantity: IntArray) -> IntArray:
