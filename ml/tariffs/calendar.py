@@ -124,7 +124,11 @@ class _Memo:
 
 
 class Calendar(BaseModel):
-    """Price periods by month, day type and clock; every month and day type is covered exactly once."""
+    """Price periods by month, day type and clock; every month and day type is covered exactly once.
+
+    Attributes:
+        schedules: Clocks, each for some months and day types.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

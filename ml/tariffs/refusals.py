@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 _STARTS_WITH_PATH = re.compile(r"[\w.\[\]]+: ")
 _SHOULD = re.compile(r"^[\w ]*?should ")
 _SHOWN_LENGTH = 60
+_LISTED_FIELDS = 12
 
 
 def refusals_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
@@ -81,7 +82,9 @@ def _shown(value: object) -> str:
 def _suggestion(location: Sequence[int | str], schema: Mapping[str, Any]) -> str:
     known = list(_node(location[:-1], schema).get("properties", {}))
     nearest = difflib.get_close_matches(str(location[-1]), known, n=1)
-    return f"; did you mean `{nearest[0]}`?" if nearest else f"; known here are {', '.join(known)}"
+    if nearest:
+        return f"; did you mean `{nearest[0]}`?"
+    return f"; known here are {', '.join(known)}" if len(known) <= _LISTED_FIELDS else ""
 
 
 def _kinds(location: Sequence[int | str], schema: Mapping[str, Any]) -> str:

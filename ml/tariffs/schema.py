@@ -58,7 +58,14 @@ class _Model(BaseModel):
 
 
 class Bounds(_Model):
-    """Limits of a number; every limit that is given must hold."""
+    """Limits of a number; every limit that is given must hold.
+
+    Attributes:
+        gt: The number is larger than this.
+        ge: The number is this or larger.
+        lt: The number is smaller than this.
+        le: The number is this or smaller.
+    """
 
     gt: Decimal | None = None
     ge: Decimal | None = None
@@ -90,7 +97,14 @@ class Bounds(_Model):
 
 
 class Eligibility(_Model):
-    """Who may take the tariff; an empty list or an absent bound restricts nothing."""
+    """Who may take the tariff; an empty list or an absent bound restricts nothing.
+
+    Attributes:
+        customer_classes: Classes of use.
+        voltage_levels: Levels at which the customer is supplied.
+        supply_routes: By whom the energy is bought.
+        capacity_kva: Bounds of the contracted transformer capacity.
+    """
 
     customer_classes: tuple[CustomerClass, ...] = ()
     voltage_levels: tuple[VoltageLevel, ...] = ()
@@ -99,14 +113,25 @@ class Eligibility(_Model):
 
 
 class Rounding(_Model):
-    """Where money is rounded: every line, or only the total of a bill."""
+    """Where money is rounded: every line, or only the total of a bill.
+
+    Attributes:
+        scope: ``line`` rounds every line, and the total is their sum; ``total`` rounds once.
+        decimals: Of the money; halves are rounded away from zero.
+    """
 
     scope: Literal["line", "total"] = "line"
     decimals: Annotated[int, Field(ge=0, le=4)] = 2
 
 
 class DatedTable(_Model):
-    """Validity of a price table: local days from ``valid_from`` to ``valid_to``, both included, in ``months``."""
+    """Validity of a price table: local days from ``valid_from`` to ``valid_to``, both included, in ``months``.
+
+    Attributes:
+        valid_from: First local day; that of the tariff by default.
+        valid_to: Last local day; that of the tariff by default.
+        months: Calendar months in which the table applies.
+    """
 
     valid_from: date | None = None
     valid_to: date | None = None
@@ -155,7 +180,11 @@ class PeriodPrices(DatedTable):
 
 
 class UnitPrice(DatedTable):
-    """One price."""
+    """One price.
+
+    Attributes:
+        price: Per kW, kVA, day, month or year, as the component says.
+    """
 
     price: Price
 
@@ -209,6 +238,7 @@ class _Component(_Model):
     """Common to all components.
 
     Attributes:
+        kind: What is charged, and by which rule.
         name: Shown on the bill; unique in the tariff.
         name_zh: The same in Chinese.
         billing_basis: If given, the component is billed only to customers who chose this basis.
@@ -220,7 +250,12 @@ class _Component(_Model):
 
 
 class EnergyComponent(_Component):
-    """A price per kWh by period and tier. Several energy components add up, as surcharges and time-of-use adders do."""
+    """A price per kWh by period and tier. Several energy components add up, as surcharges and time-of-use adders do.
+
+    Attributes:
+        tiers: How kWh are counted into tiers; none by default.
+        tables: Prices.
+    """
 
     kind: Literal["energy"]
     tiers: Tiers | None = None
@@ -239,7 +274,13 @@ class EnergyComponent(_Component):
 
 
 class BandPrices(DatedTable):
-    """The two parts of a price per kWh: ``fixed``, and ``floating`` that is multiplied by the band's factor."""
+    """The two parts of a price per kWh: ``fixed``, and ``floating`` that is multiplied by the band's factor.
+
+    Attributes:
+        fixed: The part that is the same in every period.
+        floating: The part that is multiplied by the period's factor.
+        factors: Factors by period while this table applies, in place of those of the component.
+    """
 
     fixed: Price
     floating: Price
@@ -251,6 +292,7 @@ class BandEnergyComponent(_Component):
 
     Attributes:
         factors: Factor of each period; a table may bring its own.
+        tables: Fixed and floating part of the price.
     """
 
     kind: Literal["band_energy"]
@@ -331,7 +373,12 @@ class EnergySeriesComponent(_Component):
 
 
 class LoadFactorDiscount(_Model):
-    """A factor on the demand price in months whose kWh per kVA reach a threshold (China's 260 rule)."""
+    """A factor on the demand price in months whose kWh per kVA reach a threshold (China's 260 rule).
+
+    Attributes:
+        kwh_per_kva: The threshold; a month that reaches it has the discount.
+        factor: On the price.
+    """
 
     kwh_per_kva: Quantity = Decimal(260)
     factor: Factor = Decimal("0.9")
@@ -360,7 +407,13 @@ class Ratchet(_Model):
 
 
 class DemandPrice(DatedTable):
-    """A price per kW, or prices by tier of demand."""
+    """A price per kW, or prices by tier of demand.
+
+    Attributes:
+        price: Of every kW.
+        prices: Of the kW in each tier, lowest tier first.
+        limits_kw: Upper limits of all tiers but the last, rising.
+    """
 
     price: Price | None = None
     prices: tuple[Price, ...] = ()
@@ -407,6 +460,13 @@ class ContractedDemandComponent(_Component):
 
     ``c = max(contracted_kw, floor_share_of_kva * kVA)``; billed are ``c`` at the price, and
     ``max(0, maximum - tolerance * c)`` at ``excess_multiplier`` times the price.
+
+    Attributes:
+        floor_share_of_kva: Share of the capacity that is billed at least.
+        tolerance: Multiple of the billed demand up to which nothing more is charged.
+        excess_multiplier: Multiple of the price for what lies above the tolerance.
+        discount: Factor on the price in months of high use.
+        tables: Prices per kW and month.
     """
 
     kind: Literal["contracted_demand"]
@@ -428,7 +488,11 @@ class ContractedDemandComponent(_Component):
 
 
 class CapacityComponent(_Component):
-    """A price per kVA of transformer capacity and month."""
+    """A price per kVA of transformer capacity and month.
+
+    Attributes:
+        tables: Prices.
+    """
 
     kind: Literal["capacity"]
     tables: tuple[UnitPrice, ...] = Field(min_length=1)
@@ -472,7 +536,12 @@ class MinimumComponent(_Component):
 
 
 class PowerFactorStep(_Model):
-    """The adjustment from a power factor up to the next step."""
+    """The adjustment from a power factor up to the next step.
+
+    Attributes:
+        at_least: Power factor from which the step holds.
+        percent: Adjustment in percent; negative for a reward.
+    """
 
     at_least: Annotated[Decimal, Field(decimal_places=2, ge=0, le=1, allow_inf_nan=False)]
     percent: Percent
@@ -549,7 +618,11 @@ def _standard_percent(standard: Decimal, power_factor: Decimal) -> Decimal:
 
 
 class PercentTable(DatedTable):
-    """A percentage."""
+    """A percentage.
+
+    Attributes:
+        percent: Of the base; negative for a credit.
+    """
 
     percent: Percent
 

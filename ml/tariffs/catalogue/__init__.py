@@ -94,11 +94,12 @@ def _read_file(path: Path) -> list[Tariff]:
         document = document["tariffs"]
     records = document if isinstance(document, list) else [document]
     tariffs, refusals = [], []
-    for record in records:
+    for index, record in enumerate(records):
         try:
             tariffs.append(load_tariff(record))
         except TariffError as error:
-            refusals.append(prefixed(str(error), path.name))
+            has_name = record is document or (isinstance(record, Mapping) and "tariff_id" in record)
+            refusals.append(prefixed(str(error), path.name, *([] if has_name else [f"item {index}"])))
     if refusals:
         raise TariffError("\n".join(refusals))
     return tariffs

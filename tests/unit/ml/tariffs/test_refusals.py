@@ -73,8 +73,9 @@ def test_a_long_value_is_shown_in_part() -> None:
 def test_all_problems_of_all_tariffs_of_a_file_name_file_and_tariff(tmp_path: Path) -> None:
     first = RECORD | {"tariff_id": "a", "currency": "yuan", "colour": 1}
     second = RECORD | {"tariff_id": "b", "valid_from": "never"}
+    third = {name: value for name, value in RECORD.items() if name != "tariff_id"}
     path = tmp_path / "ours.yaml"
-    path.write_text(yaml.safe_dump({"tariffs": [first, RECORD, second]}), encoding="utf-8")
+    path.write_text(yaml.safe_dump({"tariffs": [first, RECORD, second, third]}), encoding="utf-8")
 
     with pytest.raises(TariffError) as caught:
         load_catalogue([path])
@@ -83,6 +84,7 @@ def test_all_problems_of_all_tariffs_of_a_file_name_file_and_tariff(tmp_path: Pa
         ["ours.yaml", "a", "currency"],
         ["ours.yaml", "a", "colour"],
         ["ours.yaml", "b", "valid_from"],
+        ["ours.yaml", "item 3", "tariff"],
     ]
 
 

@@ -69,7 +69,7 @@ TABLES = "components.0.tables"
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("colour", "red", "t: colour: unknown field; known here are tariff_id, version"),
+        ("colour", "red", "t: colour: unknown field"),
         ("components.0.unit", "kWh", "components[0].unit: unknown field"),
         ("components.0.kind", "ratchet", "components[0].kind: `ratchet` is not one of band_energy"),
         ("components.0.tiers.basis", "week", "components[0].tiers.basis: must be 'month', 'year', 'day'"),
