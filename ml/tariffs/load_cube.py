@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,8 @@ from ml.tariffs.exact import QUANTITY_DECIMALS, IntArray
 
 _SCALE = 10**QUANTITY_DECIMALS
 _LARGEST_READING = 1e9  # kWh in an interval: more than any grid carries
+_LARGEST_CELL = 1e11  # kWh in a slot of a month
+_TILE = 128
 _REQUIRED = (CUSTOMER_KEY, "month", "day_type", "slot", "slot_minutes", "kwh", "peak_kw")
 
 
@@ -71,6 +73,8 @@ class LoadCube:
         """
         frame = to_polars(rows)
         quantities = [name for name in ("kwh", "peak_kw", "kvarh") if name in frame.columns]
+        for name in quantities:
+            _check_finite(frame, name)
         return cls._from_scaled_rows(frame.with_columns(*(_scaled(frame, name) for name in quantities)))
 
     @classmethod
@@ -430,10 +434,14 @@ class LoadCube:
         """Return the largest power in the slots where ``is_in_period`` (months, day types, slots) holds, in 1e-4 kW."""
 
         def peaks() -> IntArray:
-            by_slot = self._cached("peak_kw by slot", lambda: np.ascontiguousarray(self.peak_kw.transpose(1, 2, 3, 0)))
+            by_slot = self._cached("peak_kw by slot", lambda: _customers_last(self.peak_kw))
             largest = np.zeros((len(self.months), len(self)), np.int64)
-            for month, day_type, slot in np.argwhere(is_in_period):
-                np.maximum(largest[month], by_slot[month, day_type, slot], out=largest[month])
+            for month, by_day_type in enumerate(is_in_period):
+                for day_type, row in enumerate(by_day_type):
+                    edges = np.flatnonzero(np.diff(row, prepend=False, append=False))
+                    for start, end in edges.reshape(-1, 2):
+                        run = by_slot[month, day_type, start:end].max(axis=0)
+                        np.maximum(largest[month], run, out=largest[month])
             return np.ascontiguousarray(largest.T)
 
         return self._cached(("period_peak_kw", is_in_period.tobytes()), peaks)
@@ -463,7 +471,9 @@ class LoadCube:
         def sums() -> IntArray:
             customers, months, day_types, slots = self.kwh.shape
             running = np.zeros((months, day_types, slots + 1, customers), np.int64)
-            np.cumsum(self.kwh.transpose(1, 2, 3, 0), axis=2, out=running[:, :, 1:])
+            _customers_last(self.kwh, out=running[:, :, 1:])
+            for slot in range(2, slots + 1):
+                running[:, :, slot] += running[:, :, slot - 1]
             return running
 
         return self._cached("running kwh", sums)
@@ -472,6 +482,14 @@ class LoadCube:
         if key not in self._cache:
             self._cache[key] = compute()
         return self._cache[key]
+
+
+def _customers_last(values: IntArray, out: IntArray | None = None) -> IntArray:
+    """Return values with the first axis moved to the end and contiguous there, copied in tiles that fit the cache."""
+    moved = np.empty((*values.shape[1:], len(values)), values.dtype) if out is None else out
+    for start in range(0, len(values), _TILE):
+        moved[..., start : start + _TILE] = np.moveaxis(values[start : start + _TILE], 0, -1)
+    return moved
 
 
 def power_of(energy: IntArray, interval_minutes: int) -> IntArray:
@@ -564,10 +582,12 @@ def local_readings(readings: pd.DataFrame | pl.DataFrame, time_zone: str) -> pl.
         raise SchemaMismatchError(f"readings: missing columns {', '.join(missing)}")
     if frame.is_empty():
         raise SchemaMismatchError("readings: no rows, so there is nothing to price")
-    if time_zone not in available_timezones():
+    try:
+        ZoneInfo(time_zone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
         raise SchemaMismatchError(
             f"time_zone: `{time_zone}` is not the IANA name of a time zone, such as Asia/Shanghai"
-        )
+        ) from error
     energies = [
         _scaled_readings(frame, name) if name in frame.columns else pl.lit(None, pl.Int64).alias(name)
         for name in ("kwh", "kvarh", "export_kwh")
@@ -589,6 +609,20 @@ def local_readings(readings: pd.DataFrame | pl.DataFrame, time_zone: str) -> pl.
         first = repeated.row(0, named=True)
         raise SchemaMismatchError(f"readings: customer {first[CUSTOMER_KEY]} has two readings at {first['read_at']}")
     return frame
+
+
+def _check_finite(frame: pl.DataFrame, name: str) -> None:
+    """Refuse cube rows whose quantity is no number of a possible size."""
+    kind = frame.schema[name]
+    if not kind.is_numeric() and kind != pl.Null:
+        raise SchemaMismatchError(f"customer_load_cube: {name} holds {kind}, expected numbers")
+    if kind.is_float():
+        bad = frame.select((~(pl.col(name).abs() <= _LARGEST_CELL)).fill_null(value=False).arg_true()).to_series()
+        if len(bad):
+            value = frame.get_column(name)[int(bad[0])]
+            raise SchemaMismatchError(
+                f"customer_load_cube: row {int(bad[0])}: {name} {value} is no possible number ({len(bad)} such rows)"
+            )
 
 
 def _scaled_readings(frame: pl.DataFrame, name: str) -> pl.Expr:

@@ -60,9 +60,16 @@ def series_sums(
     where = f"{tariff.tariff_id}: {component.name}: series `{component.series}`"
     if load.readings is None or int(load.cube.kwh.sum()) != load.readings.frame.get_column("kwh").sum():
         raise TariffError(f"{where} prices the intervals as they were read; use price_intervals without scaling")
-    values = _values(component, series, where)
+    interval_minutes = load.readings.interval_minutes
+    values = _values(component, series, interval_minutes, where)
     if values.get_column("read_at").is_duplicated().any():
         raise TariffError(f"{where} has two values for one instant")
+    closest = values.get_column("read_at").sort().diff().dt.total_minutes().min()
+    if isinstance(closest, int) and closest < interval_minutes:
+        raise TariffError(
+            f"{where} has a value every {closest} minutes, so readings of {interval_minutes} minutes do not say how "
+            "much energy each value prices; give readings at least as fine"
+        )
     joined = load.readings.frame.join(values, on="read_at", how="left")
     gaps = joined.filter(pl.col("value").is_null()).get_column("read_at")
     if len(gaps):
@@ -126,25 +133,38 @@ def _spot_sum(
 
 
 def _values(
-    component: EnergySeriesComponent, series: Mapping[str, pd.DataFrame | pl.DataFrame], where: str
+    component: EnergySeriesComponent,
+    series: Mapping[str, pd.DataFrame | pl.DataFrame],
+    interval_minutes: int,
+    where: str,
 ) -> pl.DataFrame:
-    """Return ``read_at`` and ``value`` of the series that was given, or else of the one in the tariff."""
+    """Return ``read_at`` and ``value`` of the series that was given, or else of the one in the tariff.
+
+    A value of the tariff that holds for several intervals is repeated for each.
+    """
     if component.series in series:
         given = to_polars(series[component.series])
         return given.select(utc_column(given, "read_at"), "value")
     if component.values is None:
         raise TariffError(f"{where} is missing; it was given {', '.join(series) or 'no series'}")
     own = component.values
+    repeats, remainder = divmod(own.interval_minutes, interval_minutes)
+    if remainder and repeats:
+        raise TariffError(
+            f"{where} has a value every {own.interval_minutes} minutes, which readings of {interval_minutes} minutes "
+            "do not divide"
+        )
+    step = interval_minutes if repeats else own.interval_minutes
     read_at = pl.datetime_range(
         own.starts_at.astimezone(UTC),
         own.ends_at.astimezone(UTC),
-        f"{own.interval_minutes}m",
+        f"{step}m",
         closed="left",
         time_unit="us",
         time_zone="UTC",
         eager=True,
     )
-    return pl.DataFrame({"read_at": read_at, "value": own.values})
+    return pl.DataFrame({"read_at": read_at, "value": [value for value in own.values for _ in range(max(repeats, 1))]})
 
 
 def _formula_prices(component: EnergySeriesComponent, values: pl.Series) -> IntArray:

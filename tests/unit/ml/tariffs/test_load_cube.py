@@ -82,6 +82,20 @@ class TestFromFrame:
         with pytest.raises(SchemaMismatchError, match=message):
             LoadCube.from_frame(rows_of(*changes))
 
+    @pytest.mark.parametrize(
+        ("values", "message"),
+        [
+            ([1.0, float("nan")], "row 1: kwh nan is no possible number"),
+            ([float("inf"), 1.0], "row 0: kwh inf is no possible number"),
+            (["one", "two"], "kwh holds String, expected numbers"),
+        ],
+    )
+    def test_quantities_that_are_no_numbers_are_named(self, values: list, message: str) -> None:
+        rows = rows_of({}, {"slot": 8}).with_columns(kwh=pl.Series(values))
+
+        with pytest.raises(SchemaMismatchError, match=message):
+            LoadCube.from_frame(rows)
+
     def test_missing_columns_and_empty_tables_are_refused(self) -> None:
         with pytest.raises(SchemaMismatchError, match="missing columns slot, kwh"):
             LoadCube.from_frame(rows_of({}).drop("slot", "kwh"))

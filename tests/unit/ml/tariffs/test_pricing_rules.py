@@ -190,6 +190,36 @@ class TestBands:
         assert [(line.part, int(line.amount.units[0, 0])) for line in bills.lines] == [("cover", 4800), ("spot", 1500)]
 
 
+class TestIntervalsOfSeries:
+    def spot(self, minutes: int) -> Tariff:
+        values = {"starts_at": "2025-01-01T00:00:00+08:00", "interval_minutes": minutes, "values": ["1", "2"]}
+        return tariff_of({"kind": "energy_series", "name": "Spot", "series": "s", "values": values})
+
+    def test_a_price_per_hour_holds_for_each_of_its_quarters(self) -> None:
+        quarters = readings([("2025-01-01 00:00", 1), ("2025-01-01 00:45", 1), ("2025-01-01 01:15", 1)])
+
+        assert price(self.spot(60), quarters, interval_minutes=15).total_units[0, 0] == 400
+
+    @pytest.mark.parametrize(
+        ("minutes", "message"),
+        [
+            (30, "a value every 30 minutes, so readings of 60 minutes do not say"),
+            (90, "which readings of 60 minutes do not"),
+        ],
+    )
+    def test_readings_that_hide_which_price_they_pay_are_refused(self, minutes: int, message: str) -> None:
+        with pytest.raises(TariffError, match=message):
+            price(self.spot(minutes), readings([("2025-01-01 00", 1)]))
+
+    def test_a_given_series_that_is_finer_than_the_readings_is_refused(self) -> None:
+        tariff = tariff_of({"kind": "energy_series", "name": "Spot", "series": "s"})
+        hour = datetime(2025, 1, 1, tzinfo=UTC)
+        series = pl.DataFrame({"read_at": [hour, hour + timedelta(minutes=30)], "value": [1.0, 2.0]})
+
+        with pytest.raises(TariffError, match="a value every 30 minutes"):
+            price(tariff, readings([("2025-01-01 08", 1)]), series={"s": series})
+
+
 class TestDemand:
     LOAD = (("2025-01-10 13", 100), ("2025-02-10 06", 60), ("2025-03-10 06", 50))
 
