@@ -90,6 +90,8 @@ class CustomerTable:
 
     def aligned_to(self, customer_keys: Sequence[str] | NDArray[np.object_]) -> "CustomerTable":
         """Return the rows of ``customer_keys`` in that order; every key must be present."""
+        if np.array_equal(self.customer_keys, np.asarray(customer_keys, dtype=object)):
+            return self
         positions = pd.Index(self.customer_keys).get_indexer(pd.Index(np.asarray(customer_keys, dtype=object)))
         if (positions < 0).any():
             missing = np.asarray(customer_keys, dtype=object)[positions < 0]

@@ -75,7 +75,7 @@ _ONE_FACTOR = 10**FACTOR_DECIMALS
 _MEAN_DAYS = 30_4167  # 365 / 12 in 1e-4 days
 _ONE = 10**QUANTITY_DECIMALS
 _BY_INTERVALS = Route("intervals", "interval readings were given")
-_CUSTOMERS_AT_ONCE = 2_000
+_CUSTOMERS_AT_ONCE = 4_000
 
 
 @dataclass(frozen=True)
