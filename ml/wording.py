@@ -55,7 +55,9 @@ METRIC_TITLES: dict[str, Bilingual] = {
     "mean_saving_amount": Bilingual(en="Mean saving per customer", zh="户均节省"),
     "attainable_saving_amount": Bilingual(en="Mean attainable saving", zh="户均可得节省"),
     "switched_share": Bilingual(en="Customers advised to change", zh="建议变更客户比例"),
-    "annual_energy_error": Bilingual(en="Error of next year's energy", zh="年用电量预测误差"),
+    "bill_interval_coverage": Bilingual(en="Coverage of the bill's interval", zh="电费区间覆盖率"),
+    "mean_regret_amount": Bilingual(en="Mean regret per customer", zh="户均未获节省"),
+    "load_error": Bilingual(en="Error of next year's load", zh="下一年负荷预测误差"),
 }
 """Title of every figure that a use case reports."""
 
@@ -73,6 +75,9 @@ SLICE_TITLES: dict[str, Bilingual] = {
     "group": Bilingual(en="group", zh="分组"),
     "policy": Bilingual(en="way of advising", zh="建议方式"),
     "forecast": Bilingual(en="forecast", zh="预测方法"),
+    "history": Bilingual(en="months read before the decision", zh="决策前读数月数"),
+    "load_basis": Bilingual(en="what is known of the load", zh="负荷依据"),
+    "decision_month": Bilingual(en="month of the decision", zh="决策月份"),
 }
 """What figures are divided by."""
 
@@ -96,8 +101,11 @@ CRITERION_TITLES: dict[str, Bilingual] = {
     "stability": Bilingual(en="Stable division", zh="分群稳定"),
     "segment_size": Bilingual(en="No tiny segment", zh="无过小客群"),
     "unique_names": Bilingual(en="Every segment has its own name", zh="客群名称互不相同"),
-    "harms_no_more_than_cheapest_last_year": Bilingual(
-        en="Harms no more customers than the cheapest on last year's bill", zh="受损客户不多于按去年账单最低的建议"
+    "captures_more_than_every_baseline": Bilingual(
+        en="Captures more of the attainable saving than every baseline", zh="所获节省多于各基准"
+    ),
+    "harms_fewer_than_cheapest_last_year": Bilingual(
+        en="Harms fewer customers than the cheapest on last year's bill", zh="受损客户少于按去年账单最低的建议"
     ),
 }
 """Criteria of the gate that are neither a figure nor a comparison with a baseline."""

@@ -168,8 +168,8 @@ class TariffMatching(UseCase):
     name = "tariff_matching"
     prediction = "tariff_recommendations"
     feature_mart = "customer_tariff_features"
-    training_marts = (feature_mart, "customer_load_cube", "tariff_catalogue", "customer_interval_load")
-    scoring_marts = training_marts
+    scoring_marts = (feature_mart, "customer_load_cube", "tariff_catalogue", "customer_interval_load")
+    training_marts = (*scoring_marts, "customer_monthly_load")
 
     def config(self, settings: PlatformSettings) -> "BaseModel":
         from ml.tariff_matching.config import TariffMatchingConfig
@@ -200,6 +200,7 @@ class TariffMatching(UseCase):
             seed=settings.seed,
             data_fingerprint=fingerprint,
             interval_amounts=_interval_amounts(marts, catalogue, settings),
+            temperature_c=_mean_temperatures(marts),
         )
 
     def compare(
@@ -342,6 +343,15 @@ def _interval_amounts(marts: MartsVersion, catalogue: "Catalogue", settings: Pla
     # As Arrow: a million decimals as objects of pandas would take longer than pricing them.
     readings = pl.DataFrame(marts.read_table("customer_interval_load"))
     return monthly_amounts_from_intervals(catalogue, readings, time_zone=settings.time_zone)
+
+
+def _mean_temperatures(marts: MartsVersion) -> dict[date, float]:
+    """Return the mean air temperature of every month over the customers whose weather is known."""
+    from ml.splits import month_start
+
+    months = marts.read("customer_monthly_load", columns=["month", "mean_temperature_c"]).dropna()
+    means = months.astype({"mean_temperature_c": "float64"}).groupby("month")["mean_temperature_c"].mean()
+    return {month_start(month): float(value) for month, value in means.items()}
 
 
 def _released_bundle(use_case: str, settings: PlatformSettings) -> "Bundle | None":

@@ -133,6 +133,7 @@ TARIFF_MATCHING_EXAMPLE: dict[str, Any] = {
     "voltage_level": "lt1kV",
     "supply_route": "catalogue",
     "contract_capacity_kva": 8,
+    "tariff_id": "sd_res_tier",
     "observed_months_count": 12,
     "coverage_pct": 99.2,
     "annual_kwh": 2900,
@@ -265,33 +266,86 @@ class SegmentAdvice(Answer):
 
 
 class TariffAlternative(Answer):
-    """One tariff that is open to the customer, with past and expected bills."""
+    """One tariff that is open to the customer, with past and expected bills; amounts are in the answer's currency."""
 
     tariff_id: str
     version: str
     name: str
     name_zh: str | None
-    options: dict[str, Any] = Field(description="Options chosen with it, such as the billing basis")
-    is_current: bool
-    is_recommended: bool
-    past_amount: float | None = Field(description="Exact bill of the past twelve months")
-    expected_amount: float | None = Field(description="Expected bill of the next twelve months")
-    expected_saving_amount: float | None
-    saving_lower_amount: float | None = Field(description="Lower end of the 80 % interval")
-    saving_upper_amount: float | None = Field(description="Upper end of the 80 % interval")
-    saving_probability: float | None
-    components: dict[str, float] = Field(description="Past bill by component")
+    options: dict[str, str | float | dict[str, float]] = Field(
+        description="Options to choose with it: `billing_basis`, and `contracted_kw` [kW] for the whole year or "
+        "`contracted_kw_by_month` [kW] where the tariff allows a change every month",
+        examples=[{"billing_basis": "contracted_demand", "contracted_kw_by_month": {"2026-10": 320.0}}],
+    )
+    is_current: bool = Field(description="Whether the customer has it today")
+    is_recommended: bool = Field(description="Whether it is the advice")
+    past_amount: float | None = Field(
+        description="Exact bill of the past twelve months; an estimate unless load_basis is readings [currency]"
+    )
+    expected_amount: float | None = Field(description="Expected bill of the next twelve months [currency]")
+    expected_saving_amount: float | None = Field(description="Expected saving against today's offer [currency]")
+    saving_lower_amount: float | None = Field(description="Lower end of the saving's 80 % interval [currency]")
+    saving_upper_amount: float | None = Field(description="Upper end of the saving's 80 % interval [currency]")
+    saving_probability: float | None = Field(description="Probability that it costs less than today's offer")
+    components: dict[str, float] = Field(description="Past bill by component [currency]")
     price_is_verified: bool = Field(description="Whether every price is verified against an official text")
     unverified: list[str] = Field(description="What is not verified")
+    why_not_code: Literal["recommended", "more_expensive", "saving_too_small", "evidence_weak", "better_offer"] = Field(
+        description="Why it is not the advice, for programs"
+    )
     why_not: str = Field(description="Why it is not the advice; empty for the advice")
-    why_not_zh: str
+    why_not_zh: str = Field(description="The same in Chinese / 未推荐原因")
+
+
+class ExpectedBill(Answer):
+    """The coming bill on today's offer."""
+
+    expected_amount: float = Field(description="Mean [currency]")
+    lower_amount: float = Field(description="Lower end of its 80 % interval [currency]")
+    upper_amount: float = Field(description="Upper end of its 80 % interval [currency]")
+    months_count: int = Field(description="Months that it covers")
+
+
+class ComponentChange(Answer):
+    """One component of the past bill, on today's and on the compared offer."""
+
+    component: str = Field(description="Name of the component")
+    component_zh: str | None = Field(description="The same in Chinese / 电费项目")
+    now_amount: float = Field(description="On today's offer; zero where it has no such component [currency]")
+    proposed_amount: float = Field(description="On the compared offer [currency]")
+
+
+class BreakEvenLimit(Answer):
+    """A limit beyond which the better of the two offers is the other one."""
+
+    lever: Literal["cheap_hours_share", "peak_kw", "annual_kwh"] = Field(
+        description="What moves: share of the energy in the cheap hours, largest demand [kW], energy of the year [kWh]"
+    )
+    direction: Literal["below", "above"] = Field(description="On which side of the limit the advice is bad")
+    threshold: float = Field(description="The limit, in the unit of the lever")
+    value_now: float = Field(description="The expected value, in the same unit")
+    text: str = Field(description="In one sentence")
+    text_zh: str = Field(description="The same in Chinese / 中文说明")
+
+
+class ResponseScenario(Answer):
+    """What the change would save if the customer reacted to prices: a scenario, never part of the advice."""
+
+    elasticity_set: str = Field(description="Name of the assumption")
+    description: str = Field(description="What it assumes")
+    sources: list[str] = Field(description="Where its numbers come from")
+    substitution: float = Field(description="Elasticity of substitution between the hours of a day")
+    own_price: float = Field(description="Own-price elasticity of a day's energy")
+    saving_without_response_amount: float = Field(description="Saving at the expected load, no reaction [currency]")
+    saving_with_response_amount: float = Field(description="Saving when the load follows the prices [currency]")
+    energy_change_pct: float = Field(description="Change of the year's energy [%]")
 
 
 class NotPricedTariff(Answer):
     """A tariff that is left out for this customer."""
 
     tariff_id: str
-    reason: str
+    reason: str = Field(description="Which rule of eligibility is not met, or what is missing to price it")
 
 
 class Problem(Answer):
@@ -373,13 +427,45 @@ TariffMatchingAnswer, TariffMatchingBatchAnswer = _answer_models(
     {
         "reason": (str | None, Field(default=None, description="Why this is the advice")),
         "reason_zh": (str | None, Field(default=None, description="The same in Chinese / 中文说明")),
+        "bill": (
+            ExpectedBill | None,
+            Field(default=None, description="The coming bill on today's offer; null where today's offer is not known"),
+        ),
+        "compared_tariff_id": (
+            str | None,
+            Field(
+                default=None,
+                description="The tariff that breakdown, break_evens and response compare with today's: the recommended "
+                "one, or the best alternative where the advice is to stay",
+            ),
+        ),
+        "breakdown": (
+            list[ComponentChange] | None,
+            Field(default=None, description="Past bill by component, now and as compared"),
+        ),
+        "break_evens": (
+            list[BreakEvenLimit] | None,
+            Field(default=None, description="What would make the better of the two offers a bad choice"),
+        ),
+        "response": (
+            ResponseScenario | None,
+            Field(default=None, description="Scenario in which the customer reacts to prices; not part of the advice"),
+        ),
         "alternatives": (
             list[TariffAlternative] | None,
             Field(default=None, description="Every tariff that was compared, the cheapest expected bill first"),
         ),
         "observed_months_count": (
             int | None,
-            Field(default=None, description="Past months whose load was read; 0 when the customer's load is not known"),
+            Field(default=None, description="Past months whose load was read; 0 when the load is estimated"),
+        ),
+        "load_first_month": (
+            date | None,
+            Field(default=None, description="First of the past months behind the advice"),
+        ),
+        "load_last_month": (
+            date | None,
+            Field(default=None, description="Last of the past months behind the advice: how fresh the load is"),
         ),
         "not_priced": (
             list[NotPricedTariff] | None,

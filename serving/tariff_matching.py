@@ -16,11 +16,28 @@ INTERVAL_AMOUNTS_TABLE = "customer_interval_amounts"
 """Name of the monthly bills under tariffs with interval prices; releases without such tariffs have no such table."""
 
 
+DETAILS = (
+    "reason",
+    "reason_zh",
+    "bill",
+    "compared_tariff_id",
+    "breakdown",
+    "break_evens",
+    "response",
+    "alternatives",
+    "not_priced",
+    "observed_months_count",
+    "load_first_month",
+    "load_last_month",
+)
+"""What an answer says beside the prediction, by its name in the advice."""
+
+
 class ReleasedTariffMatching(ReleasedModel):
     """The tariff model of one release; prices the load that was released with it.
 
-    Inline features carry no load, so their answer is the model's advice for customers without readings, unless the
-    request also names a customer whose load the snapshot holds.
+    Inline features carry no load by the hour, so their answer is an estimate from similar customers and marked so,
+    unless the request also names a customer whose load the snapshot holds.
     """
 
     runs_in_event_loop: ClassVar[bool] = False
@@ -44,13 +61,7 @@ class ReleasedTariffMatching(ReleasedModel):
             results.append(
                 ScoringResult(
                     prediction=dict(advice.prediction),
-                    details={
-                        "reason": details["reason"],
-                        "reason_zh": details["reason_zh"],
-                        "alternatives": details["alternatives"],
-                        "not_priced": details["not_priced"],
-                        "observed_months_count": details["observed_months_count"],
-                    },
+                    details={name: details[name] for name in DETAILS},
                 )
             )
         return results

@@ -1,8 +1,9 @@
-"""The back-test: advise with what was known at a past month, then pay the bills that followed.
+"""The back-test: advise with what was known at past months, then pay the bills that followed.
 
-The forecast behind each customer's advice was learned from other customers (cross-fitting): with two years of loads
-there is one pair of years, so no earlier pair to learn from. What all customers had in common that year is taken out
-of it (see ``forecast``), so knowing it is no advantage.
+Decisions are made at several months (rolling time origin). The forecast behind each customer's advice was learned from
+other customers (cross-fitting): with two years of loads there is one pair of years, so no earlier pair to learn from.
+What all customers had in common that year is taken out of it (see ``forecast``), and the trees of the point forecast
+have not seen the half of the year that they foretell, so knowing the year is no advantage.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,29 +16,39 @@ import pandas as pd
 
 from ml.columns import CUSTOMER_CLASSES, CUSTOMER_KEY
 from ml.splits import add_months, hash_shares, month_start
+from ml.tariff_matching.blocks import class_month_levels
 from ml.tariff_matching.config import TariffMatchingConfig
-from ml.tariff_matching.decision import Decisions, Outlook, Savings, decide, look_ahead, savings_of
+from ml.tariff_matching.decision import (
+    BillInterval,
+    Decisions,
+    Outlook,
+    Savings,
+    bill_interval,
+    decide,
+    look_ahead,
+    savings_of,
+)
 from ml.tariff_matching.features import (
     BoolArray,
     FloatArray,
+    IntArray,
     carried_forward,
     carried_prices,
     class_codes,
     interval_amount_arrays,
+    joined,
     window,
 )
-from ml.tariff_matching.forecast import (
-    LoadForecast,
-    annual_log_ratio,
-    fit_forecast,
-    part_of,
-    trainable,
-)
-from ml.tariff_matching.offers import Situation, build_situation, price_window
+from ml.tariff_matching.forecast import LoadForecast, fit_forecast, part_of, trainable
+from ml.tariff_matching.offers import Situation, WindowBills, build_situation, price_window
+from ml.tariff_matching.point_forecast import XGBOOST, MonthlyWeather, PointForecast, cross_fit, fit_point_forecast
+from ml.tariff_matching.schema import ANNUAL_ENERGY, CLASS_ONLY, READINGS
+from ml.tariff_matching.similar_customers import KnownOfCustomers
 from ml.tariffs.load_cube import LoadCube
 from ml.tariffs.schema import Tariff
 
 POLICIES = ("model", "stay", "cheapest_last_year", "class_mean_profile")
+HISTORY_GROUPS = ("up to 8 months", "9 to 11 months", "12 months")
 SPREAD_MIN, SPREAD_MAX = 0.5, 3.0
 SPREAD_CUSTOMERS_MIN_COUNT = 60
 
@@ -94,46 +105,41 @@ class Learning:
             {name: (carried[chosen], real[chosen]) for name, (carried, real) in self.mean_prices.items()},
         )
 
-    def fit(self, config: TariffMatchingConfig, *, uses_growth: bool = True) -> LoadForecast:
-        """Fit a forecast on these customers."""
+    def fit(
+        self, config: TariffMatchingConfig, *, factors: IntArray | None = None, point: PointForecast | None = None
+    ) -> LoadForecast:
+        """Fit a forecast on these customers; see ``fit_forecast``."""
         return fit_forecast(
             self.history,
             self.carried,
             self.future,
             self.classes,
             config,
-            uses_growth=uses_growth,
+            point=point,
+            factors=factors,
             mean_prices=self.mean_prices,
         )
 
 
 @dataclass(frozen=True)
 class BackTest:
-    """What was advised and what was paid, one row per judged customer.
+    """What was advised and what was paid, one row per judged customer and decision.
 
     Attributes:
-        rows: customer_key, customer_class, district.
-        actual: Bill after the decision by column, (customers, columns).
-        is_offered: Which columns were open.
-        current: Column of the tariff that the customer had.
-        choices: Column chosen by each policy.
-        best: Column that the model expected to be cheapest.
-        foretold: Savings as they were foretold, calibrated on other customers.
-        growth_errors: Absolute log errors of the year's energy with and without the growth model.
+        rows: customer_key, customer_class, district, decision_month, history.
+        paid_amounts: Bill after the decision by policy.
+        best_amounts: Bill of somebody who had known the future.
+        is_switch: Whether each policy changed the offer.
     """
 
     rows: pd.DataFrame
-    actual: FloatArray
-    is_offered: BoolArray
-    current: npt.NDArray[np.intp]
-    choices: dict[str, npt.NDArray[np.intp]]
-    best: npt.NDArray[np.intp]
-    foretold: Savings
-    growth_errors: dict[str, FloatArray]
+    paid_amounts: dict[str, FloatArray]
+    best_amounts: FloatArray
+    is_switch: dict[str, BoolArray]
 
     def paid(self, policy: str) -> FloatArray:
         """Return what customers paid after following a policy."""
-        return self.actual[np.arange(len(self.rows)), self.choices[policy]]
+        return self.paid_amounts[policy]
 
     def saved(self, policy: str) -> FloatArray:
         """Return what customers saved against staying."""
@@ -141,14 +147,48 @@ class BackTest:
 
     def attainable(self) -> FloatArray:
         """Return what a customer who had known the future would have saved."""
-        open_bills = np.where(self.is_offered, self.actual, np.inf)
-        return self.paid("stay") - open_bills.min(axis=1)
+        return self.paid("stay") - self.best_amounts
 
-    def alternatives(self) -> npt.NDArray[np.intp]:
-        """Return, per customer, the alternative to today's offer with the largest foretold saving."""
-        expected = np.where(np.isfinite(self.foretold.expected), self.foretold.expected, -np.inf)
-        expected[np.arange(len(self.rows)), self.current] = -np.inf
-        return expected.argmax(axis=1)
+    def part(self, chosen: BoolArray) -> "BackTest":
+        """Return some of the rows."""
+        return BackTest(
+            self.rows[chosen].reset_index(drop=True),
+            {policy: amounts[chosen] for policy, amounts in self.paid_amounts.items()},
+            self.best_amounts[chosen],
+            {policy: switched[chosen] for policy, switched in self.is_switch.items()},
+        )
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """What was foretold at one decision and what came, one row per judged customer; calibrated on other customers.
+
+    Attributes:
+        rows: customer_key, customer_class, district.
+        saving: Foretold saving of the alternative with the largest one: expected, lower, upper, happened.
+        bill: Foretold bill on today's offer: expected, lower, upper, happened.
+        is_switch: Whether the advice was to change.
+    """
+
+    rows: pd.DataFrame
+    saving: pd.DataFrame
+    bill: pd.DataFrame
+    is_switch: BoolArray
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One decision of the back-test.
+
+    Attributes:
+        origin: The decision.
+        back_test: What was advised and paid.
+        foretold: Savings and bills with their intervals.
+    """
+
+    origin: Origin
+    back_test: BackTest
+    foretold: Foretold
 
 
 @dataclass(frozen=True)
@@ -157,13 +197,34 @@ class Fitted:
 
     Attributes:
         forecast: Learned from all customers, calibrated.
-        back_test: From cross-fitted forecasts.
-        learning: The customers behind both.
+        main: The decision with the longest history and horizon, by which intervals are calibrated and judged.
+        others: Further decisions.
+        masked: The main decision for customers of whom it was pretended that no intervals were read, by what was then
+            known: ``annual_energy`` or ``class_only``.
+        point_errors: Errors of the point forecasts by customer, on held-out time.
+        point_name: The point forecast that is used.
+        learning: The customers behind the main decision.
     """
 
     forecast: LoadForecast
-    back_test: BackTest
+    main: Judged
+    others: tuple[Judged, ...]
+    masked: dict[str, Judged]
+    point_errors: dict[str, FloatArray]
+    point_name: str
     learning: Learning
+
+    @property
+    def back_test(self) -> BackTest:
+        """All decisions together, in the order of time."""
+        judged = sorted((self.main, *self.others), key=lambda one: one.origin.decision_month)
+        tests = [one.back_test for one in judged]
+        return BackTest(
+            pd.concat([test.rows for test in tests], ignore_index=True),
+            {policy: np.concatenate([test.paid_amounts[policy] for test in tests]) for policy in POLICIES},
+            np.concatenate([test.best_amounts for test in tests]),
+            {policy: np.concatenate([test.is_switch[policy] for test in tests]) for policy in POLICIES},
+        )
 
 
 def choose_origin(months: Sequence[date], config: TariffMatchingConfig) -> Origin | None:
@@ -180,6 +241,25 @@ def choose_origin(months: Sequence[date], config: TariffMatchingConfig) -> Origi
     if min(history, horizon) < config.backtest_months_min_count:
         return None
     return Origin(add_months(month_start(months[-1]), -horizon), history, horizon)
+
+
+def other_origins(months: Sequence[date], main: Origin, config: TariffMatchingConfig) -> list[Origin]:
+    """Return further decisions, earlier ones with less history and later ones with a shorter horizon.
+
+    Each leaves as many months before and after it as a back-test needs at least.
+    """
+    first, last = month_start(months[0]), month_start(months[-1])
+    origins = []
+    for direction in (-1, 1):
+        decision = add_months(main.decision_month, direction * config.origin_step_months)
+        while True:
+            known = _months_between(first, decision) + 1
+            ahead = _months_between(decision, last)
+            if min(known, ahead) < config.backtest_months_min_count:
+                break
+            origins.append(Origin(decision, min(known, config.history_months), min(ahead, config.horizon_months)))
+            decision = add_months(decision, direction * config.origin_step_months)
+    return sorted(origins, key=lambda origin: origin.decision_month)
 
 
 def learning_customers(
@@ -217,37 +297,55 @@ def fit_and_judge(
     origin: Origin,
     config: TariffMatchingConfig,
     interval_amounts: pd.DataFrame | None,
+    weather: MonthlyWeather,
+    further: Sequence[tuple[Origin, Learning]] = (),
 ) -> Fitted:
-    """Fit the released forecast, and judge advice by forecasts that have not seen the advised customer."""
-    situation = build_situation(
-        learning.features,
-        cube,
-        tariffs,
-        origin.decision_month,
-        config,
-        interval_amounts,
-        history_months=origin.history_months,
-        horizon_months=origin.horizon_months,
+    """Fit the released forecast, and judge advice by forecasts that have not seen the advised customer.
+
+    Args:
+        learning: Customers of the main decision.
+        cube: Their loads.
+        tariffs: The catalogue.
+        origin: The main decision.
+        config: Settings.
+        interval_amounts: Bills of tariffs that need interval prices.
+        weather: Temperatures of the months.
+        further: Other decisions with their customers.
+    """
+    fitted = cross_fit(learning.history, learning.carried, learning.future, learning.classes, config, weather)
+    factors = fitted.factors[fitted.best]
+    main = _decide_at(learning, cube, tariffs, origin, config, interval_amounts, factors)
+    point = fit_point_forecast(
+        fitted.best, learning.history, learning.carried, learning.future, learning.classes, config, weather
+    )
+    masked = [_masked_at(learning, tariffs, origin, config, base) for base in (ANNUAL_ENERGY, CLASS_ONLY)]
+    forecast = replace(
+        learning.fit(config, factors=factors, point=point),
+        spread=np.stack([one.spread for one in (main, *masked)]),
+        bill_spread=np.stack([one.bill_spread for one in (main, *masked)]),
     )
     keys = learning.features[CUSTOMER_KEY].to_numpy(dtype=object)
-    folds = (hash_shares(keys, "tariff_matching folds") * config.folds_count).astype(int)
-    growth_errors, helps = _growth_errors(learning, folds, config)
-    outlook = _cross_fitted_outlook(situation, learning, folds, config, uses_growth=helps)
-    future_amounts = interval_amount_arrays(interval_amounts, keys, learning.future.months)
-    actual = price_window(situation, learning.future, future_amounts).amounts
-    spread_by_fold = {
-        fold: calibrated_spread(outlook, actual, situation, config, folds != fold) for fold in range(config.folds_count)
-    }
-    spread = np.array([spread_by_fold[fold][code] for fold, code in zip(folds, situation.classes, strict=True)])
-    foretold = savings_of(outlook, spread, config)
-    decisions = decide(situation, outlook, foretold, config)
-    everybody = np.ones(len(learning.features), bool)
-    forecast = learning.fit(config, uses_growth=helps).with_spread(
-        calibrated_spread(outlook, actual, situation, config, everybody)
-    )
     kept = np.argsort(hash_shares(keys, "tariff_matching donors"), kind="stable")[: config.donors_max_count]
-    back_test = _judged(learning, situation, actual, outlook, foretold, decisions, growth_errors)
-    return Fitted(part_of(forecast, np.sort(kept)), back_test, learning)
+    quick = config.model_copy(
+        update={
+            "neighbours_count": min(config.origin_neighbours_count, config.neighbours_count),
+            "folds_count": min(config.origin_folds_count, config.folds_count),
+        }
+    )
+    others = []
+    for one, customers in further:
+        own_factors = _held_out_factors(fitted.best, customers, config, weather)
+        decided = _decide_at(customers, cube, tariffs, one, quick, interval_amounts, own_factors)
+        others.append(decided.judged)
+    return Fitted(
+        forecast=part_of(forecast, np.sort(kept)),
+        main=main.judged,
+        others=tuple(others),
+        masked={base: one.judged for base, one in zip((ANNUAL_ENERGY, CLASS_ONLY), masked, strict=True)},
+        point_errors=fitted.errors,
+        point_name=fitted.best,
+        learning=learning,
+    )
 
 
 def pays(
@@ -271,14 +369,16 @@ def pays(
         horizon_months=origin.horizon_months,
     )
     keys = learning.features[CUSTOMER_KEY].to_numpy(dtype=object)
-    actual = price_window(
+    bills = price_window(
         situation, learning.future, interval_amount_arrays(interval_amounts, keys, learning.future.months)
-    ).amounts
+    )
     outlook = look_ahead(situation, forecast, config)
-    savings = savings_of(outlook, forecast.spread[situation.classes], config)
+    savings = savings_of(outlook, forecast.spreads(READINGS, situation.classes)[0], config)
     chosen = decide(situation, outlook, savings, config).recommended
     rows = np.arange(len(situation))
-    best = np.where(situation.is_offered & np.isfinite(actual), actual, np.inf).min(axis=1)
+    actual = bills.with_monthly(outlook.choice).amounts
+    best_bills = bills.with_monthly(bills.cheapest_months(situation)).amounts
+    best = np.where(situation.is_offered & np.isfinite(best_bills), best_bills, np.inf).min(axis=1)
     judged = situation.current >= 0
     staying = np.where(judged, actual[rows, np.maximum(situation.current, 0)], np.nan)
     return staying, np.where(judged, actual[rows, np.maximum(chosen, 0)], np.nan), best
@@ -298,41 +398,69 @@ def calibrated_spread(
     """
     scenarios = outlook.savings.astype(np.float64)
     rows = np.arange(len(situation))
-    expected = np.where(np.isfinite(scenarios).all(axis=2), scenarios.mean(axis=2), -np.inf)
-    has_current = situation.current >= 0
-    expected[rows[has_current], situation.current[has_current]] = -np.inf
-    alternative = expected.argmax(axis=1)
-    happened = actual[rows, np.maximum(situation.current, 0)] - actual[rows, alternative]
-    usable = chosen & has_current & np.isfinite(expected[rows, alternative]) & np.isfinite(happened)
+    alternative = _best_alternative(scenarios.mean(axis=2), situation)
+    happened = actual[rows, np.maximum(situation.current, 0)] - actual[rows, np.maximum(alternative, 0)]
+    return _needed_spread(scenarios[rows, np.maximum(alternative, 0)], happened, situation, config, chosen)
+
+
+def calibrated_bill_spread(
+    outlook: Outlook,
+    actual: FloatArray,
+    situation: Situation,
+    config: TariffMatchingConfig,
+    chosen: BoolArray,
+) -> FloatArray:
+    """Return the same factor for the bill on today's offer."""
+    happened = actual[np.arange(len(situation)), np.maximum(situation.current, 0)]
+    return _needed_spread(outlook.current_bills, happened, situation, config, chosen)
+
+
+def _needed_spread(
+    scenarios: FloatArray, happened: FloatArray, situation: Situation, config: TariffMatchingConfig, chosen: BoolArray
+) -> FloatArray:
+    """Return by class how wide scenarios, (customers, scenarios), had to be to hold what happened as promised."""
+    usable = chosen & (situation.current >= 0) & np.isfinite(scenarios).all(axis=1) & np.isfinite(happened)
+    spread = np.ones(len(CUSTOMER_CLASSES))
+    if not usable.any():
+        return spread
     tail = (1 - config.interval_level) / 2
-    own = scenarios[rows, alternative]
-    lower, middle, upper = np.quantile(own[usable], [tail, 0.5, 1 - tail], axis=1) if usable.any() else np.empty((3, 0))
+    lower, middle, upper = np.quantile(scenarios[usable], [tail, 0.5, 1 - tail], axis=1)
     error = happened[usable] - middle
     half_width = np.where(error >= 0, upper - middle, middle - lower)
     # Half a money unit: a saving that is always the same needs no interval.
     needed = np.abs(error) / np.maximum(half_width, 0.005)
     classes = situation.classes[usable]
-    spread = np.ones(len(CUSTOMER_CLASSES))
     for code in range(len(CUSTOMER_CLASSES)):
         members = needed[classes == code] if (classes == code).sum() >= SPREAD_CUSTOMERS_MIN_COUNT else needed
-        if len(members):
-            spread[code] = np.quantile(members, config.interval_level)
+        spread[code] = np.quantile(members, config.interval_level)
     bounded: FloatArray = np.clip(spread, SPREAD_MIN, SPREAD_MAX)
     return np.round(bounded, 4)
 
 
-def _growth_errors(
-    learning: Learning, folds: npt.NDArray[np.intp], config: TariffMatchingConfig
-) -> tuple[dict[str, FloatArray], bool]:
-    """Return the errors of the year's energy with and without the growth model, and whether it helps."""
-    happened = annual_log_ratio(learning.carried, learning.future, learning.classes)
-    foretold = np.zeros(len(happened))
-    for fold in np.unique(folds):
-        forecast = learning.part(folds != fold).fit(config)
-        own = learning.part(folds == fold)
-        foretold[folds == fold] = np.log(forecast.growth(own.history, own.classes) / 1_000)
-    errors = {"growth_model": np.abs(happened - foretold), "same_as_last_year": np.abs(happened)}
-    return errors, bool(errors["growth_model"].mean() < errors["same_as_last_year"].mean())
+def _best_alternative(expected_savings: FloatArray, situation: Situation) -> npt.NDArray[np.intp]:
+    """Return the column other than today's with the largest expected saving, -1 where there is none."""
+    expected = np.where(np.isfinite(expected_savings), expected_savings, -np.inf)
+    has_current = np.flatnonzero(situation.current >= 0)
+    expected[has_current, situation.current[has_current]] = -np.inf
+    return np.where(np.isfinite(expected).any(axis=1), expected.argmax(axis=1), -1)
+
+
+def _months_between(first: date, last: date) -> int:
+    return (last.year - first.year) * 12 + last.month - first.month
+
+
+def _folds(learning: Learning, config: TariffMatchingConfig) -> npt.NDArray[np.intp]:
+    keys = learning.features[CUSTOMER_KEY].to_numpy(dtype=object)
+    return (hash_shares(keys, "tariff_matching folds") * config.folds_count).astype(np.intp)
+
+
+def _held_out_factors(name: str, learning: Learning, config: TariffMatchingConfig, weather: MonthlyWeather) -> IntArray:
+    """Return a point forecast of customers by trees that have not seen them."""
+    if name == XGBOOST:
+        found = cross_fit(learning.history, learning.carried, learning.future, learning.classes, config, weather)
+        return found.factors[name]
+    month_level = class_month_levels(learning.history, learning.classes)
+    return PointForecast(name).factors(learning.history, learning.carried, learning.classes, month_level)
 
 
 def _cross_fitted_outlook(
@@ -340,77 +468,221 @@ def _cross_fitted_outlook(
     learning: Learning,
     folds: npt.NDArray[np.intp],
     config: TariffMatchingConfig,
-    *,
-    uses_growth: bool,
+    factors: IntArray,
 ) -> Outlook:
     """Return the outlook of every customer by a forecast from the other folds."""
     smallest_pool = min(int((folds != fold).sum()) for fold in np.unique(folds))
     # One number of scenarios for all folds, so that they fit into one array.
     fold_config = config.model_copy(update={"neighbours_count": min(config.neighbours_count, smallest_pool)})
-    expected = np.full(situation.is_offered.shape, np.nan)
-    savings = np.full((*expected.shape, 2 * fold_config.neighbours_count), np.nan, np.float32)
+    whole = _empty_outlook(situation, 2 * fold_config.neighbours_count)
     for fold in np.unique(folds):
-        forecast = learning.part(folds != fold).fit(config, uses_growth=uses_growth)
+        others = folds != fold
+        forecast = learning.part(others).fit(config, factors=factors[others])
         rows = np.flatnonzero(folds == fold)
-        outlook = look_ahead(_part_of_situation(situation, rows), forecast, fold_config)
-        expected[rows], savings[rows] = outlook.expected, outlook.savings
-    return Outlook(expected, savings)
+        _fill(whole, rows, look_ahead(situation.part(rows), forecast, fold_config, factors[rows]))
+    return whole
 
 
-def _part_of_situation(situation: Situation, rows: npt.NDArray[np.intp]) -> Situation:
-    return replace(
-        situation,
-        features=situation.features.iloc[rows].reset_index(drop=True),
-        classes=situation.classes[rows],
-        customers=situation.customers.aligned_to(situation.customers.customer_keys[rows]),
-        history=situation.history.take(rows),
-        carried=situation.carried.take(rows),
-        contracted_kw=situation.contracted_kw[rows],
-        is_offered=situation.is_offered[rows],
-        current=situation.current[rows],
-        interval_amounts={name: amounts[rows] for name, amounts in situation.interval_amounts.items()},
+def _empty_outlook(situation: Situation, scenarios_count: int) -> Outlook:
+    count = len(situation)
+    return Outlook(
+        expected=np.full(situation.is_offered.shape, np.nan),
+        savings=np.full((*situation.is_offered.shape, scenarios_count), np.nan, np.float32),
+        current_bills=np.full((count, scenarios_count), np.nan),
+        choice={number: np.full((count, 12), -1, np.intp) for number in situation.monthly_columns()},
+    )
+
+
+def _fill(whole: Outlook, rows: npt.NDArray[np.intp], part: Outlook) -> None:
+    """Put the outlook of some customers into that of all."""
+    whole.expected[rows], whole.savings[rows] = part.expected, part.savings
+    whole.current_bills[rows] = part.current_bills
+    for number, columns in part.choice.items():
+        whole.choice[number][rows] = columns
+
+
+@dataclass(frozen=True)
+class _Decided:
+    judged: Judged
+    spread: FloatArray
+    bill_spread: FloatArray
+
+
+def _decide_at(
+    learning: Learning,
+    cube: LoadCube,
+    tariffs: Sequence[Tariff],
+    origin: Origin,
+    config: TariffMatchingConfig,
+    interval_amounts: pd.DataFrame | None,
+    factors: IntArray,
+) -> _Decided:
+    """Advise at one month and pay the bills that followed."""
+    situation = build_situation(
+        learning.features,
+        cube,
+        tariffs,
+        origin.decision_month,
+        config,
+        interval_amounts,
+        history_months=origin.history_months,
+        horizon_months=origin.horizon_months,
+    )
+    keys = learning.features[CUSTOMER_KEY].to_numpy(dtype=object)
+    folds = _folds(learning, config)
+    outlook = _cross_fitted_outlook(situation, learning, folds, config, factors)
+    happened = price_window(
+        situation, learning.future, interval_amount_arrays(interval_amounts, keys, learning.future.months)
+    )
+    return _concluded(situation, outlook, happened, folds, origin, config)
+
+
+def _masked_at(
+    learning: Learning, tariffs: Sequence[Tariff], origin: Origin, config: TariffMatchingConfig, base: str
+) -> _Decided:
+    """Advise a sample as if their intervals had never been read, by profiles of others, and pay the bills."""
+    sample = learning.part(_masked_sample(learning, config))
+    keys = sample.features[CUSTOMER_KEY].to_numpy(dtype=object)
+    known = KnownOfCustomers.from_months(sample.history)
+    known = known if base == ANNUAL_ENERGY else known.forgotten()
+    halves = (hash_shares(keys, "tariff_matching masked halves") * 2).astype(np.intp)
+    quick = config.model_copy(update={"neighbours_count": config.origin_neighbours_count})
+    is_in = {
+        half: np.isin(learning.features[CUSTOMER_KEY].to_numpy(dtype=object), keys[halves == half]) for half in (0, 1)
+    }
+    forecasts = {half: learning.part(~is_in[half]).fit(quick) for half in (0, 1)}
+    loads = [
+        forecasts[half].similar.estimated_load(
+            list(keys[halves == half]),
+            sample.classes[halves == half],
+            known.take(np.flatnonzero(halves == half)),
+            origin.decision_month,
+            origin.history_months,
+        )
+        for half in (0, 1)
+    ]
+    situation = build_situation(
+        sample.features,
+        joined(loads).take(keys),
+        tariffs,
+        origin.decision_month,
+        quick,
+        history_months=origin.history_months,
+        horizon_months=origin.horizon_months,
+    )
+    scenarios_count = 2 * min(quick.neighbours_count, *(len(one.donor_classes) for one in forecasts.values()))
+    outlook = _empty_outlook(situation, scenarios_count)
+    for half, forecast in forecasts.items():
+        rows = np.flatnonzero(halves == half)
+        if len(rows):
+            _fill(outlook, rows, look_ahead(situation.part(rows), forecast, quick, known=known.take(rows)))
+    return _concluded(situation, outlook, price_window(situation, sample.future, {}), halves, origin, quick)
+
+
+def _masked_sample(learning: Learning, config: TariffMatchingConfig) -> BoolArray:
+    """Return at most so many customers of each class."""
+    order = hash_shares(learning.features[CUSTOMER_KEY].to_numpy(dtype=object), "tariff_matching masked")
+    chosen = np.zeros(len(order), bool)
+    for code in np.unique(learning.classes):
+        members = np.flatnonzero(learning.classes == code)
+        chosen[members[np.argsort(order[members], kind="stable")][: config.masked_customers_max_count]] = True
+    return chosen
+
+
+def _concluded(
+    situation: Situation,
+    outlook: Outlook,
+    happened: WindowBills,
+    groups: npt.NDArray[np.intp],
+    origin: Origin,
+    config: TariffMatchingConfig,
+) -> _Decided:
+    """Calibrate every group of customers on the others, decide, and judge."""
+    actual = happened.with_monthly(outlook.choice).amounts
+    spread, bill_spread = np.ones(len(situation)), np.ones(len(situation))
+    for group in np.unique(groups):
+        own, others = groups == group, groups != group
+        spread[own] = calibrated_spread(outlook, actual, situation, config, others)[situation.classes[own]]
+        bill_spread[own] = calibrated_bill_spread(outlook, actual, situation, config, others)[situation.classes[own]]
+    savings = savings_of(outlook, spread, config)
+    bills = bill_interval(outlook, bill_spread, config)
+    decisions = decide(situation, outlook, savings, config)
+    everybody = np.ones(len(situation), bool)
+    return _Decided(
+        _judged(situation, origin, happened, outlook, savings, bills, decisions),
+        calibrated_spread(outlook, actual, situation, config, everybody),
+        calibrated_bill_spread(outlook, actual, situation, config, everybody),
     )
 
 
 def _judged(
-    learning: Learning,
     situation: Situation,
-    actual: FloatArray,
+    origin: Origin,
+    happened: WindowBills,
     outlook: Outlook,
-    foretold: Savings,
+    savings: Savings,
+    bills: BillInterval,
     decisions: Decisions,
-    growth_errors: dict[str, FloatArray],
-) -> BackTest:
+) -> Judged:
     """Keep the customers who had a known tariff and something else to choose."""
-    past = price_window(situation, situation.history, situation.interval_amounts).amounts
-    mean_profile = price_window(situation, _class_mean_loads(situation), situation.interval_amounts).amounts
-    is_priced = situation.is_offered & np.isfinite(actual) & np.isfinite(past) & np.isfinite(outlook.expected)
+    past = price_window(situation, situation.history, situation.interval_amounts)
+    mean_profile = price_window(situation, _class_mean_loads(situation), situation.interval_amounts)
+    last_year = past.cheapest_months(situation)
+    by_profile = mean_profile.cheapest_months(situation)
+    hindsight = happened.cheapest_months(situation)
+    past_amounts = past.with_monthly(last_year).amounts
+    profile_amounts = mean_profile.with_monthly(by_profile).amounts
+    actual = happened.with_monthly(outlook.choice).amounts
+    is_priced = situation.is_offered & np.isfinite(actual) & np.isfinite(past_amounts) & np.isfinite(outlook.expected)
     rows = np.arange(len(situation))
-    judged = (situation.current >= 0) & (is_priced.sum(axis=1) >= 2)
-    judged &= is_priced[rows, np.maximum(situation.current, 0)]
     current = situation.current
-    choices = {
-        "model": decisions.recommended,
-        "stay": current,
-        "cheapest_last_year": _cheapest(past, is_priced, current),
-        "class_mean_profile": _cheapest(mean_profile, is_priced, current),
+    kept = (current >= 0) & (is_priced.sum(axis=1) >= 2)
+    kept &= is_priced[rows, np.maximum(current, 0)]
+    chosen = {
+        "model": (decisions.recommended, outlook.choice),
+        "stay": (current, outlook.choice),
+        "cheapest_last_year": (_cheapest(past_amounts, is_priced, current), last_year),
+        "class_mean_profile": (_cheapest(profile_amounts, is_priced, current), by_profile),
     }
-    context = [name for name in (CUSTOMER_KEY, "customer_class", "district") if name in learning.features.columns]
-    return BackTest(
-        rows=learning.features.loc[judged, context].reset_index(drop=True),
-        actual=actual[judged],
-        is_offered=is_priced[judged],
-        current=current[judged],
-        choices={name: chosen[judged] for name, chosen in choices.items()},
-        best=decisions.best[judged],
-        foretold=Savings(
-            expected=foretold.expected[judged],
-            lower=foretold.lower[judged],
-            upper=foretold.upper[judged],
-            probability=foretold.probability[judged],
-        ),
-        growth_errors=growth_errors,
+    paid = {
+        policy: happened.with_monthly(choice).amounts[rows, np.maximum(columns, 0)][kept]
+        for policy, (columns, choice) in chosen.items()
+    }
+    best = np.where(is_priced, happened.with_monthly(hindsight).amounts, np.inf).min(axis=1)[kept]
+    context = [name for name in (CUSTOMER_KEY, "customer_class", "district") if name in situation.features.columns]
+    shown = situation.features.loc[kept, context].reset_index(drop=True)
+    months_read = situation.history.present.sum(axis=1)[kept]
+    back_test = BackTest(
+        rows=shown.assign(decision_month=f"{origin.decision_month:%Y-%m}", history=_history_groups(months_read)),
+        paid_amounts=paid,
+        best_amounts=np.minimum(best, np.min(list(paid.values()), axis=0)),
+        is_switch={policy: (columns != current)[kept] for policy, (columns, _) in chosen.items()},
     )
+    alternative = np.maximum(_best_alternative(np.where(is_priced, savings.expected, np.nan), situation), 0)
+    stayed = actual[rows, np.maximum(current, 0)]
+    saving = pd.DataFrame(
+        {
+            "expected": savings.expected[rows, alternative],
+            "lower": savings.lower[rows, alternative],
+            "upper": savings.upper[rows, alternative],
+            "happened": stayed - actual[rows, alternative],
+        }
+    )
+    bill = pd.DataFrame(
+        {"expected": bills.expected, "lower": bills.lower, "upper": bills.upper, "happened": stayed},
+    )
+    return Judged(
+        origin,
+        back_test,
+        Foretold(
+            shown, saving[kept].reset_index(drop=True), bill[kept].reset_index(drop=True), decisions.is_switch[kept]
+        ),
+    )
+
+
+def _history_groups(months_read: npt.NDArray[np.intp]) -> list[str]:
+    """Return the group of every customer by months read before the decision."""
+    return [HISTORY_GROUPS[int(np.searchsorted((9, 12), count, side="right"))] for count in months_read]
 
 
 def _cheapest(amounts: FloatArray, is_priced: BoolArray, current: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:

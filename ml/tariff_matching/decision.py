@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.tariff_matching.config import TariffMatchingConfig
-from ml.tariff_matching.features import BoolArray, FloatArray
+from ml.tariff_matching.features import BoolArray, FloatArray, IntArray
 from ml.tariff_matching.forecast import LoadForecast
-from ml.tariff_matching.offers import Situation, price_scenarios
+from ml.tariff_matching.offers import MonthlyChoice, Situation, price_scenarios
+from ml.tariff_matching.similar_customers import KnownOfCustomers
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,14 @@ class Outlook:
         expected: Mean bill, (customers, columns), NaN where not offered.
         savings: Bill on today's offer less bill on the column, (customers, columns, scenarios), NaN where either is
             not offered. The spread is as the forecast gave it, not yet calibrated.
+        current_bills: Bill on today's offer, (customers, scenarios), NaN where it is not known; not calibrated either.
+        choice: Contracted demands by month where a column has them.
     """
 
     expected: FloatArray
     savings: npt.NDArray[np.float32]
+    current_bills: FloatArray
+    choice: MonthlyChoice
 
     def calibrated(self, spread: FloatArray) -> npt.NDArray[np.float64]:
         """Return the savings with every customer's spread around the median scaled.
@@ -67,19 +72,68 @@ class Decisions:
     is_switch: BoolArray
 
 
-def look_ahead(situation: Situation, forecast: LoadForecast, config: TariffMatchingConfig) -> Outlook:
-    """Price the scenarios of the coming months for all customers and offers."""
+@dataclass(frozen=True)
+class BillInterval:
+    """The coming bill on today's offer, (customers,), NaN where it is not known.
+
+    Attributes:
+        expected: Mean.
+        lower: Lower end of the interval.
+        upper: Upper end of the interval.
+    """
+
+    expected: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+
+
+def look_ahead(
+    situation: Situation,
+    forecast: LoadForecast,
+    config: TariffMatchingConfig,
+    factors: IntArray | None = None,
+    known: KnownOfCustomers | None = None,
+) -> Outlook:
+    """Price the scenarios of the coming months for all customers and offers.
+
+    Args:
+        situation: Customers and offers.
+        forecast: Makes the scenarios.
+        config: Settings.
+        factors: Point forecast to use instead of the forecast's own.
+        known: What is known of customers without interval readings, if these are such.
+    """
     scenarios_count = 2 * min(config.neighbours_count, len(forecast.donor_classes))
     expected = np.full(situation.is_offered.shape, np.nan)
     savings = np.full((*situation.is_offered.shape, scenarios_count), np.nan, np.float32)
-    for rows, columns, bills in price_scenarios(situation, forecast, config):
-        expected[np.ix_(rows, columns)] = bills.mean(axis=2)
-        position = {column: index for index, column in enumerate(columns)}
-        for index, row in enumerate(rows):
+    current_bills = np.full((len(situation), scenarios_count), np.nan)
+    choice = {number: np.full((len(situation), 12), -1, np.intp) for number in situation.monthly_columns()}
+    for part in price_scenarios(situation, forecast, config, factors, known):
+        expected[np.ix_(part.rows, part.columns)] = part.amounts.mean(axis=2)
+        for number, columns in part.choice.items():
+            choice[number][part.rows] = columns
+        position = {column: index for index, column in enumerate(part.columns)}
+        for index, row in enumerate(part.rows):
             current = situation.current[row]
             if current >= 0:
-                savings[row, columns] = bills[index, position[current]] - bills[index]
-    return Outlook(expected, savings)
+                current_bills[row] = part.amounts[index, position[current]]
+                savings[row, part.columns] = current_bills[row] - part.amounts[index]
+    return Outlook(expected, savings, current_bills, choice)
+
+
+def bill_interval(outlook: Outlook, spread: FloatArray, config: TariffMatchingConfig) -> BillInterval:
+    """Return the coming bill on today's offer with its calibrated interval.
+
+    Args:
+        outlook: Scenario bills.
+        spread: One factor per customer.
+        config: Settings.
+    """
+    middle = np.median(outlook.current_bills, axis=1, keepdims=True)
+    scenarios = middle + spread[:, None] * (outlook.current_bills - middle)
+    tail = (1 - config.interval_level) / 2
+    lower, upper = np.quantile(scenarios, [tail, 1 - tail], axis=1)
+    return BillInterval(expected=outlook.current_bills.mean(axis=1), lower=lower, upper=upper)
 
 
 def savings_of(outlook: Outlook, spread: FloatArray, config: TariffMatchingConfig) -> Savings:

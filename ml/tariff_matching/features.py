@@ -16,13 +16,13 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 
-from ml.columns import AS_OF_MONTH, CUSTOMER_CLASSES, CUSTOMER_KEY, DAY_TYPES, by_name, names
+from ml.columns import AS_OF_MONTH, CUSTOMER_CLASSES, CUSTOMER_KEY, DAY_TYPES, Column, by_name, names
 from ml.errors import SchemaMismatchError
 from ml.splits import add_months, month_start
 from ml.tariff_matching.config import TariffMatchingConfig
 from ml.tariff_matching.schema import FEATURES
 from ml.tariffs.calendar import month_starts
-from ml.tariffs.load_cube import LoadCube
+from ml.tariffs.load_cube import LoadCube, to_polars
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -64,6 +64,7 @@ def prepare_features(features: pd.DataFrame) -> pd.DataFrame:
             prepared[column.name] = pd.to_numeric(values, errors="raise").astype("float64")
         except (TypeError, ValueError) as error:
             raise SchemaMismatchError(f"column {column.name} must hold numbers: {error}") from error
+        _check_bounds(features, column, np.asarray(prepared[column.name], dtype=np.float64))
     frame = pd.DataFrame(prepared, index=features.index)
     for name, column in by_name(FEATURES).items():
         if column.allowed:
@@ -74,6 +75,20 @@ def prepare_features(features: pd.DataFrame) -> pd.DataFrame:
                     "the supplier's values to these in the mapping file"
                 )
     return frame
+
+
+def _check_bounds(features: pd.DataFrame, column: Column, values: FloatArray) -> None:
+    """Refuse an infinite number, and one below what the column can be, with the customer's key."""
+    is_bad = np.isinf(values)
+    if column.minimum is not None:
+        is_bad |= values < column.minimum
+    if is_bad.any():
+        row = int(np.flatnonzero(is_bad)[0])
+        at_least = "" if column.minimum is None else f" of at least {column.minimum:g}"
+        raise SchemaMismatchError(
+            f"{column.name} of customer {features[CUSTOMER_KEY].iat[row]} is {values[row]:g}: it must be a number"
+            f"{at_least}, or missing where it is not known ({int(is_bad.sum())} such rows)"
+        )
 
 
 def classless_sentence(latest: pd.DataFrame) -> str:
@@ -112,8 +127,25 @@ def rows_at(features: pd.DataFrame, month: date) -> pd.DataFrame:
 
 
 def as_load_cube(rows: CubeRows) -> LoadCube:
-    """Return rows of ``customer_load_cube`` as a load cube; a load cube is returned as it is."""
-    return rows if isinstance(rows, LoadCube) else LoadCube.from_frame(rows)
+    """Return rows of ``customer_load_cube`` as a load cube; a load cube is returned as it is.
+
+    Raises:
+        SchemaMismatchError: A row is missing something, negative, or not a number; the message names the first one.
+    """
+    if isinstance(rows, LoadCube):
+        return rows
+    frame = to_polars(rows)
+    floats = [name for name in ("kwh", "peak_kw") if name in frame.columns and frame.schema[name].is_float()]
+    for name in floats:
+        bad = frame.with_row_index("row").filter(~pl.col(name).is_finite())
+        if len(bad):
+            first = bad.row(0, named=True)
+            raise SchemaMismatchError(
+                f"customer_load_cube: row {first['row']}: {name} of customer {first[CUSTOMER_KEY]} in "
+                f"{first['month']}, slot {first['slot']}, is {first[name]} ({len(bad)} such rows): leave out the rows "
+                "of months that were not read"
+            )
+    return LoadCube.from_frame(frame)
 
 
 def usable_months(cube: LoadCube, coverage_pct: float) -> BoolArray:
@@ -189,6 +221,22 @@ def empty_cube(customer_keys: Sequence[str], last_month: date, slot_minutes: int
         peak_kw=zeros.copy(),
         slot_minutes=slot_minutes,
         present=np.zeros(shape[:2], bool),
+    )
+
+
+def joined(cubes: Sequence[LoadCube]) -> LoadCube:
+    """Return the customers of several cubes of the same months and slots as one."""
+    first, *_ = cubes
+    return LoadCube.from_arrays(
+        np.concatenate([cube.customer_keys for cube in cubes]),
+        first.months,
+        kwh=np.concatenate([cube.kwh for cube in cubes]),
+        peak_kw=np.concatenate([cube.peak_kw for cube in cubes]),
+        slot_minutes=first.slot_minutes,
+        present=np.concatenate([cube.present for cube in cubes]),
+        opening_kwh=np.concatenate(
+            [np.zeros(len(cube), np.int64) if cube.opening_kwh is None else cube.opening_kwh for cube in cubes]
+        ),
     )
 
 

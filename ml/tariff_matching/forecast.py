@@ -1,9 +1,9 @@
 """Next year's load of every customer, as scenarios: what happened to similar customers happens again.
 
-Three parts. *Carried forward*: the same calendar months of the past year. *Growth*: a ridge model of the year-on-year
-ratio of a customer's energy, relative to the customer's class. *Surprises*: how the loads of other customers differed
-from that forecast in the year that followed, kept whole, so that months, hours and peaks move together as they really
-do. A customer's scenarios are the surprises of the most similar customers.
+Three parts. *Carried forward*: the same calendar months of the past year. *Point forecast*: a factor on it by month and
+block of hours (see ``point_forecast``). *Surprises*: how the loads of other customers differed from that forecast in
+the year that followed, kept whole, so that months, hours and peaks move together as they really do. A customer's
+scenarios are the surprises of the most similar customers.
 
 What all customers of a class had in common (the weather of that one year) says how far a year can be off, but not in
 which direction the next one will be: it is taken out of every surprise and put back with both signs.
@@ -14,39 +14,41 @@ them.
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import date
 
 import numpy as np
 import numpy.typing as npt
 
-from ml.columns import CUSTOMER_CLASSES, DAY_TYPES
+from ml.columns import CUSTOMER_CLASSES
 from ml.errors import BundleError
+from ml.tariff_matching.blocks import (
+    BLOCKS_COUNT,
+    FACTOR_MAX,
+    FACTOR_SCALE,
+    as_factor,
+    block_codes,
+    block_kwh,
+    class_month_levels,
+    descriptors,
+    log_ratio,
+    without_common,
+)
 from ml.tariff_matching.config import TariffMatchingConfig
 from ml.tariff_matching.features import FloatArray, IntArray, usable_months
+from ml.tariff_matching.point_forecast import MonthlyWeather, PointForecast
+from ml.tariff_matching.schema import ANNUAL_ENERGY, CLASS_ONLY, READINGS
+from ml.tariff_matching.similar_customers import KnownOfCustomers, SimilarCustomers
 from ml.tariffs.load_cube import LoadCube
 
-FACTOR_SCALE = 1_000
-"""Factors are held in thousandths."""
-
-FACTOR_MIN, FACTOR_MAX = 0.1, 10.0
-BLOCKS_PER_DAY = 8
-DAY_GROUPS = 2
-BLOCKS_COUNT = DAY_GROUPS * BLOCKS_PER_DAY
-"""Hours of the day in blocks of three, working days and days off apart: finer surprises are noise of single hours."""
-
-SMOOTHING_SHARE = 0.05
-"""Share of a mean block that is added to both sides of a ratio, so that a nearly empty block has no wild one."""
-
-MEAN_MONTH_HOURS = 365.25 / 12 * 24
-NIGHT_HOURS = (22, 23, 0, 1, 2, 3, 4, 5)
-DESCRIPTORS = ("log_month_kwh", "recent_3m", "recent_6m", "night_share", "log_load_factor", "days_off_share")
 SIMILARITY_DESCRIPTORS = (0, 3, 4, 5)
 """Which descriptors say that two customers are alike: size and shape, not last year's trend."""
 
 MONTHS_READ_SHARE_MIN = 0.75
 _FLOAT64_EXACT = 2**53
-_PRICE, _COMMON_PRICE = "price:", "common_price:"
+_PRICE, _COMMON_PRICE, _SIMILAR = "price:", "common_price:", "similar:"
+SPREAD_BASES = (READINGS, ANNUAL_ENERGY, CLASS_ONLY)
+"""Ways in which a load is known that have a calibration of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,9 @@ class LoadForecast:
 
     Attributes:
         month_level: Log of the class's monthly energy relative to its mean month, (classes, 12 calendar months).
-        growth_coefficients: Of the standardised descriptors, for the log of the year-on-year ratio.
-        descriptor_means: For standardising.
-        descriptor_scales: For standardising.
-        uses_growth: Whether the growth model was better than none on customers that it had not seen.
+        descriptor_scales: Standard deviations of the descriptors, for distances between customers.
+        point: The point forecast.
+        last_month: Last month that was learned from.
         pair_month_numbers: Calendar months of the surprises, in the order of their axis.
         donor_classes: Class of every donor.
         donor_descriptors: Descriptors of every donor.
@@ -69,14 +70,16 @@ class LoadForecast:
         price_surprises: For tariffs that need interval prices: log ratio of the month's mean price to the one carried
             forward, own part of every donor, in thousandths, (donors, months) by tariff.
         common_price: The common part of it, (months,) by tariff.
-        spread: Factor on the distance of every scenario from the median, by class, calibrated on held-out customers.
+        similar: Profiles of the donors, for customers without interval readings.
+        spread: Factor on the distance of every scenario's saving from the median, (load bases, classes), calibrated on
+            held-out customers; the load bases are those of ``SPREAD_BASES``.
+        bill_spread: The same for the bill on today's offer.
     """
 
     month_level: FloatArray
-    growth_coefficients: FloatArray
-    descriptor_means: FloatArray
     descriptor_scales: FloatArray
-    uses_growth: bool
+    point: PointForecast
+    last_month: date
     pair_month_numbers: tuple[int, ...]
     donor_classes: npt.NDArray[np.int8]
     donor_descriptors: FloatArray
@@ -86,25 +89,26 @@ class LoadForecast:
     common_peak: npt.NDArray[np.int16]
     price_surprises: Mapping[str, npt.NDArray[np.int16]]
     common_price: Mapping[str, npt.NDArray[np.int16]]
+    similar: SimilarCustomers
     spread: FloatArray
+    bill_spread: FloatArray
 
-    def with_spread(self, spread: FloatArray) -> "LoadForecast":
-        """Return the forecast with another calibration of its scenarios."""
-        return replace(self, spread=spread)
+    def spreads(self, base: str, classes: npt.NDArray[np.intp]) -> tuple[FloatArray, FloatArray]:
+        """Return the factors of saving and bill for customers of some classes whose load is known in the same way."""
+        position = SPREAD_BASES.index(base)
+        return self.spread[position, classes], self.bill_spread[position, classes]
 
-    def growth(self, history: LoadCube, classes: npt.NDArray[np.intp]) -> IntArray:
-        """Return the year-on-year factor of every customer, in thousandths."""
-        if not self.uses_growth:
-            return np.full(len(history), FACTOR_SCALE, np.int64)
-        return _as_factor(self._log_growth(descriptors(history, classes, self.month_level)))
-
-    def _log_growth(self, customer_descriptors: FloatArray) -> FloatArray:
-        standardised = (customer_descriptors - self.descriptor_means) / self.descriptor_scales
-        # A sum along each row, not a matrix product: the same bits whatever the number of rows.
-        return np.clip((standardised * self.growth_coefficients).sum(axis=1), -0.7, 0.7)
+    def block_factors(self, history: LoadCube, carried: LoadCube, classes: npt.NDArray[np.intp]) -> IntArray:
+        """Return the point forecast as a factor on the load carried forward, in thousandths."""
+        return self.point.factors(history, carried, classes, self.month_level)
 
     def scenarios(
-        self, history: LoadCube, carried: LoadCube, classes: npt.NDArray[np.intp], config: TariffMatchingConfig
+        self,
+        history: LoadCube,
+        carried: LoadCube,
+        classes: npt.NDArray[np.intp],
+        config: TariffMatchingConfig,
+        factors: IntArray | None = None,
     ) -> "ScenarioCube":
         """Return the scenarios of every customer: all of the first customer, then all of the second, and so on.
 
@@ -113,14 +117,9 @@ class LoadForecast:
             carried: The same months of the year carried forward.
             classes: Class of every customer.
             config: Settings.
+            factors: Point forecast to use instead of this one's, (customers, months, blocks) in thousandths.
         """
-        growth = self.growth(history, classes)
-        base = replace(
-            carried,
-            kwh=carried.kwh * growth[:, None, None, None] // FACTOR_SCALE,
-            peak_kw=carried.peak_kw * growth[:, None, None, None] // FACTOR_SCALE,
-            _cache={},
-        )
+        base = expected_load(carried, self.block_factors(history, carried, classes) if factors is None else factors)
         donors = self.nearest_donors(descriptors(history, classes, self.month_level), classes, config.neighbours_count)
         positions = self._month_positions(carried.months)
         classes_of_donors = self.donor_classes
@@ -134,6 +133,48 @@ class LoadForecast:
         }
         both_signs = np.concatenate([donors, donors + len(self.donor_classes)], axis=1)
         return ScenarioCube.of(base, both_signs, energy_factors, peak_factors, price_factors)
+
+    def estimated_scenarios(
+        self,
+        carried: LoadCube,
+        known: KnownOfCustomers,
+        classes: npt.NDArray[np.intp],
+        config: TariffMatchingConfig,
+    ) -> "ScenarioCube":
+        """Return scenarios of customers without interval readings: profiles of similar customers and their surprises.
+
+        Args:
+            carried: Estimated loads of the coming months (see ``SimilarCustomers.estimated_load``).
+            known: What is known of the customers.
+            classes: Class of every customer.
+            config: Settings.
+        """
+        donors = self.similar.nearest(known, classes, self.donor_classes, config.neighbours_count)
+        positions = self._month_positions(carried.months)
+        shapes, peak_shapes = self.similar.log_factors(carried.months)
+        of_class = self.donor_classes
+        without_level = np.zeros(len(of_class))
+        energy, peaks = [], []
+        # The level of a donor counts only where the customer's own is not known.
+        for level in (without_level, self.similar.levels):
+            energy.append(
+                _both_signs(
+                    self.donor_surprises[:, positions],
+                    self.common[:, positions][of_class],
+                    shapes + level[:, None, None],
+                )
+            )
+            peaks.append(
+                _both_signs(
+                    self.donor_peak_surprises[:, positions],
+                    self.common_peak[:, positions][of_class],
+                    peak_shapes + level[:, None],
+                )
+            )
+        both_signs = np.concatenate([donors, donors + len(of_class)], axis=1)
+        is_level_unknown = ~np.isfinite(known.mean_month_kwh)
+        both_signs = both_signs + np.where(is_level_unknown, 2 * len(of_class), 0)[:, None]
+        return ScenarioCube.of(carried, both_signs, np.concatenate(energy), np.concatenate(peaks))
 
     def nearest_donors(
         self, customer_descriptors: FloatArray, classes: npt.NDArray[np.intp], count: int
@@ -169,10 +210,13 @@ class LoadForecast:
         """Return the forecast as bytes that depend on it only."""
         arrays: dict[str, np.ndarray] = {
             "month_level": self.month_level,
-            "growth_coefficients": self.growth_coefficients,
-            "descriptor_means": self.descriptor_means,
             "descriptor_scales": self.descriptor_scales,
-            "uses_growth": np.array([self.uses_growth]),
+            "point_name": np.array([self.point.name]),
+            "point_trust": np.array([self.point.trust]),
+            "point_trees": np.frombuffer(self.point.trees, np.uint8),
+            "weather_months": np.array(self.point.weather.months, "datetime64[D]").astype(np.int64),
+            "weather_temperature_c": np.array(self.point.weather.temperature_c, np.float64),
+            "last_month": np.array([self.last_month], "datetime64[D]").astype(np.int64),
             "pair_month_numbers": np.array(self.pair_month_numbers, np.int64),
             "donor_classes": self.donor_classes,
             "donor_descriptors": self.donor_descriptors,
@@ -181,7 +225,9 @@ class LoadForecast:
             "common": self.common,
             "common_peak": self.common_peak,
             "spread": self.spread,
+            "bill_spread": self.bill_spread,
         }
+        arrays |= {f"{_SIMILAR}{one.name}": getattr(self.similar, one.name) for one in fields(SimilarCustomers)}
         arrays |= {f"{_PRICE}{tariff_id}": values for tariff_id, values in self.price_surprises.items()}
         arrays |= {f"{_COMMON_PRICE}{tariff_id}": values for tariff_id, values in self.common_price.items()}
         buffer = io.BytesIO()
@@ -204,10 +250,23 @@ class LoadForecast:
                 }
                 for prefix in (_PRICE, _COMMON_PRICE)
             }
+            similar = {
+                name.removeprefix(_SIMILAR): values.pop(name) for name in list(values) if name.startswith(_SIMILAR)
+            }
             return cls(
+                similar=SimilarCustomers(**similar),
                 price_surprises=by_tariff[_PRICE],
                 common_price=by_tariff[_COMMON_PRICE],
-                uses_growth=bool(values.pop("uses_growth")[0]),
+                point=PointForecast(
+                    name=str(values.pop("point_name")[0]),
+                    trees=values.pop("point_trees").tobytes(),
+                    trust=float(values.pop("point_trust")[0]),
+                    weather=MonthlyWeather(
+                        tuple(values.pop("weather_months").astype("datetime64[D]").tolist()),
+                        tuple(values.pop("weather_temperature_c").tolist()),
+                    ),
+                ),
+                last_month=values.pop("last_month").astype("datetime64[D]").tolist()[0],
                 pair_month_numbers=tuple(int(number) for number in values.pop("pair_month_numbers")),
                 **values,
             )
@@ -342,77 +401,25 @@ class ScenarioCube(LoadCube):
         return scaled.reshape(len(self), len(self.months))
 
 
-def block_codes(slots_count: int) -> npt.NDArray[np.intp]:
-    """Return the block of every day type and slot, shape (day types, slots)."""
-    in_day = np.arange(slots_count) * BLOCKS_PER_DAY // slots_count
-    group = np.array([0 if day_type == "workday" else 1 for day_type in DAY_TYPES])
-    return group[:, None] * BLOCKS_PER_DAY + in_day[None, :]
-
-
-def block_kwh(cube: LoadCube) -> FloatArray:
-    """Return energy by block in kWh, shape (customers, months, blocks)."""
-    codes = block_codes(cube.kwh.shape[3])
-    energy = np.empty((len(cube), len(cube.months), BLOCKS_COUNT))
-    for block in range(BLOCKS_COUNT):
-        energy[:, :, block] = cube.kwh[:, :, codes == block].sum(axis=2) / 1e4
-    return energy
-
-
-def descriptors(history: LoadCube, classes: npt.NDArray[np.intp], month_level: FloatArray) -> FloatArray:
-    """Return what is known of every customer before the decision, one row per customer in the order of DESCRIPTORS."""
-    is_read = history.present
-    level = month_level[classes][:, [month.month - 1 for month in history.months]]
-    # Without its class's season, a month says how the customer stands against the own year. Row by row in memory:
-    # sums along a row then have one order, and a customer's figures do not depend on who else is computed.
-    adjusted = np.ascontiguousarray(history.month_kwh() / 1e4 / np.exp(level))
-    floor = 1.0
-
-    def mean_of_last(months_count: int) -> FloatArray:
-        total = (adjusted * is_read)[:, -months_count:].sum(axis=1)
-        return total / np.maximum(is_read[:, -months_count:].sum(axis=1), 1)
-
-    whole = mean_of_last(len(history.months))
-    recent = [
-        np.where(is_read[:, -last:].any(axis=1), np.log((mean_of_last(last) + floor) / (whole + floor)), 0.0)
-        for last in (3, 6)
-    ]
-    slots_count = history.kwh.shape[3]
-    is_night = np.isin(np.arange(slots_count) * 24 // slots_count, NIGHT_HOURS)
-    is_day_off = np.array([day_type != "workday" for day_type in DAY_TYPES])
-    cells = history.kwh.sum(axis=1)
-    total = np.maximum(cells.sum(axis=(1, 2)), 1)
-    night_share = cells[:, :, is_night].sum(axis=(1, 2)) / total
-    days_off_share = cells[:, is_day_off].sum(axis=(1, 2)) / total
-    months_read = np.maximum(is_read.sum(axis=1), 1)
-    mean_month_kwh = history.month_kwh().sum(axis=1) / months_read / 1e4
-    peak_kw = history.month_peak_kw().max(axis=1, initial=0) / 1e4
-    load_factor = np.clip(mean_month_kwh / MEAN_MONTH_HOURS / np.maximum(peak_kw, 1e-9), 1e-3, 1.0)
-    columns = [np.log(mean_month_kwh + floor), *recent, night_share, np.log(load_factor), days_off_share]
-    return np.round(np.stack(columns, axis=1), 6)
-
-
-def class_month_levels(history: LoadCube, classes: npt.NDArray[np.intp]) -> FloatArray:
-    """Return the log of every class's mean monthly energy relative to the mean month, zero where a month is unknown."""
-    month_kwh = history.month_kwh() / 1e4
-    own_mean = (month_kwh * history.present).sum(axis=1) / np.maximum(history.present.sum(axis=1), 1)
-    relative = month_kwh / np.maximum(own_mean, 1e-9)[:, None]
-    is_known = history.present & (own_mean > 0)[:, None]
-    levels = np.zeros((len(CUSTOMER_CLASSES), 12))
-    for code in range(len(CUSTOMER_CLASSES)):
-        members = classes == code
-        for index, month in enumerate(history.months):
-            values = relative[members & is_known[:, index], index]
-            if len(values):
-                levels[code, month.month - 1] = np.log(max(float(values.mean()), 0.05))
-    return np.round(levels, 6)
-
-
 def trainable(history: LoadCube, future: LoadCube, config: TariffMatchingConfig) -> npt.NDArray[np.bool_]:
     """Return which customers were read well enough before and after a decision to learn from."""
     before = usable_months(history, config.minimum_coverage_pct).mean(axis=1) >= MONTHS_READ_SHARE_MIN
     after = usable_months(future, config.complete_coverage_pct).mean(axis=1) >= MONTHS_READ_SHARE_MIN
     has_load = (history.month_kwh().sum(axis=1) > 0) & (future.month_kwh().sum(axis=1) > 0)
     return before & after & has_load
+
+
+def expected_load(carried: LoadCube, factors: IntArray) -> LoadCube:
+    """Return the load carried forward times the point forecast.
+
+    Args:
+        carried: Same as last year.
+        factors: In thousandths, (customers, months, blocks).
+    """
+    cells = factors[:, :, block_codes(carried.kwh.shape[3])]
+    return replace(
+        carried, kwh=carried.kwh * cells // FACTOR_SCALE, peak_kw=carried.peak_kw * cells // FACTOR_SCALE, _cache={}
+    )
 
 
 def fit_forecast(
@@ -422,10 +429,11 @@ def fit_forecast(
     classes: npt.NDArray[np.intp],
     config: TariffMatchingConfig,
     *,
-    uses_growth: bool = True,
+    point: PointForecast | None = None,
+    factors: IntArray | None = None,
     mean_prices: Mapping[str, tuple[FloatArray, FloatArray]] | None = None,
 ) -> LoadForecast:
-    """Learn growth and surprises from customers who were read before and after a decision.
+    """Learn surprises from customers who were read before and after a decision.
 
     Args:
         history: Months before.
@@ -433,87 +441,42 @@ def fit_forecast(
         future: What really happened.
         classes: Class of every customer.
         config: Settings.
-        uses_growth: Whether to use the growth model at all.
+        point: Point forecast for other customers; "same as last year" by default.
+        factors: Point forecast of these customers by trees that have not seen them, so that the surprises are as large
+            as those of other customers; by default that of ``point``.
         mean_prices: For tariffs that need interval prices: the month's mean price carried forward, and the real one.
     """
     month_level = class_month_levels(history, classes)
     own = descriptors(history, classes, month_level)
-    means = np.round(own.mean(axis=0), 6)
-    scales = np.round(np.maximum(own.std(axis=0), 1e-3), 6)
-    target = annual_log_ratio(carried, future, classes)
-    standardised = (own - means) / scales
-    penalty = config.ridge_penalty * np.eye(own.shape[1])
-    solved: FloatArray = np.linalg.solve(standardised.T @ standardised + penalty, standardised.T @ target)
-    # Rounded, so that the last bits of the linear algebra library do not reach the bundle.
-    coefficients = np.round(solved, 6) if uses_growth else np.zeros_like(solved)
-    forecast = LoadForecast(
+    point = point or PointForecast()
+    if factors is None:
+        factors = point.factors(history, carried, classes, month_level)
+    base = expected_load(carried, factors)
+    surprises = log_ratio(block_kwh(future), block_kwh(base))
+    foretold_peak = base.month_peak_kw() / 1e4
+    peak_surprises = log_ratio((future.month_peak_kw() / 1e4)[:, :, None], foretold_peak[:, :, None])
+    is_read = usable_months(future, config.minimum_coverage_pct)
+    surprises, common = without_common(surprises, is_read, classes)
+    peak_surprises, common_peak = without_common(peak_surprises, is_read, classes)
+    price_surprises, common_price = _price_surprises(mean_prices or {}, is_read)
+    return LoadForecast(
         month_level=month_level,
-        growth_coefficients=coefficients,
-        descriptor_means=means,
-        descriptor_scales=scales,
-        uses_growth=uses_growth,
+        descriptor_scales=np.round(np.maximum(own.std(axis=0), 1e-3), 6),
+        point=point,
+        last_month=future.months[-1],
         pair_month_numbers=tuple(month.month for month in future.months),
         donor_classes=classes.astype(np.int8),
         donor_descriptors=own,
-        donor_surprises=np.zeros((len(own), len(future.months), BLOCKS_COUNT), np.int16),
-        donor_peak_surprises=np.zeros((len(own), len(future.months)), np.int16),
-        common=np.zeros((len(CUSTOMER_CLASSES), len(future.months), BLOCKS_COUNT), np.int16),
-        common_peak=np.zeros((len(CUSTOMER_CLASSES), len(future.months)), np.int16),
-        price_surprises={},
-        common_price={},
-        spread=np.ones(len(CUSTOMER_CLASSES)),
-    )
-    growth = forecast.growth(history, classes) / FACTOR_SCALE
-    foretold = block_kwh(carried) * growth[:, None, None]
-    happened = block_kwh(future)
-    smoothing = SMOOTHING_SHARE * foretold.mean(axis=(1, 2), keepdims=True) + 1e-6
-    surprises = np.log((happened + smoothing) / (foretold + smoothing))
-    foretold_peak = carried.month_peak_kw() / 1e4 * growth[:, None]
-    peak_smoothing = SMOOTHING_SHARE * foretold_peak.mean(axis=1, keepdims=True) + 1e-6
-    peak_surprises = np.log((future.month_peak_kw() / 1e4 + peak_smoothing) / (foretold_peak + peak_smoothing))
-    is_read = usable_months(future, config.minimum_coverage_pct)
-    surprises, common = _without_common(surprises, is_read, classes)
-    peak_surprises, common_peak = _without_common(peak_surprises[:, :, None], is_read, classes)
-    price_surprises, common_price = _price_surprises(mean_prices or {}, is_read)
-    return replace(
-        forecast,
-        price_surprises=price_surprises,
-        common_price=common_price,
         donor_surprises=_as_thousandths(surprises),
         donor_peak_surprises=_as_thousandths(peak_surprises[:, :, 0]),
         common=_as_thousandths(common),
         common_peak=_as_thousandths(common_peak[:, :, 0]),
+        price_surprises=price_surprises,
+        common_price=common_price,
+        similar=SimilarCustomers.of(history, classes),
+        spread=np.ones((len(SPREAD_BASES), len(CUSTOMER_CLASSES))),
+        bill_spread=np.ones((len(SPREAD_BASES), len(CUSTOMER_CLASSES))),
     )
-
-
-def annual_log_ratio(carried: LoadCube, future: LoadCube, classes: npt.NDArray[np.intp]) -> FloatArray:
-    """Return the log of what happened over what was carried forward, months read only, less the class's median."""
-    is_read = future.present
-    happened = (future.month_kwh() * is_read).sum(axis=1) / 1e4
-    expected = (carried.month_kwh() * is_read).sum(axis=1) / 1e4
-    ratio = np.clip(np.log((happened + 1.0) / (expected + 1.0)), -1.5, 1.5)
-    for code in np.unique(classes):
-        ratio[classes == code] -= np.median(ratio[classes == code])
-    return ratio
-
-
-def _without_common(
-    surprises: FloatArray, is_read: npt.NDArray[np.bool_], classes: npt.NDArray[np.intp]
-) -> tuple[FloatArray, FloatArray]:
-    """Return each customer's own part, and the class's common part (median by month and block)."""
-    common = np.zeros((len(CUSTOMER_CLASSES), *surprises.shape[1:]))
-    masked = np.where(is_read[:, :, None], surprises, np.nan)
-    for code in np.unique(classes):
-        members = np.flatnonzero(classes == code)
-        for month in range(surprises.shape[1]):
-            read = members[is_read[members, month]]
-            if len(read):
-                common[code, month] = np.median(surprises[read, month], axis=0)
-    own = masked - common[classes]
-    months_read = np.maximum(is_read.sum(axis=1), 1)[:, None]
-    own_mean = np.where(is_read[:, :, None], own, 0.0).sum(axis=1) / months_read
-    # A month that was not read deviates as the customer's other months do on average.
-    return np.where(is_read[:, :, None], own, own_mean[:, None, :]), common
 
 
 def _price_surprises(
@@ -525,7 +488,7 @@ def _price_surprises(
         is_known = is_read & (carried > 0) & (happened > 0)
         ratio = np.log(np.where(is_known, happened, 1.0) / np.where(is_known, carried, 1.0))
         one_class = np.zeros(len(ratio), np.intp)
-        own_part, common_part = _without_common(ratio[:, :, None], is_known, one_class)
+        own_part, common_part = without_common(ratio[:, :, None], is_known, one_class)
         own[tariff_id] = _as_thousandths(own_part[:, :, 0])
         common[tariff_id] = _as_thousandths(common_part[0, :, 0])
     return own, common
@@ -536,18 +499,23 @@ def _as_thousandths(values: FloatArray) -> npt.NDArray[np.int16]:
     return np.rint(np.clip(values * FACTOR_SCALE, -limit, limit)).astype(np.int16)
 
 
-def _both_signs(own: npt.NDArray[np.int16], common: npt.NDArray[np.int16]) -> IntArray:
+def _both_signs(
+    own: npt.NDArray[np.int16], common: npt.NDArray[np.int16], further: FloatArray | None = None
+) -> IntArray:
     """Return the factors of every surprise with the common part upwards, followed by those with it downwards.
 
     The pair of common factors has the mean one: what has no known direction must not move an expected bill.
+
+    Args:
+        own: The donor's own part, in thousandths.
+        common: What its class had in common, in thousandths.
+        further: Another log factor of every donor.
     """
     own_part, common_part = own / FACTOR_SCALE, common / FACTOR_SCALE
+    if further is not None:
+        own_part = own_part + further
     centred = own_part - np.log(np.cosh(common_part))
-    return np.concatenate([_as_factor(centred + common_part), _as_factor(centred - common_part)])
-
-
-def _as_factor(log_values: FloatArray) -> IntArray:
-    return np.rint(np.clip(np.exp(log_values), FACTOR_MIN, FACTOR_MAX) * FACTOR_SCALE).astype(np.int64)
+    return np.concatenate([as_factor(centred + common_part), as_factor(centred - common_part)])
 
 
 def part_of(forecast: LoadForecast, donors: npt.NDArray[np.intp]) -> LoadForecast:
@@ -559,9 +527,5 @@ def part_of(forecast: LoadForecast, donors: npt.NDArray[np.intp]) -> LoadForecas
         donor_surprises=forecast.donor_surprises[donors],
         donor_peak_surprises=forecast.donor_peak_surprises[donors],
         price_surprises={name: values[donors] for name, values in forecast.price_surprises.items()},
+        similar=forecast.similar.part(donors),
     )
-
-
-def spread_by_class(values: Mapping[str, float]) -> FloatArray:
-    """Return spreads in the order of ``CUSTOMER_CLASSES``, one where none was calibrated."""
-    return np.array([values.get(name, 1.0) for name in CUSTOMER_CLASSES])

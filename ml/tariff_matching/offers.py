@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from ml.tariff_matching.config import TariffMatchingConfig
 from ml.tariff_matching.features import (
     BoolArray,
     FloatArray,
+    IntArray,
     carried_forward,
     carried_prices,
     class_codes,
@@ -29,6 +31,7 @@ from ml.tariff_matching.features import (
     window,
 )
 from ml.tariff_matching.forecast import LoadForecast, ScenarioCube
+from ml.tariff_matching.similar_customers import KnownOfCustomers
 from ml.tariffs.eligibility import CustomerTable, ineligibility_reasons
 from ml.tariffs.load_cube import LoadCube
 from ml.tariffs.pricing import BillArray, price_cube
@@ -41,6 +44,11 @@ from ml.tariffs.schema import (
 )
 
 CONTRACTED = "contracted_demand"
+Options: TypeAlias = dict[str, str | float | dict[str, float]]
+
+MonthlyChoice: TypeAlias = dict[int, npt.NDArray[np.intp]]
+"""For every column with a contract by month: the column of the whole-year contract that stands for each calendar month,
+(customers, 12)."""
 SHIFTS_IN_MONTHS = (0, -12, 12, -24, 24, -36, 36)
 """A month outside of a tariff's validity takes the prices of the same month of the nearest year inside."""
 
@@ -54,18 +62,27 @@ class OfferColumn:
         billing_basis: Chosen basis of the basic charge, where the tariff has several.
         contracted_level: Share of the largest demand free of excess charge that is contracted; ``None`` for the
             contract of today, or where nothing is contracted.
+        is_monthly: Whether a demand is contracted for each month by itself.
     """
 
     tariff: Tariff
     billing_basis: BillingBasis | None = None
     contracted_level: float | None = None
+    is_monthly: bool = False
 
-    def options(self, contracted_kw: float) -> dict[str, str | float]:
-        """Return the options to choose, as they are shown to the customer."""
+    def options(self, contracted_kw: float, by_month: Mapping[str, float] | None = None) -> Options:
+        """Return the options to choose, as they are shown to the customer.
+
+        Args:
+            contracted_kw: Contracted demand of the whole year.
+            by_month: Contracted demand of each month (``2026-10``), for a column with one for each.
+        """
         if self.billing_basis is None:
             return {}
         if self.billing_basis != CONTRACTED:
             return {"billing_basis": self.billing_basis}
+        if self.is_monthly:
+            return {"billing_basis": self.billing_basis, "contracted_kw_by_month": dict(by_month or {})}
         return {"billing_basis": self.billing_basis, "contracted_kw": float(contracted_kw)}
 
 
@@ -115,18 +132,97 @@ class Situation:
     def __len__(self) -> int:
         return len(self.features)
 
+    def part(self, rows: npt.NDArray[np.intp]) -> "Situation":
+        """Return some of the customers."""
+        return replace(
+            self,
+            features=self.features.iloc[rows].reset_index(drop=True),
+            classes=self.classes[rows],
+            customers=self.customers.aligned_to(self.customers.customer_keys[rows]),
+            history=self.history.take(rows),
+            carried=self.carried.take(rows),
+            contracted_kw=self.contracted_kw[rows],
+            is_offered=self.is_offered[rows],
+            current=self.current[rows],
+            interval_amounts={name: amounts[rows] for name, amounts in self.interval_amounts.items()},
+        )
+
+    def monthly_columns(self) -> dict[int, list[int]]:
+        """Return, for every column with a contract by month, the columns whose months it is put together from."""
+        return {
+            number: [
+                other
+                for other, candidate in enumerate(self.columns)
+                if candidate.tariff is column.tariff and candidate.contracted_level is not None
+            ]
+            for number, column in enumerate(self.columns)
+            if column.is_monthly
+        }
+
+    def contracted_by_month(self, choice: MonthlyChoice, number: int, row: int) -> dict[str, float]:
+        """Return a customer's contracted demand of each coming month, for a column with a contract by month."""
+        return {
+            f"{month:%Y-%m}": float(self.contracted_kw[row, choice[number][row, month.month - 1]])
+            for month in self.carried.months
+        }
+
 
 @dataclass(frozen=True)
 class WindowBills:
     """Bills of a window.
 
     Attributes:
-        amounts: Per customer and column, NaN where not offered or not priced.
+        amounts: Per customer and column, NaN where not offered or not priced. A column with a contract by month has
+            NaN until ``with_monthly`` fills it.
         components: Amounts per component name and column, NaN likewise; filled on request only.
+        months: Months of the window.
+        by_month: For columns that others are put together from, amounts per customer and month.
+        components_by_month: The same per component name; filled on request only.
     """
 
     amounts: FloatArray
     components: list[dict[str, FloatArray]] = field(default_factory=list)
+    months: tuple[date, ...] = ()
+    by_month: dict[int, FloatArray] = field(default_factory=dict)
+    components_by_month: dict[int, dict[str, FloatArray]] = field(default_factory=dict)
+
+    def cheapest_months(self, situation: Situation) -> MonthlyChoice:
+        """Return the contracts that would have cost least in each month, by calendar month."""
+        choice = {}
+        for number, parts in situation.monthly_columns().items():
+            stacked = np.stack([self.by_month.get(part, np.full(self._shape, np.inf)) for part in parts])
+            stacked = np.where(np.isfinite(stacked), stacked, np.inf)
+            choice[number] = _by_calendar_month(np.array(parts)[stacked.argmin(axis=0)], self.months)
+        return choice
+
+    def with_monthly(self, choice: MonthlyChoice) -> "WindowBills":
+        """Return the bills with the columns that have a contract by month, for the given contracts.
+
+        Exact, because the contract of a month enters the bill of that month only.
+        """
+        amounts, components = self.amounts.copy(), [dict(one) for one in self.components]
+        rows = np.arange(len(amounts))
+        for number, columns in choice.items():
+            total = np.zeros(len(amounts))
+            by_component: dict[str, FloatArray] = {}
+            for position, month in enumerate(self.months):
+                chosen = columns[:, month.month - 1]
+                for part in np.unique(chosen):
+                    members = rows[chosen == part]
+                    if part not in self.by_month:
+                        total[members] = np.nan
+                        continue
+                    total[members] += self.by_month[part][members, position]
+                    for name, values in self.components_by_month.get(part, {}).items():
+                        by_component.setdefault(name, np.zeros(len(amounts)))[members] += values[members, position]
+            amounts[:, number] = total
+            if components:
+                components[number] = by_component
+        return replace(self, amounts=amounts, components=components)
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        return len(self.amounts), len(self.months)
 
 
 def current_tariffs(tariffs: Sequence[Tariff], on_date: date) -> list[Tariff]:
@@ -232,6 +328,49 @@ def not_priced_for(situation: Situation, tariffs: Sequence[Tariff], row: int) ->
     return entries
 
 
+def price_column(
+    situation: Situation,
+    number: int,
+    cube: LoadCube,
+    rows: npt.NDArray[np.intp],
+    choice: MonthlyChoice,
+) -> FloatArray:
+    """Return the sum of the bills of any loads on one column.
+
+    Args:
+        situation: Customers and offers.
+        number: The column; not one that needs interval prices.
+        cube: Loads in any number.
+        rows: Whose facts and contracts every load has.
+        choice: Contracted demands by month, for a column with a contract by month.
+    """
+    if not situation.columns[number].is_monthly:
+        bills = bills_of(situation, number, cube, rows, choice)
+        return bills.sum_units / 10**bills.unit_decimals
+    total = np.zeros(len(cube))
+    in_months = choice[number][rows][:, [month.month - 1 for month in cube.months]]
+    for part in np.unique(in_months):
+        bills = bills_of(situation, int(part), cube, rows, choice)
+        total += (bills.total_units * (in_months == part)).sum(axis=1) / 10**bills.unit_decimals
+    return total
+
+
+def bills_of(
+    situation: Situation, number: int, cube: LoadCube, rows: npt.NDArray[np.intp], choice: MonthlyChoice
+) -> BillArray:
+    """Return the bills of any loads; those of a column with a contract by month on its first month's contract.
+
+    Arguments as for ``price_column``.
+    """
+    numbers = np.arange(len(cube)).astype(object)
+    keys = situation.customers.customer_keys[rows]
+    customers = replace(situation.customers.aligned_to(keys), customer_keys=numbers)
+    if situation.columns[number].is_monthly:
+        number = int(choice[number][rows[0], 0])
+    contracted_kw = situation.contracted_kw[rows, number]
+    return _bills(situation.columns[number], replace(cube, customer_keys=numbers), customers, contracted_kw)
+
+
 def price_window(
     situation: Situation,
     cube: LoadCube,
@@ -249,10 +388,13 @@ def price_window(
     """
     amounts = np.full(situation.is_offered.shape, np.nan)
     components: list[dict[str, FloatArray]] = [{} for _ in situation.columns]
+    by_month: dict[int, FloatArray] = {}
+    components_by_month: dict[int, dict[str, FloatArray]] = {}
+    parts_of_others = {part for parts in situation.monthly_columns().values() for part in parts}
     has_load = cube.present.any(axis=1)
     for number, column in enumerate(situation.columns):
         rows = np.flatnonzero(situation.is_offered[:, number] & has_load)
-        if not len(rows):
+        if not len(rows) or column.is_monthly:
             continue
         given = interval_amounts.get(column.tariff.tariff_id)
         if given is not None:
@@ -263,21 +405,52 @@ def price_window(
         part = cube if len(rows) == len(cube) else cube.take(rows)
         bills = _bills(column, part, situation.customers, situation.contracted_kw[rows, number])
         amounts[rows, number] = bills.sum_amount
+        scale = 10**bills.unit_decimals
+        if number in parts_of_others:
+            by_month[number] = _scattered(bills.total_units / scale, rows, len(situation))
         if with_components:
             for name, units in bills.component_units.items():
                 values = np.full(len(situation), np.nan)
-                values[rows] = units.sum(axis=1) / 10**bills.unit_decimals
+                values[rows] = units.sum(axis=1) / scale
                 components[number][name] = values
-    return WindowBills(amounts, components)
+                if number in parts_of_others:
+                    in_months = _scattered(units / scale, rows, len(situation))
+                    components_by_month.setdefault(number, {})[name] = in_months
+    return WindowBills(amounts, components, tuple(cube.months), by_month, components_by_month)
+
+
+@dataclass(frozen=True)
+class ScenarioBills:
+    """Scenario bills of some customers who may take the same columns.
+
+    Attributes:
+        rows: Rows of the situation.
+        columns: Columns that all of them may take.
+        amounts: (rows, columns, scenarios).
+        choice: For columns with a contract by month, the contracts with the lowest expected bill of each month.
+    """
+
+    rows: npt.NDArray[np.intp]
+    columns: npt.NDArray[np.intp]
+    amounts: FloatArray
+    choice: MonthlyChoice
 
 
 def price_scenarios(
-    situation: Situation, forecast: LoadForecast, config: TariffMatchingConfig
-) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], FloatArray]]:
+    situation: Situation,
+    forecast: LoadForecast,
+    config: TariffMatchingConfig,
+    factors: IntArray | None = None,
+    known: KnownOfCustomers | None = None,
+) -> Iterator[ScenarioBills]:
     """Price the scenarios of the coming months, a part of the customers at a time.
 
-    Yields:
-        Rows of the situation, columns that all of them may take, and the bills (rows, columns, scenarios).
+    Args:
+        situation: Customers and offers.
+        forecast: Makes the scenarios.
+        config: Settings.
+        factors: Point forecast to use instead of the forecast's own.
+        known: What is known of customers without interval readings, if these are such.
     """
     signatures, inverse = np.unique(situation.is_offered, axis=0, return_inverse=True)
     for code, signature in enumerate(signatures):
@@ -287,32 +460,68 @@ def price_scenarios(
             continue
         for start in range(0, len(members), config.chunk_customers_count):
             rows = members[start : start + config.chunk_customers_count]
-            scenarios = forecast.scenarios(
-                situation.history.take(rows), situation.carried.take(rows), situation.classes[rows], config
-            )
-            yield rows, columns, _scenario_bills(situation, scenarios, rows, columns)
+            carried, classes = situation.carried.take(rows), situation.classes[rows]
+            if known is None:
+                own_factors = None if factors is None else factors[rows]
+                scenarios = forecast.scenarios(situation.history.take(rows), carried, classes, config, own_factors)
+            else:
+                scenarios = forecast.estimated_scenarios(carried, known.take(rows), classes, config)
+            yield _scenario_bills(situation, scenarios, rows, columns)
 
 
-def options_json(column: OfferColumn, contracted_kw: float) -> str:
+def options_json(options: Options) -> str:
     """Return the options of an offer as JSON text with sorted keys."""
-    return json.dumps(column.options(contracted_kw), sort_keys=True)
+    return json.dumps(options, sort_keys=True)
 
 
 def _scenario_bills(
     situation: Situation, scenarios: ScenarioCube, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]
-) -> FloatArray:
+) -> ScenarioBills:
     scenarios_count = len(scenarios) // len(rows)
     bills = np.empty((len(rows), len(columns), scenarios_count))
+    monthly = {number: parts for number, parts in situation.monthly_columns().items() if number in columns}
+    parts_of_others = {part for parts in monthly.values() for part in parts}
+    by_month: dict[int, FloatArray] = {}
     for position, number in enumerate(columns):
         column = situation.columns[number]
+        if column.is_monthly:
+            continue
         if column.tariff.tariff_id in situation.interval_amounts:
             amounts = _interval_scenarios(situation, scenarios, rows, column.tariff.tariff_id)
         else:
             contracted = np.repeat(situation.contracted_kw[rows, number], scenarios_count)
             priced = _bills(column, scenarios, situation.customers, contracted)
             amounts = priced.sum_units / 10**priced.unit_decimals
+            if number in parts_of_others:
+                in_months = priced.total_units / 10**priced.unit_decimals
+                by_month[int(number)] = in_months.reshape(len(rows), scenarios_count, -1)
         bills[:, position, :] = amounts.reshape(len(rows), scenarios_count)
-    return bills
+    choice = {}
+    for number, parts in monthly.items():
+        # Row by row in memory, so that a mean does not depend on who else is computed.
+        priced_parts = np.stack([by_month[part] for part in parts], axis=1)
+        best = np.ascontiguousarray(priced_parts.transpose(0, 1, 3, 2)).mean(axis=3).argmin(axis=1)
+        chosen = np.take_along_axis(priced_parts, best[:, None, None, :], axis=1)[:, 0]
+        bills[:, list(columns).index(number), :] = chosen.sum(axis=2)
+        choice[number] = _by_calendar_month(np.array(parts)[best], scenarios.months)
+    return ScenarioBills(rows, columns, bills, choice)
+
+
+def _by_calendar_month(columns: npt.NDArray[np.intp], months: Sequence[date]) -> npt.NDArray[np.intp]:
+    """Return columns by calendar month; a month that is not there takes the largest contract."""
+    by_calendar_month = np.empty((len(columns), 12), np.intp)
+    largest = columns.max(axis=1, initial=0) if columns.shape[1] else np.zeros(len(columns), np.intp)
+    for number in range(1, 13):
+        position = next((index for index, month in enumerate(months) if month.month == number), None)
+        # The largest of the contracts is the one without surprises in a month of which nothing is known.
+        by_calendar_month[:, number - 1] = largest if position is None else columns[:, position]
+    return by_calendar_month
+
+
+def _scattered(values: FloatArray, rows: npt.NDArray[np.intp], count: int) -> FloatArray:
+    scattered = np.full((count, values.shape[1]), np.nan)
+    scattered[rows] = values
+    return scattered
 
 
 def _interval_scenarios(
@@ -387,6 +596,8 @@ def _columns_of(tariff: Tariff, config: TariffMatchingConfig) -> list[OfferColum
         columns.append(OfferColumn(tariff, basis))
         if basis == CONTRACTED:
             columns += [OfferColumn(tariff, basis, level) for level in config.contracted_levels]
+            if (tariff.jurisdiction or "").startswith(config.monthly_contract_jurisdictions):
+                columns.append(OfferColumn(tariff, basis, is_monthly=True))
     return columns
 
 
@@ -396,13 +607,14 @@ def _contracted_kw(columns: Sequence[OfferColumn], history: LoadCube, customers:
     for number, column in enumerate(columns):
         if column.billing_basis != CONTRACTED:
             continue
-        if column.contracted_level is None:
+        if column.contracted_level is None and not column.is_monthly:
             contracted[:, number] = customers.contracted_kw
             continue
         parts = [part for part in column.tariff.components if isinstance(part, ContractedDemandComponent)]
         tolerance = float(parts[0].tolerance)
         floor = np.nan_to_num(customers.contract_capacity_kva) * float(parts[0].floor_share_of_kva)
-        wanted = np.ceil(np.round(column.contracted_level * largest_kw / tolerance, 6))
+        level = 1.0 if column.contracted_level is None else column.contracted_level
+        wanted = np.ceil(np.round(level * largest_kw / tolerance, 6))
         contracted[:, number] = np.maximum(np.maximum(wanted, np.ceil(floor)), 1.0)
     return contracted
 
@@ -415,7 +627,7 @@ def _current_columns(
     tariff_ids = features["tariff_id"].to_numpy()
     chosen_bases = features["billing_basis"].to_numpy()
     for number, column in enumerate(columns):
-        if column.contracted_level is not None:
+        if column.contracted_level is not None or column.is_monthly:
             continue
         matches = tariff_ids == column.tariff.tariff_id
         if column.billing_basis is not None:

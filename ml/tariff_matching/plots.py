@@ -4,11 +4,12 @@ import numpy as np
 
 from ml.evaluation import Metric
 from ml.plots import BLUE, GREEN, GREY, INK, ORANGE, RED, new_figure, to_png
-from ml.tariff_matching.backtest import POLICIES, BackTest
+from ml.tariff_matching.backtest import POLICIES, Fitted
 from ml.tariff_matching.config import TariffMatchingConfig
 from ml.tariff_matching.evaluation import KEY_METRIC, POLICY_NAMES
 
 SHOWN_PERCENTILES = (1, 99)
+COVERAGES = {"interval_coverage": "saving", "bill_interval_coverage": "bill"}
 
 
 def back_test_bars(metrics: list[Metric]) -> bytes:
@@ -38,17 +39,17 @@ def back_test_bars(metrics: list[Metric]) -> bytes:
     return to_png(figure)
 
 
-def saving_distribution(back_test: BackTest) -> bytes:
+def saving_distribution(fitted: Fitted) -> bytes:
     """Draw foretold and realised savings of the customers who were advised to change, in percent of the bill.
 
     In money a few large customers would push all others into one corner.
     """
     figure, (left, right) = new_figure(9.0, 3.6, 2, 1)
-    rows = np.flatnonzero(back_test.choices["model"] != back_test.current)
-    chosen = back_test.choices["model"][rows]
-    bill = np.maximum(np.abs(back_test.paid("stay")[rows]), 1.0)
-    foretold = 100 * back_test.foretold.expected[rows, chosen] / bill
-    realised = 100 * back_test.saved("model")[rows] / bill
+    told = fitted.main.foretold
+    rows = np.flatnonzero(told.is_switch)
+    bill = np.maximum(np.abs(told.bill["happened"].to_numpy()[rows]), 1.0)
+    foretold = 100 * told.saving["expected"].to_numpy()[rows] / bill
+    realised = 100 * told.saving["happened"].to_numpy()[rows] / bill
     if len(rows):
         both = np.concatenate([foretold, realised])
         low, high = np.percentile(both, SHOWN_PERCENTILES)
@@ -71,8 +72,8 @@ def saving_distribution(back_test: BackTest) -> bytes:
 
 
 def interval_coverage(metrics: list[Metric], config: TariffMatchingConfig) -> bytes:
-    """Draw the coverage of the promised interval, overall and by class and district."""
-    shown = [m for m in metrics if m.name == "interval_coverage"]
+    """Draw the coverage of the promised intervals of saving and bill, overall and by class and district."""
+    shown = [m for m in metrics if m.name in COVERAGES]
     figure, (axis,) = new_figure(6.5, 0.42 * len(shown) + 1.1)
     for position, metric in enumerate(reversed(shown)):
         if metric.value is None:
@@ -82,8 +83,10 @@ def interval_coverage(metrics: list[Metric], config: TariffMatchingConfig) -> by
             axis.plot([metric.lower, metric.upper], [position, position], color=colour, linewidth=2, alpha=0.5)
         axis.plot([metric.value], [position], marker="o", color=colour)
     axis.axvline(config.interval_level, color=RED, linewidth=1, linestyle="--")
-    labels = [f"{metric.slice_value or 'all'} ({metric.rows:,})" for metric in reversed(shown)]
+    labels = [
+        f"{COVERAGES[metric.name]}, {metric.slice_value or 'all'} ({metric.rows:,})" for metric in reversed(shown)
+    ]
     axis.set_yticks(range(len(shown)), labels, fontsize=8)
     axis.set_xlim(0.4, 1.0)
-    axis.set_xlabel(f"share of savings inside the {config.interval_level:.0%} interval")
+    axis.set_xlabel(f"share inside the {config.interval_level:.0%} interval")
     return to_png(figure)

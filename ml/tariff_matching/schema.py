@@ -2,6 +2,9 @@
 
 from ml.columns import CUSTOMER_CLASSES, SUPPLY_ROUTES, VOLTAGE_LEVELS, Column
 
+READINGS, ANNUAL_ENERGY, CLASS_ONLY, NONE = "readings", "annual_energy", "class_only", "none"
+LOAD_BASES = (READINGS, ANNUAL_ENERGY, CLASS_ONLY, NONE)
+
 BILLING_BASES = ("capacity", "contracted_demand", "actual_demand")
 
 FEATURES = (
@@ -167,6 +170,14 @@ PREDICTIONS = (
         minimum=0,
         maximum=1,
         nullable=True,
+    ),
+    Column(
+        "load_basis",
+        "categorical",
+        "From what the load is known: readings of the customer; energy of the year, with the hours of similar "
+        "customers; the class only; or nothing, so that there is no advice",
+        "负荷依据",
+        allowed=LOAD_BASES,
     ),
     Column(
         "price_is_verified",

@@ -1,6 +1,7 @@
 """Training of the tariff matcher: learn what a year can bring, judge advice by a back-test, and put both together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date
 
 import pandas as pd
 
@@ -8,7 +9,7 @@ from ml.bundle import DataWindow, TrainingResult, fingerprint_frames
 from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, names
 from ml.evaluation import Evaluation
 from ml.tariff_matching import plots
-from ml.tariff_matching.backtest import Origin, choose_origin, fit_and_judge, learning_customers
+from ml.tariff_matching.backtest import Fitted, Origin, choose_origin, fit_and_judge, learning_customers, other_origins
 from ml.tariff_matching.card import MODEL_CARD
 from ml.tariff_matching.config import TariffMatchingConfig
 from ml.tariff_matching.evaluation import holdout_frame, judged_metrics, tables
@@ -21,6 +22,7 @@ from ml.tariff_matching.features import (
     rows_at,
 )
 from ml.tariff_matching.model import TariffMatchingModel, tariffs_of
+from ml.tariff_matching.point_forecast import MonthlyWeather
 from ml.tariff_matching.schema import FEATURES
 from ml.tariff_matching.sufficiency import USE_CASE, check_sufficiency, customers_without_load
 from ml.tariffs.catalogue import Catalogue
@@ -37,6 +39,7 @@ def train(
     seed: int = 7,
     data_fingerprint: str | None = None,
     interval_amounts: pd.DataFrame | None = None,
+    temperature_c: Mapping[date, float] | None = None,
 ) -> TrainingResult:
     """Train a tariff matcher.
 
@@ -48,6 +51,7 @@ def train(
         seed: Seed of the bootstrap; nothing else is random.
         data_fingerprint: Hash of the training data; computed when absent.
         interval_amounts: Monthly bills of tariffs that need interval prices (customer_key, month, tariff_id, amount).
+        temperature_c: Mean air temperature by month, where it is known.
 
     Raises:
         InsufficientDataError: The data does not suffice; the message says what is missing.
@@ -63,24 +67,34 @@ def train(
     assert origin is not None  # noqa: S101
 
     prepared = prepare_features(features)
-    learning = learning_customers(rows_at(prepared, origin.decision_month), loads, origin, config, interval_amounts)
-    fitted = fit_and_judge(learning, loads, tariffs, origin, config, interval_amounts)
-    model = TariffMatchingModel(config, tariffs, fitted.forecast)
-    key_metric, metrics, baselines, criteria = judged_metrics(
-        fitted.back_test, config, seed, currency=tariffs[0].currency
+    learning, *others = (
+        learning_customers(rows_at(prepared, one.decision_month), loads, one, config, interval_amounts)
+        for one in (origin, *other_origins(loads.months, origin, config))
     )
+    fitted = fit_and_judge(
+        learning,
+        loads,
+        tariffs,
+        origin,
+        config,
+        interval_amounts,
+        MonthlyWeather.of(temperature_c or {}),
+        list(zip(other_origins(loads.months, origin, config), others, strict=True)),
+    )
+    model = TariffMatchingModel(config, tariffs, fitted.forecast)
+    key_metric, metrics, baselines, criteria = judged_metrics(fitted, config, seed, currency=tariffs[0].currency)
     latest = latest_rows(prepared)
     predictions = model.predict(latest, loads, interval_amounts=interval_amounts)
     evaluation = Evaluation(
         use_case=USE_CASE,
-        holdout_description=_holdout_description(origin, len(fitted.back_test.rows)),
+        holdout_description=_holdout_description(fitted),
         key_metric=key_metric,
         metrics=tuple(metrics),
         baselines=tuple(baselines),
         criteria=tuple(criteria),
         sufficiency=sufficiency,
-        tables=tables(fitted.back_test, config),
-        notes=_notes(latest, loads, tariffs, fitted.forecast.uses_growth, origin, config),
+        tables=tables(fitted, config),
+        notes=_notes(latest, loads, tariffs, fitted.point_name, origin, config),
     )
     context = [name for name in (CUSTOMER_KEY, AS_OF_MONTH, "district") if name in latest.columns]
     reference = pd.concat([latest[[*context, *names(FEATURES)]], predictions.drop(columns=CUSTOMER_KEY)], axis=1)
@@ -92,7 +106,7 @@ def train(
         holdout=holdout_frame(learning, loads, origin, config),
         plots={
             "back_test.png": plots.back_test_bars(metrics),
-            "savings.png": plots.saving_distribution(fitted.back_test),
+            "savings.png": plots.saving_distribution(fitted),
             "coverage.png": plots.interval_coverage(metrics, config),
         },
         model_card=MODEL_CARD.model_copy(update={"currency": tariffs[0].currency}),
@@ -120,12 +134,16 @@ def _fingerprint(prepared: pd.DataFrame, loads: LoadCube) -> str:
     return fingerprint_frames({"customer_tariff_features": ordered, "customer_load_cube": months})
 
 
-def _holdout_description(origin: Origin, customers_count: int) -> str:
+def _holdout_description(fitted: Fitted) -> str:
+    main = fitted.main.origin
+    months = sorted(one.origin.decision_month for one in (fitted.main, *fitted.others))
+    others = f" and at {len(fitted.others)} more months from {months[0]:%Y-%m} to {months[-1]:%Y-%m}"
+    customers_count = fitted.back_test.rows[CUSTOMER_KEY].nunique()
     return (
-        f"Decided at the end of {origin.decision_month:%Y-%m} on {origin.history_months} months of readings, by "
-        f"forecasts learned from other customers; the exact bills of the {origin.horizon_months} months to "
-        f"{origin.last_month:%Y-%m} were then paid ({customers_count:,} customers with a known tariff and an "
-        "alternative)."
+        f"Decided at the end of {main.decision_month:%Y-%m} on {main.history_months} months of readings"
+        f"{others if fitted.others else ''}, by forecasts learned from other customers; the exact bills of the "
+        f"{main.horizon_months} months to {main.last_month:%Y-%m} (or as many as were left) were then paid "
+        f"({customers_count:,} customers with a known tariff and an alternative)."
     )
 
 
@@ -133,14 +151,15 @@ def _notes(
     latest: pd.DataFrame,
     loads: LoadCube,
     tariffs: Sequence[Tariff],
-    uses_growth: bool,
+    point_name: str,
     origin: Origin,
     config: TariffMatchingConfig,
 ) -> tuple[str, ...]:
     notes = [
-        "The growth model is used: on customers not seen it was nearer than 'same as last year'."
-        if uses_growth
-        else "The growth model is not used: on customers not seen 'same as last year' was at least as near."
+        f"The load forecast in use is “{point_name.replace('_', ' ')}”: on later months of customers not seen it was "
+        "the nearest of the three.",
+        "There is one held-out year for the intervals of a year: they are judged on customers who took no part in "
+        "scenarios and widths, while others of the same year did. What all had in common that year was taken out.",
     ]
     if origin.history_months + origin.horizon_months < config.history_months + config.horizon_months:
         notes.append(
@@ -151,7 +170,9 @@ def _notes(
         notes.append(classless)
     without_load = customers_without_load(latest, loads)
     if without_load:
-        notes.append(f"{without_load:,} customers have no interval load and are advised to stay.")
+        notes.append(
+            f"{without_load:,} customers have no interval load: theirs is estimated from similar customers and marked."
+        )
     unverified = [tariff.tariff_id for tariff in tariffs if not tariff.is_verified]
     if unverified:
         notes.append(

@@ -310,14 +310,34 @@ def test_tariff_advice_equals_the_models(server: Server) -> None:
     assert any(entry["prediction"]["is_switch_recommended"] for entry in response.json()["results"])
 
 
-def test_tariff_advice_without_a_known_load_is_to_stay(server: Server) -> None:
+def test_tariff_advice_explains_itself(server: Server) -> None:
+    body = {"customer_ids": [customer_id(number) for number in range(20)]}
+
+    results = httpx.post(server.url + TARIFF, json=body, timeout=30).json()["results"]
+
+    entry = next(one for one in results if one["prediction"]["is_switch_recommended"])
+    recommended = next(one for one in entry["alternatives"] if one["is_recommended"])
+    current = next(one for one in entry["alternatives"] if one["is_current"])
+    assert entry["compared_tariff_id"] == recommended["tariff_id"]
+    assert sum(line["now_amount"] for line in entry["breakdown"]) == pytest.approx(current["past_amount"], abs=0.05)
+    assert sum(line["proposed_amount"] for line in entry["breakdown"]) == pytest.approx(
+        recommended["past_amount"], abs=0.05
+    )
+    assert entry["bill"]["lower_amount"] <= entry["bill"]["expected_amount"] <= entry["bill"]["upper_amount"]
+    assert all(one["why_not"] for one in entry["alternatives"] if not one["is_recommended"])
+    assert all(one["reason"] for one in entry["not_priced"])
+    assert entry["load_last_month"] is not None
+
+
+def test_tariff_advice_without_a_known_load_is_an_estimate_and_says_so(server: Server) -> None:
     body = {"features": schemas.TARIFF_MATCHING_EXAMPLE}
 
     answer = schemas.TariffMatchingAnswer.model_validate_json(httpx.post(server.url + TARIFF, json=body).content)
 
     result = answer.model_dump()["result"]
-    assert result["prediction"]["is_switch_recommended"] is False
+    assert result["prediction"]["load_basis"] == "annual_energy"
     assert result["observed_months_count"] == 0
+    assert result["alternatives"]
 
 
 def test_metrics_are_summed_over_the_processes(server: Server) -> None:

@@ -8,10 +8,12 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from ml.bundle import TrainingResult
 from ml.columns import names
 from ml.splits import add_months
 from ml.tariff_matching.config import TariffMatchingConfig
 from ml.tariff_matching.schema import FEATURES
+from ml.tariff_matching.training import train
 from ml.tariffs.calendar import month_starts
 from ml.tariffs.catalogue import Catalogue, load_catalogue
 from ml.tariffs.load_cube import LoadCube
@@ -137,3 +139,11 @@ def fact_maker() -> Callable[..., pd.DataFrame]:
 @pytest.fixture(scope="session")
 def row_maker() -> Callable[[LoadCube], pl.DataFrame]:
     return cube_rows
+
+
+@pytest.fixture(scope="session")
+def small_result(
+    facts: pd.DataFrame, town: LoadCube, catalogue: Catalogue, config: TariffMatchingConfig
+) -> TrainingResult:
+    """The town's trained model and its evaluation; tests read it only."""
+    return train(facts, town, catalogue, config=config)

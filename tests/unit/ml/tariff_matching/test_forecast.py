@@ -7,15 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml.tariff_matching.blocks import BLOCKS_COUNT, FACTOR_SCALE, block_codes
 from ml.tariff_matching.config import TariffMatchingConfig
 from ml.tariff_matching.features import carried_forward, class_codes, prepare_features, window
-from ml.tariff_matching.forecast import (
-    BLOCKS_COUNT,
-    FACTOR_SCALE,
-    ScenarioCube,
-    block_codes,
-    fit_forecast,
-)
+from ml.tariff_matching.forecast import ScenarioCube, fit_forecast
 from ml.tariffs.load_cube import LoadCube
 
 
