@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -877,7 +876,7 @@ class Tariff(_Model):
         """Whether every figure is verified."""
         return self.verified
 
-    @cached_property
+    @property
     def route(self) -> Route:
         """How the tariff is priced, and why: from the load cube wherever that holds all that the bill depends on."""
         for index, component in enumerate(self.components):

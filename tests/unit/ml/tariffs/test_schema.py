@@ -191,6 +191,14 @@ def test_the_route_is_chosen_with_its_reason(path: str, value: Any, reason: str)
     assert load_tariff(RECORD).route.kind == "cube"
 
 
+def test_a_copy_with_other_components_has_a_route_of_its_own() -> None:
+    tariff = load_tariff(RECORD)
+    changing = load_tariff(changed("components.0.tiers.basis", "day"))
+
+    assert tariff.route.kind == "cube"
+    assert tariff.model_copy(update={"components": changing.components}).route.kind == "intervals"
+
+
 def test_a_factor_that_would_lose_decimals_is_refused() -> None:
     component = {"kind": "contracted_demand", "name": "C", "excess_multiplier": "1.3333", "tables": [{"price": 1}],
                  "discount": {"factor": "0.3333"}}  # fmt: skip
