@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,7 @@ from ml.tariffs.exact import QUANTITY_DECIMALS, IntArray
 
 _SCALE = 10**QUANTITY_DECIMALS
 _LARGEST_READING = 1e9  # kWh in an interval: more than any grid carries
+_LARGEST_CELL = 1e11  # kWh in a slot of a month
 _TILE = 128
 _REQUIRED = (CUSTOMER_KEY, "month", "day_type", "slot", "slot_minutes", "kwh", "peak_kw")
 
@@ -72,6 +73,8 @@ class LoadCube:
         """
         frame = to_polars(rows)
         quantities = [name for name in ("kwh", "peak_kw", "kvarh") if name in frame.columns]
+        for name in quantities:
+            _check_finite(frame, name)
         return cls._from_scaled_rows(frame.with_columns(*(_scaled(frame, name) for name in quantities)))
 
     @classmethod
@@ -579,10 +582,12 @@ def local_readings(readings: pd.DataFrame | pl.DataFrame, time_zone: str) -> pl.
         raise SchemaMismatchError(f"readings: missing columns {', '.join(missing)}")
     if frame.is_empty():
         raise SchemaMismatchError("readings: no rows, so there is nothing to price")
-    if time_zone not in available_timezones():
+    try:
+        ZoneInfo(time_zone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
         raise SchemaMismatchError(
             f"time_zone: `{time_zone}` is not the IANA name of a time zone, such as Asia/Shanghai"
-        )
+        ) from error
     energies = [
         _scaled_readings(frame, name) if name in frame.columns else pl.lit(None, pl.Int64).alias(name)
         for name in ("kwh", "kvarh", "export_kwh")
@@ -604,6 +609,20 @@ def local_readings(readings: pd.DataFrame | pl.DataFrame, time_zone: str) -> pl.
         first = repeated.row(0, named=True)
         raise SchemaMismatchError(f"readings: customer {first[CUSTOMER_KEY]} has two readings at {first['read_at']}")
     return frame
+
+
+def _check_finite(frame: pl.DataFrame, name: str) -> None:
+    """Refuse cube rows whose quantity is no number of a possible size."""
+    kind = frame.schema[name]
+    if not kind.is_numeric() and kind != pl.Null:
+        raise SchemaMismatchError(f"customer_load_cube: {name} holds {kind}, expected numbers")
+    if kind.is_float():
+        bad = frame.select((~(pl.col(name).abs() <= _LARGEST_CELL)).fill_null(value=False).arg_true()).to_series()
+        if len(bad):
+            value = frame.get_column(name)[int(bad[0])]
+            raise SchemaMismatchError(
+                f"customer_load_cube: row {int(bad[0])}: {name} {value} is no possible number ({len(bad)} such rows)"
+            )
 
 
 def _scaled_readings(frame: pl.DataFrame, name: str) -> pl.Expr:
