@@ -1,14 +1,17 @@
 """What a customer reads: every figure of the bill, in English and Chinese, in decimals as computed, and escaped."""
 
 import re
+import shutil
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pandas as pd
 import polars as pl
 import pytest
 from hypothesis import given, settings
+from playwright.sync_api import sync_playwright
 
 from ml.tariffs.bill import Bill, bill_from_intervals, bill_of
 from ml.tariffs.bill_document import bill_document
@@ -21,6 +24,7 @@ from tests.unit.ml.tariffs.strategies import DAYS, as_frame, loads, tariffs
 
 Load = list[tuple[datetime, Decimal]]
 ZONE = "Asia/Shanghai"
+CHROMIUM = shutil.which("chromium")
 FACTS = CustomerTable.from_frame(
     pd.DataFrame(
         {
@@ -287,3 +291,21 @@ def test_periods_have_their_usual_names_however_they_are_spelled() -> None:
 
 def test_every_word_has_both_languages() -> None:
     assert all(text.en and text.zh for texts in (TEXTS, PERIODS) for text in texts.values())
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed; install it to test the pages")
+def test_every_page_fits_a_phone_and_prints_on_one_sheet(tmp_path: Path) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_context(offline=True, viewport={"width": 375, "height": 700}).new_page()
+        for name, bill in BILLS.items():
+            for language in ("en", "zh"):
+                path = tmp_path / f"{name}-{language}.html"
+                path.write_text(bill().to_html(language), encoding="utf-8")
+                page.goto(path.as_uri())
+
+                assert page.evaluate("document.documentElement.scrollWidth") == 375
+                sheets = page.pdf(format="A4", prefer_css_page_size=True)
+                assert len(re.findall(rb"/Type\s*/Page\b", sheets)) == 1
+        browser.close()
