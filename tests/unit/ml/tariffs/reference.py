@@ -339,7 +339,7 @@ class OneBill:
         by_year = component.tiers is not None and component.tiers.basis == "year"
         ladder = self.memory.ladders[component.name] if by_year else {}
         for table, days in stretches(component, self.window):
-            if (days[0].month, days[0].day) == (1, 1):
+            if by_year and (days[0].month, days[0].day) == (1, 1):
                 ladder.clear()
             intervals = list(self.charged_intervals(table, days))
             for (period, tier), kwh in self.kwh_by_tier(component, table, intervals, ladder).items():
@@ -544,24 +544,25 @@ class OneBill:
         yield Line(component.name, quantity, ONE, None, max(ZERO, minimum - covered))
 
     def yearly_minimum(self, component: MinimumComponent, covered: Decimal) -> Iterator[Line]:
-        year = (self.window.end - ONE_DAY).year
+        last_of_year = [day for day in self.window.days if (day.month, day.day) == (12, 31)]
+        # The bill that holds 31 December is the year's last, though it may end in January.
+        year = (last_of_year[0] if last_of_year else self.window.end - ONE_DAY).year
         so_far = self.memory.covered.get((component.name, year), ZERO)
         if self.readings:
             so_far += covered
         self.memory.covered[component.name, year] = so_far
-        for day in self.window.days:
-            if (day.month, day.day) == (12, 31):
-                price = table_on(component, day).price
-                yield Line(component.name, ONE, ONE, None, max(ZERO, price - so_far))
+        for day in last_of_year:
+            price = table_on(component, day).price
+            yield Line(component.name, ONE, ONE, None, max(ZERO, price - so_far))
 
     # Power factor, surcharge and tax
 
     def power_factor(self, component: PowerFactorComponent, before: Mapping[str, Decimal]) -> Iterator[Line]:
         kvarh = sum((reading.kvarh for reading in self.readings), ZERO)
-        if self.metered_kwh == 0 and kvarh == 0:
-            return
         factor = rounded_power_factor(self.metered_kwh, kvarh)
-        if component.standard is not None:
+        if self.metered_kwh == 0 and kvarh == 0:
+            percent = ZERO
+        elif component.standard is not None:
             percent = adjustment_percent(component.standard, factor)
         else:
             percent = next(step.percent for step in component.table if step.at_least <= factor)
