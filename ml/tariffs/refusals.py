@@ -26,7 +26,7 @@ def refusals_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """
     schema = model.model_json_schema()
     details = error.errors(include_url=False)
-    return [_message(detail, schema) for detail in details if not _is_echo(detail, details)]
+    return [line for detail in details if not _is_echo(detail, details) for line in _lines(detail, schema)]
 
 
 def prefixed(messages: str | Iterable[str], *labels: str) -> str:
@@ -44,13 +44,17 @@ def _is_echo(detail: ErrorDetails, details: Sequence[ErrorDetails]) -> bool:
     )
 
 
-def _message(detail: ErrorDetails, schema: Mapping[str, Any]) -> str:
+def _lines(detail: ErrorDetails, schema: Mapping[str, Any]) -> list[str]:
     path = _path(detail["loc"])
+    if detail["type"] != "value_error":
+        return [_message(detail, path, schema)]
+    # A rule over several fields says one line per problem, and names the field at fault from its own level downwards.
+    texts = detail["msg"].removeprefix("Value error, ").splitlines()
+    return [f"{path}{'.' if path and _STARTS_WITH_PATH.match(text) else ': ' if path else ''}{text}" for text in texts]
+
+
+def _message(detail: ErrorDetails, path: str, schema: Mapping[str, Any]) -> str:
     match detail["type"]:
-        case "value_error":
-            text = detail["msg"].removeprefix("Value error, ")
-            # A rule over several fields names the one at fault itself, from its own level downwards.
-            return f"{path}{'.' if path and _STARTS_WITH_PATH.match(text) else ': ' if path else ''}{text}"
         case "extra_forbidden":
             return f"{path}: unknown field{_suggestion(detail['loc'], schema)}"
         case "missing":

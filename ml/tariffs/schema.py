@@ -766,15 +766,23 @@ class Tariff(_Model):
         if not self.verified and not self.unverified:
             raise ValueError("unverified: say what is not verified and why, or set `verified: true`")
         names: set[str] = set()
+        problems = []
         for index, component in enumerate(self.components):
-            path = f"components[{index}]"
-            if component.name in names:
-                raise ValueError(f"{path}.name: `{component.name}` is used twice")
-            self._check_component(component, path, names)
-            if not isinstance(component, EnergySeriesComponent | PowerFactorComponent):
-                self._check_days(component.tables, f"{path}.tables")
+            try:
+                self._check_in_place(component, f"components[{index}]", names)
+            except ValueError as error:
+                problems.append(str(error))
             names.add(component.name)
+        if problems:
+            raise ValueError("\n".join(problems))
         return self
+
+    def _check_in_place(self, component: "Component", path: str, names_before: set[str]) -> None:
+        if component.name in names_before:
+            raise ValueError(f"{path}.name: `{component.name}` is used twice")
+        self._check_component(component, path, names_before)
+        if not isinstance(component, EnergySeriesComponent | PowerFactorComponent):
+            self._check_days(component.tables, f"{path}.tables")
 
     def _check_component(self, component: "Component", path: str, names_before: set[str]) -> None:
         match component:

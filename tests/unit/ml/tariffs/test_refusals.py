@@ -63,6 +63,17 @@ def test_the_path_what_was_found_and_what_was_expected(change: Any, message: str
     assert message in refusal(change)
 
 
+def test_rules_between_fields_are_checked_in_every_component() -> None:
+    def change(tariff: dict[str, Any]) -> None:
+        tariff["components"][0]["tables"] = [{"price": 1, "months": [1]}]
+        tariff["components"][1]["tables"][0]["prices"] = {"all": [0.5, 0.6]}
+
+    assert refusal(change).splitlines() == [
+        "t: components[0].tables: no price for 2024-02",
+        "t: components[1].tables[0].prices.all: 2 prices for 3 tiers",
+    ]
+
+
 def test_a_long_value_is_shown_in_part() -> None:
     message = refusal(lambda tariff: tariff.update(currency="yuan" * 100))
 
