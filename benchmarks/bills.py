@@ -128,7 +128,8 @@ def many_tariffs() -> Iterator[Tariff]:
     """Yield tariffs without end, each with prices and a clock of its own.
 
     Their shapes are those of the built-in catalogue, one for each billing basis, and of the cases of the peer, for
-    everybody, in one currency: tiers per month and year, periods, demand, contracted demand, capacity, minima.
+    everybody, in one currency: tiers per month and year, periods, demand, contracted demand, capacity, minima; every
+    other one with a basic charge has a power factor adjustment.
     """
     shapes = [
         _with_one_basis(json.loads(tariff.to_json()), basis)
@@ -153,6 +154,10 @@ def _variant(shape: dict[str, Any], number: int) -> dict[str, Any]:
     """Return the shape with other prices and the clock moved by some hours."""
     hours = number % 24
     document = _scaled(shape, Decimal(1) + Decimal(number) / 1000)
+    components = document["components"]
+    if number % 2 and any(part["kind"] in {"capacity", "contracted_demand"} for part in components):
+        base = [part["name"] for part in components]
+        components.append({"kind": "power_factor", "name": "Power factor", "standard": "0.90", "base": base})
     document |= {"tariff_id": f"bench_{number}", "currency": "CNY", "eligibility": {}, "valid_from": "2018-01-01"}
     document.pop("valid_to", None)
     for schedule in document.get("calendar", {}).get("schedules", ()):
