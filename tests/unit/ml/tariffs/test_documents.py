@@ -5,16 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import polars as pl
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ml.tariffs import catalogue
 from ml.tariffs.catalogue import load_catalogue
 from ml.tariffs.documents import tariff_json_schema, tariff_json_schema_text, tariff_to_yaml
 from ml.tariffs.schema import Tariff, load_tariff
-from tests.unit.ml.tariffs.strategies import decimals, tariffs
+from ml.tariffs.urdb import load_urdb
+from tests.unit.ml.tariffs.random_tariffs import random_tariffs
+from tests.unit.ml.tariffs.strategies import decimals
 
 ROOT = Path(__file__).parents[4]
 EVERY_KIND: dict[str, Any] = {
@@ -86,8 +89,8 @@ def kinds_of_the_model() -> set[str]:
     return set(component["discriminator"]["mapping"])
 
 
-@settings(max_examples=25, deadline=None)
-@given(tariffs())
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.one_of(random_tariffs(inside_months=True), random_tariffs(net_metering=True)))
 def test_any_tariff_survives_and_fits_the_schema(tariff: Tariff) -> None:
     text = tariff_to_yaml(tariff)
 
@@ -124,6 +127,17 @@ def test_the_built_in_catalogue_survives_and_its_files_fit_the_schema() -> None:
         assert load_tariff(tariff_to_yaml(tariff)) == tariff
     for path in sorted(Path(catalogue.__file__).parent.glob("*.yaml")):
         assert problems(path.read_text(encoding="utf-8")) == []
+
+
+def test_rates_of_the_us_database_survive_and_fit_the_schema(shared_data: Path) -> None:
+    records = pl.read_parquet(shared_data / "tariffs" / "us_urdb_samples.parquet")["urdb_json"]
+    found = [tariff for record in records for tariff, _ in load_urdb(record) if tariff is not None]
+
+    assert found
+    for tariff in found:
+        text = tariff_to_yaml(tariff)
+        assert load_tariff(text) == tariff
+        assert problems(text) == []
 
 
 @pytest.mark.parametrize(
