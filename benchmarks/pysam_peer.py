@@ -104,6 +104,13 @@ CASES: dict[str, dict[str, Any]] = {
         _record("time-of-use demand", **_FLAT, **_TOU_DEMAND),
         _record("time of use with both demands", **_TOU, **_TOU_DEMAND, **_FLAT_DEMAND),
         _record("ratchet", **_FLAT, **_FLAT_DEMAND, lookbackpercent=80, lookbackrange=11),
+        _record(
+            "ratchet of summer months",
+            **_FLAT,
+            **_FLAT_DEMAND,
+            lookbackpercent=95,
+            lookbackmonths=[0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0],
+        ),
         _record("fixed per month", **_FLAT, fixedchargefirstmeter=71.25, fixedchargeunits="$/month"),
         _record("fixed per day", **_FLAT, fixedchargefirstmeter=0.75, fixedchargeunits="$/day"),
         _record("fixed per year", **_FLAT, fixedchargefirstmeter=345.0, fixedchargeunits="$/year"),
@@ -229,11 +236,12 @@ def _demands(record: Mapping[str, Any]) -> dict[str, object]:
         "TOU_demand_single_peak": 0,
     }
     if "lookbackpercent" in record:
+        is_looked_at = record.get("lookbackmonths", [1] * 12)
         values |= {
             "ur_enable_billing_demand": 1,
             "ur_billing_demand_minimum": 0,
-            "ur_billing_demand_lookback_period": record["lookbackrange"],
-            "ur_billing_demand_lookback_percentages": [[record["lookbackpercent"], 1]] * 12,
+            "ur_billing_demand_lookback_period": record.get("lookbackrange", 11),
+            "ur_billing_demand_lookback_percentages": [[record["lookbackpercent"] * flag, 1] for flag in is_looked_at],
             "ur_dc_billing_demand_periods": [[number + 1, 1] for number in range(len(periods))],
             "ur_yearzero_usage_peaks": [0.0] * 12,
         }
