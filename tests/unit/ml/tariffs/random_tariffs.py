@@ -1,6 +1,6 @@
 """Random valid tariffs of every kind of component, and random loads, for property tests against the reference."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -8,13 +8,14 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
-from ml.tariffs.schema import Tariff, load_tariff
+from ml.tariffs.schema import EnergySeriesComponent, Tariff, load_tariff
 from tests.unit.ml.tariffs.reference import Customer, Reading
 from tests.unit.ml.tariffs.strategies import DAYS, decimals, schedules
 
 PERIODS = ("peak", "flat", "valley")
 MID_MONTH = date(2025, 1, 14)
 """A price change inside a month of the random loads."""
+BANDS = ("low", "high")
 INTERVAL_KINDS = frozenset({"energy_series", "export"})
 ALL_KINDS = INTERVAL_KINDS | {
     "band_energy",
@@ -106,6 +107,8 @@ def band_energy(draw: st.DrawFn, name: str, *, inside_months: bool) -> Record:
 @st.composite
 def energy_series(draw: st.DrawFn, name: str) -> Record:
     record: Record = {"kind": "energy_series", "name": name, "series": "spot"}
+    if draw(st.integers(0, 3)) == 0:
+        return record | {"bands": {band: draw(SMALL_PRICE) for band in BANDS}}
     if draw(st.booleans()):
         record |= {"multiplier": draw(decimals("0", "3", 4)), "adder": draw(SMALL_PRICE)}
     if draw(st.booleans()):
@@ -355,7 +358,9 @@ def cases(
             memory=memory,
         )
     )
-    load = draw(random_loads(date(2025, 1, 1) if january else date(2024, 12, 1), date(2025, 3, 1)))
+    minutes = draw(st.sampled_from([15, 30]))
+    first = date(2025, 1, 1) if january else date(2024, 12, 1)
+    load = draw(random_loads(first, date(2025, 3, 1), interval_minutes=minutes))
     first_month = 1 if january else 12
     if load[0].local_start.month != first_month:
         at = datetime(2025, 1, 1, 9) if january else datetime(2024, 12, 2, 9)
@@ -365,4 +370,7 @@ def cases(
         contracted_kw=draw(decimals("1", "30", 4)),
         billing_basis=draw(st.sampled_from(["capacity", "contracted_demand", "actual_demand"])),
     )
-    return Case(tariff, load, customer, None if january else draw(decimals("0", "100", 4)))
+    if any(isinstance(part, EnergySeriesComponent) and part.bands is not None for part in tariff.components):
+        load = tuple(replace(reading, series_value=BANDS[reading.kwh > 1]) for reading in load)
+    opening_kwh = None if january else draw(decimals("0", "100", 4))
+    return Case(tariff, load, customer, opening_kwh, interval_minutes=minutes)

@@ -86,12 +86,14 @@ def by_intervals(case: Case, frame: pl.DataFrame | None = None, *customer_keys: 
 
 def arguments_of(case: Case, *customer_keys: str) -> dict[str, Any]:
     keys = customer_keys or ("c",)
-    prices = [float(str(reading.series_value)) for reading in case.readings]
+    values = [
+        value if isinstance(value := reading.series_value, str) else float(str(value)) for reading in case.readings
+    ]
     return {
         "interval_minutes": case.interval_minutes,
         "time_zone": case.time_zone,
         "days": DAYS,
-        "series": {"spot": pl.DataFrame({"read_at": instants(case), "value": prices})},
+        "series": {"spot": pl.DataFrame({"read_at": instants(case), "value": values})},
         "customers": facts_of(case, *keys),
         "opening_kwh": None if case.opening_kwh is None else dict.fromkeys(keys, case.opening_kwh),
     }
@@ -215,7 +217,7 @@ class TestReference:
         last = night.replace(day=31)
         load = data.draw(random_loads(night, last, time_zone="Europe/London"))
 
-        london = replace(case, readings=load, time_zone="Europe/London", opening_kwh=Decimal(50))
+        london = replace(case, readings=load, time_zone="Europe/London", opening_kwh=Decimal(50), interval_minutes=30)
 
         assert_equal_to_reference(london, by_intervals(london))
 
