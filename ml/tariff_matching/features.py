@@ -176,6 +176,7 @@ def window(cube: LoadCube, last_month: date, months_count: int, config: TariffMa
     interval_count = np.zeros(shape, np.int64)
     expected = np.zeros(shape, np.int64)
     kvarh = None if cube.kvarh is None else np.zeros(shape, np.int64)
+    has_kvarh = None if cube.has_kvarh is None else np.zeros(shape, bool)
     if inside:
         present[:, inside] = is_read[:, source]
         kwh[:, inside] = np.where(is_read[:, source, None, None], cube.kwh[:, source], 0)
@@ -184,6 +185,8 @@ def window(cube: LoadCube, last_month: date, months_count: int, config: TariffMa
         expected[:, inside] = cube.expected_interval_count[:, source]
         if kvarh is not None and cube.kvarh is not None:
             kvarh[:, inside] = cube.kvarh[:, source]
+        if has_kvarh is not None and cube.has_kvarh is not None:
+            has_kvarh[:, inside] = cube.has_kvarh[:, source]
     totals = kwh.sum(axis=(2, 3))
     opening = np.zeros(len(cube), np.int64)
     mean_month = totals.sum(axis=1) // np.maximum(present.sum(axis=1), 1)
@@ -207,6 +210,7 @@ def window(cube: LoadCube, last_month: date, months_count: int, config: TariffMa
         expected_interval_count=expected,
         kvarh=kvarh,
         opening_kwh=opening,
+        has_kvarh=has_kvarh,
     )
 
 

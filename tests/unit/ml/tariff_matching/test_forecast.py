@@ -113,6 +113,15 @@ def test_a_half_read_month_is_filled_up_before_it_is_carried_forward(
     assert carried.month_kwh()[0, position] == pytest.approx(town.month_kwh()[0, 20] * 4 / 3, rel=1e-4)
 
 
+def test_a_window_knows_where_reactive_energy_was_metered(town: LoadCube, config: TariffMatchingConfig) -> None:
+    has_kvarh = np.ones(town.present.shape, bool)
+    has_kvarh[0, 20] = False
+    metered = replace(town, kvarh=np.zeros(town.present.shape, np.int64), has_kvarh=has_kvarh, _cache={})
+    late = window(metered, town.months[24], 12, config)
+    assert late.has_kvarh is not None
+    assert np.argwhere(~late.has_kvarh).tolist() == [[0, 7]]
+
+
 def test_a_window_knows_the_energy_since_january(town: LoadCube, config: TariffMatchingConfig) -> None:
     late = window(town, town.months[24], 12, config)
     assert late.opening_kwh is not None
