@@ -411,6 +411,14 @@ class TestPercentages:
         ):
             price(tariff_of(energy(), component), readings([("2025-01-01 06", 3)]))
 
+    def test_a_customer_without_kvarh_among_others_is_named(self) -> None:
+        component = {"kind": "power_factor", "name": "PF", "standard": "0.90", "base": ["Energy"]}
+        metered = readings([("2025-01-01 06", 3)], kvarh=[4.0])
+        unmetered = readings([("2025-01-01 06", 3)], kvarh=pl.Series([None], dtype=pl.Float64), customer_key="d")
+
+        with pytest.raises(TariffError, match="which was not metered for customer d from 2025-01-01"):
+            price(tariff_of(energy(), component), pl.concat([metered, unmetered]))
+
 
 class TestExport:
     LOAD = (("2025-01-01 06", 10), ("2025-01-01 13", 2), ("2025-02-01 06", 10), ("2025-02-01 13", 10))
