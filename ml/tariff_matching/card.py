@@ -28,17 +28,24 @@ MODEL_CARD = ModelCard(
     method=(
         Bilingual(
             en="Exact bills of the past months under every tariff and option that is open to the customer, from the "
-            "load cube; contracted demands on a small grid.",
-            zh="以负荷立方体精确计算过去各月在全部可选电价与选项下的电费，合同需量取小网格。",
+            "load cube; contracted demands on a grid, for the year and, where a tariff allows it, for every month.",
+            zh="以负荷立方体精确计算过去各月在全部可选电价与选项下的电费；合同需量取网格，允许时逐月优化。",
         ),
         Bilingual(
-            en="Next year: the same months carried forward, times a growth model, times the surprises that similar "
-            "customers met in the following year (months, hours and peaks kept together): 100 scenarios.",
-            zh="下一年：去年同月负荷乘以增长模型，再乘以相似客户次年的偏差（月、时段与峰值整体保留），共 100 个情景。",
+            en="Next year: the same months carried forward, times a point forecast (last year, seasonal mean or "
+            "boosted trees, whichever was nearest on later months of customers not seen), times the surprises that "
+            "similar customers met in the following year (months, hours and peaks kept together): 100 scenarios.",
+            zh="下一年：去年同月负荷乘以点预测（去年同期、季节均值或提升树，取留出时间上最优者），再乘以相似客户次年的偏差"
+            "（月、时段与峰值整体保留），共 100 个情景。",
         ),
         Bilingual(
             en="Every scenario is billed exactly; interval widths are calibrated on customers not seen.",
             zh="每个情景均精确计费；区间宽度以未参与训练的客户校准。",
+        ),
+        Bilingual(
+            en="Customers without interval readings get the hours of similar customers (class, level, season); widths "
+            "are calibrated, and judged, by pretending that customers who were read were not.",
+            zh="无区间读数的客户采用相似客户（类别、电量、季节）的时段分布；区间以隐去读数的方式校准与检验。",
         ),
     ),
     data=(
@@ -55,22 +62,27 @@ MODEL_CARD = ModelCard(
         ),
         Bilingual(
             en="One pair of years: the direction of the next common movement (weather, economy) is not foretold, only "
-            "its size.",
-            zh="仅一对年份：只估计共同变动的幅度，不预测方向。",
+            "its size. Scenarios and widths behind a judged customer come from other customers of the same year.",
+            zh="仅一对年份：只估计共同变动的幅度，不预测方向；被检验客户的情景与区间宽度来自同年其他客户。",
+        ),
+        Bilingual(
+            en="Facts of a customer (tariff, capacity) at a decision before the mart's first as-of month are those of "
+            "that first month.",
+            zh="早于特征表首月的回测决策，客户档案取首月数据。",
         ),
         Bilingual(
             en="Prices of the next year are those known today; where none are published, those of the last year.",
             zh="下一年价格取已知价格，未公布的沿用去年价格。",
         ),
-        Bilingual(en="The power-factor adjustment is not part of the bills.", zh="电费不含功率因数调整。"),
     ),
     figures=(
         CardFigure(
             plot="back_test.png",
             title=Bilingual(en="Back-test against simpler advice", zh="与简单方法的回测比较"),
             caption=Bilingual(
-                en="Decided with what was known then; bills paid afterwards. Lines: 95 % intervals over customers.",
-                zh="按当时已知信息决策，以其后账单结算；线段为 95% 区间。",
+                en="Decided at several months with what was known then; bills paid afterwards. Lines: 95 % intervals "
+                "over customers.",
+                zh="在多个历史月份按当时已知信息决策，以其后账单结算；线段为 95% 区间。",
             ),
             is_wide=True,
         ),
@@ -82,6 +94,11 @@ MODEL_CARD = ModelCard(
         CardFigure(
             plot="coverage.png",
             title=Bilingual(en="Do the intervals cover what they promise?", zh="区间是否如约覆盖"),
+            caption=Bilingual(
+                en="Blue: all customers at the main decision. Green: the saving, orange: the bill; by class, decision, "
+                "and for customers of whom it was pretended that nothing was read.",
+                zh="蓝：主决策全部客户；绿：节省额；橙：电费；按类别、决策月与隐去读数的客户。",
+            ),
         ),
     ),
 )

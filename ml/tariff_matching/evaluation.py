@@ -399,8 +399,8 @@ def _captures_more(comparisons: Sequence[BaselineComparison]) -> Criterion:
         passed=passed,
         observed=f"{smallest.description}: {_difference_text(smallest.difference)}",
         required="more than each of the three baselines",
-        reason=f"Against the nearest baseline ({smallest.description}) the advice captures "
-        f"{_difference_text(smallest.difference)} of the attainable saving more.{doubt}"
+        reason=f"The advice captures {'more' if passed else 'no more'} of the attainable saving than the nearest "
+        f"baseline ({smallest.description}): {_difference_text(smallest.difference)}.{doubt}"
         if is_judged
         else "The captured share of a baseline is missing.",
         aspect="baselines",
@@ -473,6 +473,19 @@ def _coverage_metrics(fitted: Fitted, config: TariffMatchingConfig, seed: int) -
         seed,
         note=note,
     )
+    for one in sorted((fitted.main, *fitted.others), key=lambda judged: judged.origin.decision_month):
+        metrics += _with_intervals(
+            {
+                "interval_coverage": weighted_mean(is_covered(one.foretold.saving)),
+                "bill_interval_coverage": weighted_mean(is_covered(one.foretold.bill)),
+            },
+            one.foretold.rows,
+            config,
+            seed,
+            slice_column="decision_month",
+            slice_value=f"{one.origin.decision_month:%Y-%m}",
+            note=f"{one.origin.history_months} months of history, {one.origin.horizon_months} months ahead",
+        )
     for column in ("customer_class", "district"):
         if column not in foretold.rows.columns:
             continue

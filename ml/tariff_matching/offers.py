@@ -18,6 +18,7 @@ import pandas as pd
 from ml.columns import CUSTOMER_KEY
 from ml.errors import TariffError
 from ml.splits import add_months
+from ml.tariff_matching.blocks import BLOCKS_COUNT, FACTOR_SCALE
 from ml.tariff_matching.config import TariffMatchingConfig
 from ml.tariff_matching.features import (
     BoolArray,
@@ -40,6 +41,8 @@ from ml.tariffs.schema import (
     CapacityComponent,
     ContractedDemandComponent,
     DemandComponent,
+    EnergyComponent,
+    MinimumComponent,
     Tariff,
 )
 
@@ -49,6 +52,9 @@ Options: TypeAlias = dict[str, str | float | dict[str, float]]
 MonthlyChoice: TypeAlias = dict[int, npt.NDArray[np.intp]]
 """For every column with a contract by month: the column of the whole-year contract that stands for each calendar month,
 (customers, 12)."""
+PLAIN_KINDS = ("energy", "capacity", "contracted_demand", "demand", "fixed")
+PLAIN_TIERS = ("month", "year")
+
 SHIFTS_IN_MONTHS = (0, -12, 12, -24, 24, -36, 36)
 """A month outside of a tariff's validity takes the prices of the same month of the nearest year inside."""
 
@@ -575,6 +581,42 @@ def _why_not_priced(
                 tariff.calendar.period_codes(month, history.slot_minutes)
         except TariffError as error:
             return str(error)
+    return None if _is_plain(tariff) else _why_not_foretold(tariff, carried)
+
+
+def _is_plain(tariff: Tariff) -> bool:
+    """Return whether energies by period and the month's largest demand are all that the tariff's bills depend on."""
+    return all(
+        component.kind in PLAIN_KINDS
+        and not (isinstance(component, DemandComponent) and (component.ratchet or component.interval_minutes))
+        and not (
+            isinstance(component, EnergyComponent) and component.tiers and component.tiers.basis not in PLAIN_TIERS
+        )
+        for component in tariff.components
+    )
+
+
+def _why_not_foretold(tariff: Tariff, carried: LoadCube) -> str | None:
+    """Price one scenario of a small load, and return why that is not possible."""
+    count = len(carried.months)
+    small = LoadCube.from_arrays(
+        ["probe"],
+        carried.months,
+        kwh=np.ones((1, *carried.kwh.shape[1:]), np.int64),
+        peak_kw=np.ones((1, *carried.kwh.shape[1:]), np.int64),
+        slot_minutes=carried.slot_minutes,
+        opening_kwh=np.zeros(1, np.int64),
+    )
+    same = np.full((1, count, BLOCKS_COUNT), FACTOR_SCALE, np.int64)
+    scenario = ScenarioCube.of(small, np.zeros((1, 1), np.intp), same, same[:, :, 0])
+    customer = CustomerTable.from_frame(
+        pd.DataFrame({CUSTOMER_KEY: ["probe"], "contract_capacity_kva": [100.0], "contracted_kw": [50.0]})
+    )
+    try:
+        for basis in tariff.billing_bases or (None,):
+            _bills(OfferColumn(tariff, basis), scenario, customer, np.array([50.0]))
+    except TariffError as error:
+        return f"its coming bills cannot be foretold: {error}"
     return None
 
 
@@ -596,7 +638,12 @@ def _columns_of(tariff: Tariff, config: TariffMatchingConfig) -> list[OfferColum
         columns.append(OfferColumn(tariff, basis))
         if basis == CONTRACTED:
             columns += [OfferColumn(tariff, basis, level) for level in config.contracted_levels]
-            if (tariff.jurisdiction or "").startswith(config.monthly_contract_jurisdictions):
+            # A minimum of a whole year would tie the months together.
+            has_annual_minimum = any(
+                isinstance(part, MinimumComponent) and part.per == "year" for part in tariff.components
+            )
+            may_change = (tariff.jurisdiction or "").startswith(config.monthly_contract_jurisdictions)
+            if may_change and not has_annual_minimum:
                 columns.append(OfferColumn(tariff, basis, is_monthly=True))
     return columns
 

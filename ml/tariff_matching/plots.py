@@ -9,6 +9,7 @@ from ml.tariff_matching.config import TariffMatchingConfig
 from ml.tariff_matching.evaluation import KEY_METRIC, POLICY_NAMES
 
 SHOWN_PERCENTILES = (1, 99)
+SHOWN_SLICES = (None, "customer_class", "decision_month", "load_basis")
 COVERAGES = {"interval_coverage": "saving", "bill_interval_coverage": "bill"}
 
 
@@ -72,13 +73,13 @@ def saving_distribution(fitted: Fitted) -> bytes:
 
 
 def interval_coverage(metrics: list[Metric], config: TariffMatchingConfig) -> bytes:
-    """Draw the coverage of the promised intervals of saving and bill, overall and by class and district."""
-    shown = [m for m in metrics if m.name in COVERAGES]
+    """Draw the coverage of the promised intervals of saving and bill, overall, by class, decision and what is known."""
+    shown = [m for m in metrics if m.name in COVERAGES and m.slice_column in SHOWN_SLICES]
     figure, (axis,) = new_figure(6.5, 0.42 * len(shown) + 1.1)
     for position, metric in enumerate(reversed(shown)):
         if metric.value is None:
             continue
-        colour = BLUE if metric.slice_column is None else GREEN if metric.slice_column == "customer_class" else ORANGE
+        colour = BLUE if metric.slice_column is None else GREEN if metric.name == "interval_coverage" else ORANGE
         if metric.lower is not None and metric.upper is not None:
             axis.plot([metric.lower, metric.upper], [position, position], color=colour, linewidth=2, alpha=0.5)
         axis.plot([metric.value], [position], marker="o", color=colour)
