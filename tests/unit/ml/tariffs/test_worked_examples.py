@@ -12,7 +12,8 @@ from ml.tariffs.catalogue import load_catalogue
 from ml.tariffs.eligibility import CustomerTable
 from ml.tariffs.load_cube import LoadCube
 from ml.tariffs.pricing import price_cube
-from ml.tariffs.schema import Tariff
+from ml.tariffs.schema import PowerFactorComponent, Tariff, load_tariff
+from tests.unit.ml.tariffs.reference import adjustment_percent
 
 JULY, AUGUST = date(2026, 7, 1), date(2026, 8, 1)
 FUNDS = Decimal("0.02716875")
@@ -176,3 +177,57 @@ def test_the_best_contract_of_a_month_is_its_peak_divided_by_the_tolerance() -> 
 
     assert min(costs, key=lambda kw: costs[kw]) == 600
     assert costs[600] == Decimal("21120.00")
+
+
+# (83)水电财字第215号: percent of the bill by standard and power factor.
+POWER_FACTOR_TABLE = {
+    "0.90": {
+        "1.00": "-0.75", "0.95": "-0.75", "0.94": "-0.60", "0.93": "-0.45", "0.92": "-0.30", "0.91": "-0.15",
+        "0.90": "0", "0.89": "0.5", "0.75": "7.5", "0.70": "10", "0.69": "11", "0.65": "15", "0.64": "17", "0.60": "25",
+    },
+    "0.85": {
+        "1.00": "-1.10", "0.94": "-1.10", "0.93": "-0.95", "0.92": "-0.80", "0.91": "-0.65", "0.90": "-0.50",
+        "0.89": "-0.40", "0.86": "-0.10", "0.85": "0", "0.84": "0.5", "0.65": "10", "0.64": "11", "0.60": "15",
+        "0.59": "17",
+    },
+    "0.80": {
+        "1.00": "-1.30", "0.92": "-1.30", "0.91": "-1.15", "0.90": "-1.00", "0.85": "-0.50", "0.81": "-0.10",
+        "0.80": "0", "0.79": "0.5", "0.60": "10", "0.59": "11", "0.55": "15", "0.54": "17", "0.00": "125",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("standard", "power_factor", "percent"),
+    [
+        (standard, factor, percent)
+        for standard, table in POWER_FACTOR_TABLE.items()
+        for factor, percent in table.items()
+    ],
+)
+def test_power_factor_adjustments_are_those_of_the_table(standard: str, power_factor: str, percent: str) -> None:
+    component = PowerFactorComponent(kind="power_factor", name="PF", standard=Decimal(standard), base=("Energy",))
+
+    assert component.percent_of(Decimal(power_factor)) == Decimal(percent)
+    assert adjustment_percent(Decimal(standard), Decimal(power_factor)) == Decimal(percent)
+
+
+@pytest.mark.parametrize(("kwh", "has_discount"), [("10.4433", False), ("10.4434", True)])
+def test_the_energy_that_earns_the_discount_is_rounded_up(kwh: str, has_discount: bool) -> None:
+    """0.3333 kWh per kVA x 31.3333 kVA = 10.44338889 kWh."""
+    discount = {"kwh_per_kva": "0.3333", "factor": "0.5"}
+    tariff = load_tariff(
+        {
+            "tariff_id": "t",
+            "version": "1",
+            "name": "T",
+            "valid_from": "2026-01-01",
+            "currency": "CNY",
+            "verified": True,
+            "components": [{"kind": "demand", "name": "Demand", "discount": discount, "tables": [{"price": "10"}]}],
+        }
+    )
+
+    charged = amount(tariff, cube_of({0: kwh}, JULY, peak_kw="3"), customer(31.3333, "actual_demand"))
+
+    assert charged == (15 if has_discount else 30)
