@@ -21,6 +21,7 @@ _DRAFT = "http://json-schema.org/draft-07/schema#"  # the newest that the usual 
 _LINE_LENGTH = 120
 _LONGEST_LIST = 80
 _ATTRIBUTE = re.compile(r"^    (\w+): ", re.MULTILINE)
+_RARE_LINE_BREAKS = re.compile("[\x85\u2028\u2029]")
 _ABSENT = {"type": "null"}
 _TEXT = {"type": "string"}
 _NUMBER_PATTERN = r"^-?\d+(\.\d+)?$"
@@ -102,10 +103,17 @@ def _represent_decimal(dumper: yaml.SafeDumper, value: Decimal) -> yaml.ScalarNo
     return dumper.represent_scalar(f"tag:yaml.org,2002:{'float' if '.' in text else 'int'}", text)
 
 
+def _represent_text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    # Unquoted or in single quotes, the rarer line breaks would be folded and read back as spaces.
+    style = '"' if _RARE_LINE_BREAKS.search(value) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
 def _represent_instant(dumper: yaml.SafeDumper, value: datetime) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:timestamp", value.isoformat())
 
 
+_Dumper.add_representer(str, _represent_text)
 _Dumper.add_representer(datetime, _represent_instant)
 _Dumper.add_representer(Decimal, _represent_decimal)
 _Dumper.add_representer(tuple, yaml.SafeDumper.represent_list)
