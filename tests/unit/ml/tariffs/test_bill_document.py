@@ -95,6 +95,8 @@ def half_hourly_bill() -> Bill:
 
 
 BILLS = {"household": household_bill, "business": business_bill, "half-hourly": half_hourly_bill}
+PRINTED: dict[str, Language] = {"business": "zh", "half-hourly": "en"}
+"""The longest bill and the one with the widest figures."""
 
 
 class _Page(HTMLParser):
@@ -295,17 +297,16 @@ def test_every_word_has_both_languages() -> None:
 
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed; install it to test the pages")
-def test_every_page_fits_a_phone_and_prints_on_one_sheet(tmp_path: Path) -> None:
+def test_a_page_fits_a_phone_and_prints_on_one_sheet(tmp_path: Path) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_context(offline=True, viewport={"width": 375, "height": 700}).new_page()
-        for name, bill in BILLS.items():
-            for language in ("en", "zh"):
-                path = tmp_path / f"{name}-{language}.html"
-                path.write_text(bill().to_html(language), encoding="utf-8")
-                page.goto(path.as_uri())
+        for name, language in PRINTED.items():
+            path = tmp_path / f"{name}.html"
+            path.write_text(BILLS[name]().to_html(language), encoding="utf-8")
+            page.goto(path.as_uri())
 
-                assert page.evaluate("document.documentElement.scrollWidth") == 375
-                sheets = page.pdf(format="A4", prefer_css_page_size=True)
-                assert len(re.findall(rb"/Type\s*/Page\b", sheets)) == 1
+            assert page.evaluate("document.documentElement.scrollWidth") == 375
+            sheets = page.pdf(format="A4", prefer_css_page_size=True)
+            assert len(re.findall(rb"/Type\s*/Page\b", sheets)) == 1
         browser.close()

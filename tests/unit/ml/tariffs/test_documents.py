@@ -90,7 +90,7 @@ def kinds_of_the_model() -> set[str]:
     return set(component["discriminator"]["mapping"])
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.one_of(random_tariffs(inside_months=True), random_tariffs(kinds=NETTED_KINDS, net_metering=True)))
 def test_any_tariff_survives_and_fits_the_schema(tariff: Tariff) -> None:
     text = tariff_to_yaml(tariff)
