@@ -329,24 +329,29 @@ class LoadCube:
             return np.where(expected > 0, 100.0 * self.interval_count / expected, np.nan)
 
     def take(self, customers: Sequence[str] | NDArray[Any]) -> "LoadCube":
-        """Return the cube of some customers, given by key, position or mask, in the order given."""
+        """Return the cube of some customers, given by key, position or mask, in the order given.
+
+        Customers who stand one after the other share their arrays with this cube.
+        """
         chosen = np.asarray(customers)
         if chosen.dtype.kind in "OU":
             positions = pd.Index(self.customer_keys).get_indexer(pd.Index(chosen.astype(object)))
             if (positions < 0).any():
                 raise SchemaMismatchError(f"load cube: no load for customer {chosen[positions < 0][0]}")
             chosen = positions
+        is_run = chosen.dtype.kind == "i" and chosen.size > 0 and chosen[0] >= 0 and bool((np.diff(chosen) == 1).all())
+        rows = slice(int(chosen[0]), int(chosen[-1]) + 1) if is_run else chosen
         return replace(
             self,
-            customer_keys=self.customer_keys[chosen],
-            kwh=self.kwh[chosen],
-            peak_kw=self.peak_kw[chosen],
-            present=self.present[chosen],
-            interval_count=self.interval_count[chosen],
-            expected_interval_count=self.expected_interval_count[chosen],
-            kvarh=None if self.kvarh is None else self.kvarh[chosen],
-            opening_kwh=None if self.opening_kwh is None else self.opening_kwh[chosen],
-            has_kvarh=None if self.has_kvarh is None else self.has_kvarh[chosen],
+            customer_keys=self.customer_keys[rows],
+            kwh=self.kwh[rows],
+            peak_kw=self.peak_kw[rows],
+            present=self.present[rows],
+            interval_count=self.interval_count[rows],
+            expected_interval_count=self.expected_interval_count[rows],
+            kvarh=None if self.kvarh is None else self.kvarh[rows],
+            opening_kwh=None if self.opening_kwh is None else self.opening_kwh[rows],
+            has_kvarh=None if self.has_kvarh is None else self.has_kvarh[rows],
             _cache={},
         )
 
