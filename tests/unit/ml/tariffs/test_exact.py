@@ -1,11 +1,11 @@
 """Integer arithmetic equals rational arithmetic, however large the numbers."""
 
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ml.errors import TariffError
@@ -47,6 +47,33 @@ def test_sum_and_negation_are_exact(q: int, p: int, other_q: int, other_p: int) 
 
     assert value_of(left + -right, 2) == Fraction(q * p - other_q * other_p, 10**12)
     assert value_of(left.positive_part(), 2) == max(Fraction(0), Fraction(q * p, 10**12))
+
+
+@given(st.lists(st.tuples(st.one_of(quantities, small_quantities), small_prices), min_size=1, max_size=6))
+def test_sums_of_small_and_large_amounts_are_exact(operands: list[tuple[int, int]]) -> None:
+    exact = sum((Fraction(quantity * price, 10**12) for quantity, price in operands), Fraction(0))
+    assume(all(abs(quantity * price) < 10**25 for quantity, price in operands))
+
+    total = Money.zero((1,), 2)
+    for quantity, price in operands:
+        total = total + multiply(np.array([quantity]), np.array([price]), 2)
+
+    assert value_of(total, 2) == exact
+    assert value_of(-total, 2) == -exact
+    assert value_of(total.positive_part(), 2) == max(exact, 0)
+    whole = Decimal(exact.numerator * 10**12 // exact.denominator).scaleb(-12)  # twelve decimals are all there are
+    with localcontext(prec=60):
+        assert Decimal(int(total.rounded().units[0])).scaleb(-2) == whole.quantize(Decimal("0.01"), ROUND_HALF_UP)
+        assert Decimal(int(total.to_quantity()[0])).scaleb(-4) == whole.quantize(Decimal("0.0001"), ROUND_HALF_UP)
+
+
+def test_columns_stand_side_by_side_whatever_their_size() -> None:
+    small, large = multiply(np.array([1]), np.array([3]), 2), multiply(np.array([10**17]), np.array([10**10]), 2)
+
+    table = Money.of_columns([small, large, Money.zero((1,), 2)])
+
+    assert table.units.shape == (1, 3)
+    assert [value_of(table.column(index), 2) for index in range(3)] == [value_of(small, 2), value_of(large, 2), 0]
 
 
 @given(st.integers(0, 10**8), small_prices)
