@@ -10,6 +10,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ml.errors import SchemaMismatchError
 from ml.tariffs.calendar import DayCalendar, month_starts
@@ -288,3 +289,28 @@ class TestFromArrays:
 
         with pytest.raises(SchemaMismatchError, match=message):
             LoadCube.from_arrays(["a"], peak_kw=np.zeros((1, 1, 3, 24), np.int64), slot_minutes=60, **arguments)
+
+
+class TestPeriods:
+    @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 5]), st.sampled_from([1, 130]))
+    @settings(max_examples=20, deadline=None)
+    def test_sums_and_peaks_are_those_of_the_slots(self, seed: int, period_count: int, customers: int) -> None:
+        random = np.random.default_rng(seed)
+        shape = (customers, 2, 3, 24)
+        kwh, peak_kw = random.integers(0, 10**15, (2, *shape))
+        months = month_starts(date(2025, 1, 1), date(2025, 2, 1))
+        keys = [f"c{index}" for index in range(customers)]
+        cube = LoadCube.from_arrays(keys, months, kwh=kwh, peak_kw=peak_kw, slot_minutes=60)
+        codes = random.integers(0, period_count, shape[1:]).astype(np.int8)
+
+        sums = cube.period_kwh(codes, period_count)
+
+        for period in range(period_count):
+            inside = codes == period
+            assert (sums[:, :, period] == np.where(inside, kwh, 0).sum(axis=(2, 3))).all()
+            assert (cube.period_peak_kw(inside) == np.where(inside, peak_kw, 0).max(axis=(2, 3))).all()
+
+    def test_customers_in_a_row_are_not_copied(self) -> None:
+        cube = numbered_cube(date(2025, 1, 1), 2)
+
+        assert np.shares_memory(cube.take(np.array([0])).kwh, cube.kwh)
