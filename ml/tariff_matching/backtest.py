@@ -396,11 +396,11 @@ def calibrated_spread(
     For the best alternative of every customer, it is asked how wide the interval would have had to be; the quantile of
     that at the promised level is the factor. Classes with few customers use the factor of all.
     """
-    scenarios = outlook.savings.astype(np.float64)
     rows = np.arange(len(situation))
-    alternative = _best_alternative(scenarios.mean(axis=2), situation)
-    happened = actual[rows, np.maximum(situation.current, 0)] - actual[rows, np.maximum(alternative, 0)]
-    return _needed_spread(scenarios[rows, np.maximum(alternative, 0)], happened, situation, config, chosen)
+    alternative = np.maximum(_best_alternative(outlook.expected_savings(situation), situation), 0)
+    happened = actual[rows, np.maximum(situation.current, 0)] - actual[rows, alternative]
+    scenarios = outlook.savings[rows, alternative].astype(np.float64)
+    return _needed_spread(scenarios, happened, situation, config, chosen)
 
 
 def calibrated_bill_spread(

@@ -62,7 +62,7 @@ class TariffMatchingConfig(BaseModel):
     )
     folds_count: int = Field(5, ge=2, le=20, description="Groups of customers for cross-fitting.")
     contracted_levels: tuple[float, ...] = Field(
-        (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1),
+        (0.6, 0.8, 0.9, 1.0, 1.1),
         description="Contracted demands tried, as shares of the year's largest demand that is free of excess charge.",
     )
     monthly_contract_jurisdictions: tuple[str, ...] = Field(

@@ -29,15 +29,12 @@ class Outlook:
     current_bills: FloatArray
     choice: MonthlyChoice
 
-    def calibrated(self, spread: FloatArray) -> npt.NDArray[np.float64]:
-        """Return the savings with every customer's spread around the median scaled.
-
-        Args:
-            spread: One factor per customer.
-        """
-        savings = self.savings.astype(np.float64)
-        middle = np.median(savings, axis=2, keepdims=True)
-        return middle + spread[:, None, None] * (savings - middle)
+    def expected_savings(self, situation: Situation) -> FloatArray:
+        """Return the mean saving against today's offer, (customers, columns), NaN where either is not known."""
+        rows = np.arange(len(situation))
+        today = np.where(situation.current >= 0, self.expected[rows, np.maximum(situation.current, 0)], np.nan)
+        savings: FloatArray = today[:, None] - self.expected
+        return savings
 
 
 @dataclass(frozen=True)
@@ -138,12 +135,19 @@ def bill_interval(outlook: Outlook, spread: FloatArray, config: TariffMatchingCo
 
 def savings_of(outlook: Outlook, spread: FloatArray, config: TariffMatchingConfig) -> Savings:
     """Return the figures of every saving, with the calibrated spread."""
-    scenarios = outlook.calibrated(spread)
-    is_known = np.isfinite(scenarios).all(axis=2)
-    tail = (1 - config.interval_level) / 2
-    lower, upper = np.quantile(scenarios, [tail, 1 - tail], axis=2)
-    probability = np.where(is_known, (scenarios > 0).mean(axis=2), np.nan)
-    return Savings(expected=scenarios.mean(axis=2), lower=lower, upper=upper, probability=probability)
+    shape = outlook.expected.shape
+    expected, lower, upper, probability = (np.full(shape, np.nan) for _ in range(4))
+    # Most customers may take few of the columns: only these are computed.
+    rows, columns = np.nonzero(np.isfinite(outlook.savings[:, :, 0])) if outlook.savings.shape[2] else ((), ())
+    if len(rows):
+        scenarios = outlook.savings[rows, columns].astype(np.float64)
+        middle = np.median(scenarios, axis=1, keepdims=True)
+        scenarios = middle + spread[rows][:, None] * (scenarios - middle)
+        tail = (1 - config.interval_level) / 2
+        lower[rows, columns], upper[rows, columns] = np.quantile(scenarios, [tail, 1 - tail], axis=1)
+        expected[rows, columns] = scenarios.mean(axis=1)
+        probability[rows, columns] = (scenarios > 0).mean(axis=1)
+    return Savings(expected=expected, lower=lower, upper=upper, probability=probability)
 
 
 def decide(situation: Situation, outlook: Outlook, savings: Savings, config: TariffMatchingConfig) -> Decisions:

@@ -451,7 +451,7 @@ def _difference_text(metric: Metric) -> str:
 def _interval_text(metric: Metric) -> str:
     if metric.value is None or metric.lower is None or metric.upper is None:
         return "missing"
-    return f"{metric.value:.1%} ({metric.lower:.1%} to {metric.upper:.1%})"
+    return f"{metric.value + 0.0:.1%} ({metric.lower + 0.0:.1%} to {metric.upper + 0.0:.1%})"
 
 
 def _coverage_metrics(fitted: Fitted, config: TariffMatchingConfig, seed: int) -> list[Metric]:
