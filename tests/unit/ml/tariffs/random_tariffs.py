@@ -305,7 +305,7 @@ def random_tariffs(
         "rounding": {"scope": draw(st.sampled_from(["line", "total"])), "decimals": draw(st.integers(0, 3))},
     }
     if net_metering:
-        carry_over = draw(st.sampled_from(["forfeit", "next_month"]))
+        carry_over = draw(st.sampled_from(["next_month", "next_month", "forfeit"]))
         record["net_metering"] = {"carry_over": carry_over}
         if carry_over == "next_month" and draw(st.booleans()):
             record["net_metering"]["expires_in_month"] = draw(st.sampled_from([1, 2]))
@@ -320,6 +320,7 @@ def random_loads(
     zone = ZoneInfo(time_zone)
     start, stop = (datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC) for day in (first, end))
     count = (stop - start) // timedelta(minutes=interval_minutes)
+    has_kvarh = draw(st.booleans())
     readings = []
     for step in sorted(draw(st.sets(st.integers(0, count - 1), min_size=2, max_size=20))):
         local = (start + timedelta(minutes=interval_minutes * step)).astimezone(zone).replace(tzinfo=None)
@@ -329,8 +330,8 @@ def random_loads(
                 day_type=DAYS.day_type(local.date()),
                 kwh=draw(decimals("0", "30", 4)),
                 series_value=draw(decimals("-0.5", "1", 5)),
-                kvarh=draw(decimals("0", "20", 4)),
-                export_kwh=draw(decimals("0", "20", 4)),
+                kvarh=draw(decimals("0", "20", 4)) if has_kvarh else Decimal(0),
+                export_kwh=draw(decimals("0", "60", 4)),
             )
         )
     return tuple(readings)

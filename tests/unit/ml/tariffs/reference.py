@@ -181,13 +181,11 @@ def table_on(component: Any, day: date) -> Any:
 
 
 def stretches(component: Any, window: Window) -> list[tuple[Any, list[date]]]:
-    """The window's days in runs with one table; a ladder that counts by year also begins a run on 1 January."""
-    by_year = isinstance(component, EnergyComponent) and component.tiers is not None and component.tiers.basis == "year"
+    """The window's days in runs with one table."""
     runs: list[tuple[Any, list[date]]] = []
     for day in window.days:
         table = table_on(component, day)
-        new_year = by_year and (day.month, day.day) == (1, 1)
-        if runs and runs[-1][0] is table and not new_year:
+        if runs and runs[-1][0] is table:
             runs[-1][1].append(day)
         else:
             runs.append((table, [day]))
@@ -339,10 +337,16 @@ class OneBill:
         by_year = component.tiers is not None and component.tiers.basis == "year"
         ladder = self.memory.ladders[component.name] if by_year else {}
         for table, days in stretches(component, self.window):
-            if by_year and (days[0].month, days[0].day) == (1, 1):
-                ladder.clear()
-            intervals = list(self.charged_intervals(table, days))
-            for (period, tier), kwh in self.kwh_by_tier(component, table, intervals, ladder).items():
+            energy: dict[tuple[str, int], Decimal] = {}
+            new_year = [day for day in days if by_year and (day.month, day.day) == (1, 1)]
+            old_year = [day for day in days if not new_year or day < new_year[0]]
+            for part in (old_year, [day for day in days if day not in old_year]):
+                if new_year and part and part[0] == new_year[0]:
+                    ladder.clear()
+                intervals = list(self.charged_intervals(table, part)) if part else []
+                for key, kwh in self.kwh_by_tier(component, table, intervals, ladder).items():
+                    energy[key] = energy.get(key, ZERO) + kwh
+            for (period, tier), kwh in energy.items():
                 prices = table.prices[period]
                 yield line_of(component, kwh, prices[tier] if len(prices) > 1 else prices[0])
 

@@ -9,7 +9,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -27,7 +27,7 @@ from ml.tariffs.pricing import BillArray, price_billing_periods, price_cube, pri
 from ml.tariffs.schema import EnergyComponent, MinimumComponent, Tariff, load_tariff
 from tests.unit.ml.tariffs import reference
 from tests.unit.ml.tariffs.random_tariffs import ALL_KINDS, Case, cases, random_loads
-from tests.unit.ml.tariffs.reference import Reading, Window, reference_bills
+from tests.unit.ml.tariffs.reference import Customer, Reading, Window, reference_bills
 from tests.unit.ml.tariffs.strategies import DAYS, decimals
 
 EXAMPLES = int(os.environ.get("KILOWISE_PROPERTY_EXAMPLES", "0"))
@@ -87,7 +87,7 @@ def by_intervals(case: Case, frame: pl.DataFrame | None = None, *customer_keys: 
 def arguments_of(case: Case, *customer_keys: str) -> dict[str, Any]:
     keys = customer_keys or ("c",)
     values = [
-        value if isinstance(value := reading.series_value, str) else float(str(value)) for reading in case.readings
+        value if isinstance(value := reading.series_value, str) else float(str(value or 0)) for reading in case.readings
     ]
     return {
         "interval_minutes": case.interval_minutes,
@@ -181,6 +181,22 @@ def changed(tariff: Tariff, **fields: Any) -> Tariff:
     return load_tariff(tariff.model_dump(mode="json", exclude_unset=True) | fields)
 
 
+def of_three_periods(component: dict[str, Any], **fields: Any) -> Tariff:
+    """A tariff of one component with the periods a (8 to 9 h), b (9 to 10 h) and c."""
+    record = {
+        "tariff_id": "t",
+        "version": "1",
+        "name": "T",
+        "valid_from": "2024-11-01",
+        "currency": "CNY",
+        "verified": True,
+        "calendar": {"schedules": [{"periods": {"a": ["08:00-09:00"], "b": ["09:00-10:00"]}, "otherwise": "c"}]},
+        "components": [component],
+        "rounding": {"scope": "total"},
+    }
+    return load_tariff(record | fields)
+
+
 def with_readings(case: Case, readings: Sequence[Reading]) -> Case:
     return replace(case, readings=tuple(readings))
 
@@ -205,10 +221,48 @@ class TestReference:
     def test_prices_that_change_inside_a_month(self, case: Case) -> None:
         assert_equal_to_reference(case, by_intervals(case))
 
+    @examples(30)
+    @given(
+        balances=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=8, max_size=8),
+        expires=st.sampled_from([None, 1, 2]),
+    )
+    def test_a_surplus_is_carried_until_it_expires(self, balances: list[tuple[int, int]], expires: int | None) -> None:
+        """Four months with energy bought and exported in two periods of each."""
+        component = {"kind": "energy", "name": "E", "tables": [{"prices": {"a": "1", "b": "1.5", "c": "2"}}]}
+        tariff = of_three_periods(component, net_metering={"carry_over": "next_month", "expires_in_month": expires})
+        hours = [
+            datetime(year, month, 2, hour)
+            for year, month in ((2024, 11), (2024, 12), (2025, 1), (2025, 2))
+            for hour in (8, 9)
+        ]
+        readings = tuple(
+            Reading(hour, "workday" if hour.weekday() < 5 else "weekend", Decimal(bought), export_kwh=Decimal(exported))
+            for hour, (bought, exported) in zip(hours, balances, strict=True)
+        )
+        case = Case(tariff, readings, Customer(Decimal(1), Decimal(1), "capacity"), None)
+
+        assert_equal_to_reference(case, by_intervals(case))
+
     @examples(15)
     @given(cases(net_metering=True))
     def test_net_metering(self, case: Case) -> None:
         assert_equal_to_reference(case, by_intervals(case))
+
+    @examples(30)
+    @given(tenths=st.tuples(*[st.integers(0, 9)] * 3), limits=st.sets(st.integers(1, 12), min_size=1, max_size=3))
+    def test_ties_of_a_split_in_proportion(self, tenths: tuple[int, ...], limits: set[int]) -> None:
+        """A few units of 0.0001 kWh in each period, so that remainders are often equal."""
+        prices = {period: list(range(1, len(limits) + 2)) for period in ("a", "b", "c")}
+        tiers = {"basis": "month", "allocation": "prorata", "limits_kwh": [Decimal(n) / 10_000 for n in sorted(limits)]}
+        tariff = of_three_periods({"kind": "energy", "name": "E", "tiers": tiers, "tables": [{"prices": prices}]})
+        readings = tuple(
+            Reading(datetime(2025, 1, 2, 8 + index), "workday", Decimal(count) / 10_000)
+            for index, count in enumerate(tenths)
+        )
+        case = Case(tariff, readings, Customer(Decimal(1), Decimal(1), "capacity"), None)
+
+        assert_equal_to_reference(case, by_intervals(case))
+        assert_equal_to_reference(case, price_cube(tariff, cube_of(case)))
 
     @examples(15)
     @given(case=cases(kinds=frozenset({"demand", "fixed"}), memory=False), data=st.data())
