@@ -35,7 +35,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ml.columns import USE_CASES, names
-from ml.errors import BundleError
+from ml.errors import BundleError, OtherCodeError
 from ml.evaluation import Evaluation, Metric
 from ml.gate import GateDecision
 from ml.model_card import ModelCard, render_model_card
@@ -309,6 +309,18 @@ def read_bundle(directory: Path) -> Bundle:
     return Bundle(directory=directory, manifest=manifest, evaluation=evaluation, model_card=card)
 
 
+def read_bundle_of_this_code(directory: Path) -> Bundle | None:
+    """Read a bundle, or return ``None`` when other code or libraries wrote it, as after an upgrade.
+
+    Raises:
+        BundleError: If it is damaged or was altered.
+    """
+    try:
+        return read_bundle(directory)
+    except OtherCodeError:
+        return None
+
+
 def canonical_json(value: Any) -> bytes:
     """Return JSON with sorted keys and a fixed layout; NaN is refused, since it is not JSON."""
     return (json.dumps(value, ensure_ascii=False, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
@@ -426,7 +438,7 @@ def _read_manifest(directory: Path) -> BundleManifest:
         raise BundleError(f"{path} is not JSON: {error}") from error
     found = raw.get("format_version") if isinstance(raw, dict) else None
     if found != FORMAT_VERSION:
-        raise BundleError(f"{path} has format version {found}, this code reads {FORMAT_VERSION}; train the model again")
+        raise OtherCodeError(f"{path} has format version {found}, this code reads {FORMAT_VERSION}; train the model again")
     try:
         return BundleManifest.model_validate(raw)
     except ValidationError as error:
@@ -473,7 +485,7 @@ def _verify_schema(directory: Path, manifest: BundleManifest) -> None:
             added = [name for name in expected if name not in found]
             gone = [name for name in found if name not in expected]
             differs = f"new {added}, gone {gone}" if added or gone else "the order differs"
-            raise BundleError(
+            raise OtherCodeError(
                 f"{directory}: the {label} differ from ml/{manifest.use_case}/schema.py ({differs}); "
                 "train the model again or run the code of its time"
             )
@@ -486,6 +498,6 @@ def _verify_libraries(directory: Path, manifest: BundleManifest) -> None:
         if written.split(".")[:2] != installed.split(".")[:2]:
             differing.append(f"{library} {written} (installed: {installed})")
     if differing:
-        raise BundleError(
+        raise OtherCodeError(
             f"{directory} was written with {', '.join(differing)}; install these versions or train the model again"
         )

@@ -17,5 +17,9 @@ class BundleError(KilowiseError):
     """A model bundle is incomplete, was altered, or was written by incompatible libraries."""
 
 
+class OtherCodeError(BundleError):
+    """A model bundle is whole, but was written by other code or libraries: what must be done is training again."""
+
+
 class TariffError(KilowiseError):
     """A tariff says something that cannot be priced exactly; the message names the field."""

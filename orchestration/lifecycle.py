@@ -108,15 +108,18 @@ def train_challenger(
 
 
 def read_challenger(use_case: str, settings: PlatformSettings) -> "Bundle | None":
-    """Return the bundle of the last training, verified, or ``None`` before the first."""
-    from ml.bundle import read_bundle
+    """Return the bundle of the last training, verified, or ``None`` before the first.
+
+    After an upgrade that changed what a bundle holds there is none either, so that the next run trains one.
+    """
+    from ml.bundle import read_bundle_of_this_code
     from serving.model_store import ModelStore
 
     pointer = _challenger_pointer(settings, use_case)
     if not pointer.exists():
         return None
     directory = ModelStore(settings.home).bundle_dir(use_case, pointer.read_text(encoding="utf-8").strip())
-    return read_bundle(directory) if directory.exists() else None
+    return read_bundle_of_this_code(directory) if directory.exists() else None
 
 
 def forget_lost_challengers(settings: PlatformSettings) -> None:
@@ -142,7 +145,7 @@ def judge_challenger(
 
     The decision and the card stay in the reports whatever it says: a refused challenger keeps its report.
     """
-    from ml.bundle import read_bundle
+    from ml.bundle import read_bundle_of_this_code
     from ml.gate import GateDecision, decide
     from serving.model_store import ModelStore
 
@@ -153,15 +156,16 @@ def judge_challenger(
     if champion is not None and champion.bundle_version == bundle.manifest.version and path.exists():
         # The challenger is what is served; to judge it against itself would say nothing new.
         return GateDecision.model_validate_json(path.read_text(encoding="utf-8"))
-    comparison = None
-    if champion is not None:
-        champion_bundle = read_bundle(store.bundle_dir(use_case.name, champion.bundle_version))
-        comparison = use_case.compare(bundle, champion_bundle, marts, settings)
+    # A champion that other code trained cannot be scored, so the challenger stands as a first model does.
+    champion_bundle = (
+        read_bundle_of_this_code(store.bundle_dir(use_case.name, champion.bundle_version)) if champion else None
+    )
+    comparison = use_case.compare(bundle, champion_bundle, marts, settings) if champion_bundle else None
     decision = decide(
         bundle.evaluation,
         policy=use_case.gate_policy(),
         decided_on=decided_on,
-        has_champion=champion is not None,
+        has_champion=champion_bundle is not None,
         champion=comparison,
     )
     replace_text(folder / "model_card.html", bundle.render_card(gate=decision))

@@ -355,9 +355,9 @@ def _mean_temperatures(marts: MartsVersion) -> dict[date, float]:
 
 
 def _released_bundle(use_case: str, settings: PlatformSettings) -> "Bundle | None":
-    from ml.bundle import read_bundle
+    from ml.bundle import read_bundle_of_this_code
     from serving.model_store import ModelStore
 
     store = ModelStore(settings.home)
     release = store.current_release(use_case)
-    return read_bundle(store.bundle_dir(use_case, release.bundle_version)) if release else None
+    return read_bundle_of_this_code(store.bundle_dir(use_case, release.bundle_version)) if release else None

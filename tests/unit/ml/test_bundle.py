@@ -15,6 +15,7 @@ from ml.bundle import (
     fingerprint_frames,
     frame_bytes,
     read_bundle,
+    read_bundle_of_this_code,
     schema_names,
     write_bundle,
 )
@@ -119,6 +120,18 @@ def test_another_minor_of_a_library_is_refused_and_named(tmp_path: Path):
     directory = as_written_elsewhere(tmp_path / "b", library_versions={"numpy": np.__version__, "xgboost": "1.7.6"})
     with pytest.raises(BundleError, match=r"written with xgboost 1\.7\.6 \(installed: "):
         read_bundle(directory)
+
+
+def test_bundle_of_other_code_counts_as_none_and_a_damaged_one_does_not(tmp_path: Path):
+    features, _ = schema_names("credit_risk")
+    assert read_bundle_of_this_code(as_written_elsewhere(tmp_path / "schema", features=features[1:])) is None
+    assert (
+        read_bundle_of_this_code(as_written_elsewhere(tmp_path / "old", library_versions={"xgboost": "1.7.6"})) is None
+    )
+    assert read_bundle_of_this_code(write(tmp_path / "own")) is not None
+    (tmp_path / "own" / "evaluation.json").write_text("{}")
+    with pytest.raises(BundleError, match="altered"):
+        read_bundle_of_this_code(tmp_path / "own")
 
 
 def test_another_patch_of_a_library_is_accepted(tmp_path: Path):
