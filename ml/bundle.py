@@ -438,7 +438,9 @@ def _read_manifest(directory: Path) -> BundleManifest:
         raise BundleError(f"{path} is not JSON: {error}") from error
     found = raw.get("format_version") if isinstance(raw, dict) else None
     if found != FORMAT_VERSION:
-        raise OtherCodeError(f"{path} has format version {found}, this code reads {FORMAT_VERSION}; train the model again")
+        raise OtherCodeError(
+            f"{path} has format version {found}, this code reads {FORMAT_VERSION}; train the model again"
+        )
     try:
         return BundleManifest.model_validate(raw)
     except ValidationError as error:
