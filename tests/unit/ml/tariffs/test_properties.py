@@ -243,6 +243,23 @@ class TestReference:
 
         assert_equal_to_reference(case, by_intervals(case))
 
+    @examples(10)
+    @given(use=st.lists(st.integers(0, 60), min_size=24, max_size=24), least=st.integers(100, 700))
+    def test_a_minimum_per_year_counts_each_year_anew(self, use: list[int], least: int) -> None:
+        energy = {"kind": "energy", "name": "E", "tables": [{"prices": {"all": "1"}}]}
+        minimum = {"kind": "minimum", "name": "M", "per": "year", "tables": [{"price": least}]}
+        tariff = of_three_periods(energy, components=[energy, minimum], valid_from="2024-01-01")
+        readings = tuple(
+            Reading(datetime(2024 + index // 12, index % 12 + 1, 3), "workday", Decimal(kwh))
+            for index, kwh in enumerate(use)
+        )
+        case = Case(tariff, readings, Customer(Decimal(1), Decimal(1), "capacity"), None)
+
+        assert_equal_to_reference(case, by_intervals(case))
+        assert (
+            by_intervals(case).total_units[0].sum() == sum(max(least, sum(year)) for year in (use[:12], use[12:])) * 100
+        )
+
     @examples(15)
     @given(cases(net_metering=True))
     def test_net_metering(self, case: Case) -> None:
