@@ -259,6 +259,8 @@ def random_tariffs(
         inside_months: Whether prices may change inside a month.
         starts_in_january: Whether the load will start in January, so that periods may have own ladders by year.
     """
+    if cube_only or net_metering:
+        kinds = kinds - INTERVAL_KINDS
     dates = {"inside_months": inside_months}
     components = [
         draw(energy(f"energy {index}", cube_only=cube_only, net=net_metering, january=starts_in_january, **dates))
@@ -351,7 +353,7 @@ def cases(
     january = draw(st.booleans())
     tariff = draw(
         random_tariffs(
-            kinds=kinds - INTERVAL_KINDS if cube_only or net_metering else kinds,
+            kinds=kinds,
             cube_only=cube_only,
             net_metering=net_metering,
             inside_months=inside_months,
