@@ -258,6 +258,7 @@ def random_tariffs(
         net_metering: Whether exported energy is netted; no energy_series and no export then.
         inside_months: Whether prices may change inside a month.
         starts_in_january: Whether the load will start in January, so that periods may have own ladders by year.
+        memory: Whether a bill may depend on earlier ones other than by the energy since January.
     """
     if cube_only or net_metering:
         kinds = kinds - INTERVAL_KINDS
