@@ -4,6 +4,7 @@ No Dagster in here, and no modelling: each class only says which marts a use cas
 it calls.
 """
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import date
@@ -333,16 +334,34 @@ def present_catalogue(marts: MartsVersion, settings: PlatformSettings) -> "Catal
 
 
 def _interval_amounts(marts: MartsVersion, catalogue: "Catalogue", settings: PlatformSettings) -> "pd.DataFrame | None":
-    """Return the monthly bills of the tariffs that only intervals can price, or ``None`` when there are none."""
-    if not any(tariff.requires_intervals for tariff in catalogue.tariffs):
+    """Return the monthly bills of the tariffs that only intervals can price, or ``None`` when there are none.
+
+    A tariff that readings cannot price either has no bills here; the advice says that it was left out.
+    """
+    needing = [tariff for tariff in catalogue.tariffs if tariff.requires_intervals]
+    if not needing:
         return None
+    import pandas as pd
     import polars as pl
 
+    from ml.errors import TariffError
+    from ml.tariffs.calendar import DayCalendar
+    from ml.tariffs.catalogue import Catalogue
     from ml.tariffs.pricing import monthly_amounts_from_intervals
+    from orchestration.ingestion.holidays import known_holidays
 
     # As Arrow: a million decimals as objects of pandas would take longer than pricing them.
     readings = pl.DataFrame(marts.read_table("customer_interval_load"))
-    return monthly_amounts_from_intervals(catalogue, readings, time_zone=settings.time_zone)
+    days = DayCalendar(*known_holidays(settings.jurisdiction))
+    amounts = []
+    for tariff in needing:
+        with contextlib.suppress(TariffError):
+            amounts.append(
+                monthly_amounts_from_intervals(
+                    Catalogue.of([tariff]), readings, time_zone=settings.time_zone, days=days
+                )
+            )
+    return pd.concat(amounts, ignore_index=True) if amounts else None
 
 
 def _mean_temperatures(marts: MartsVersion) -> dict[date, float]:

@@ -10,6 +10,18 @@ from orchestration.ingestion.contract import CONTRACT_DELIVERY_ID
 HOLIDAYS_CSV = Path(__file__).parents[2] / "dbt_project" / "seeds" / "holidays.csv"
 
 
+def known_holidays(jurisdiction: str, holidays_csv: Path = HOLIDAYS_CSV) -> tuple[list[date], list[date]]:
+    """Return the days off by law of a jurisdiction, and the weekend days that are worked instead."""
+    days_off: list[date] = []
+    working_days: list[date] = []
+    with holidays_csv.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["jurisdiction"] == jurisdiction:
+                days = working_days if row["is_working_day"] == "true" else days_off
+                days.append(date.fromisoformat(row["holiday_date"]))
+    return days_off, working_days
+
+
 def missing_holidays(landing_dir: Path, jurisdiction: str, *, time_zone: str, holidays_csv: Path = HOLIDAYS_CSV) -> str:
     """Return a sentence about the local years that have readings but no holiday; empty when there are none.
 
@@ -19,12 +31,8 @@ def missing_holidays(landing_dir: Path, jurisdiction: str, *, time_zone: str, ho
         time_zone: Zone of local days.
         holidays_csv: The table of holidays.
     """
-    with holidays_csv.open(encoding="utf-8", newline="") as file:
-        known = {
-            date.fromisoformat(row["holiday_date"]).year
-            for row in csv.DictReader(file)
-            if row["jurisdiction"] == jurisdiction
-        }
+    days_off, working_days = known_holidays(jurisdiction, holidays_csv)
+    known = {day.year for day in [*days_off, *working_days]}
     missing = sorted(_local_years_with_readings(landing_dir, ZoneInfo(time_zone)) - known)
     if not missing:
         return ""
