@@ -6,7 +6,7 @@ saving changes its sign is interpolated between two neighbours of the grid. For 
 such as the optional time-of-use prices of households, that is the exact point.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -20,6 +20,7 @@ from ml.tariffs.schema import EnergyComponent, Tariff
 
 Lever = Literal["cheap_hours_share", "peak_kw", "annual_kwh"]
 
+CUSTOMERS_AT_ONCE = 50
 SHARE_GRID = np.linspace(0.0, 1.0, 21)
 FACTOR_GRID = np.array([0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.75, 2.0, 2.5, 3.0])
 
@@ -58,44 +59,56 @@ class _Moved:
 
 
 def break_evens(
-    situation: Situation,
-    expected: LoadCube,
-    choice: MonthlyChoice,
-    row: int,
-    columns: tuple[int, int],
-) -> list[BreakEven]:
-    """Return where the better of two offers changes, nearest limit of each lever and direction.
+    situation: Situation, expected: LoadCube, choice: MonthlyChoice, pairs: Mapping[int, tuple[int, int]]
+) -> dict[int, list[BreakEven]]:
+    """Return, by customer, where the better of two offers changes: the nearest limit of each lever and direction.
 
     Args:
         situation: Customers and offers.
         expected: Expected load of the coming months, rows as in ``situation``.
         choice: Contracted demands by month.
-        row: The customer.
-        columns: The offer that is better, and the other one.
+        pairs: By row, the offer that is better and the other one. Offers with prices per interval have no limits.
     """
-    tariffs = [situation.columns[number].tariff for number in columns]
-    if any(tariff.tariff_id in situation.interval_amounts for tariff in tariffs):
-        return []
-    load = expected.take(np.array([row]))
-    cheap = _cheap_hours(tariffs[0], load) or _cheap_hours(tariffs[1], load)
-    moves = [_peaks_moved(load), _energy_moved(load)]
-    if cheap is not None:
-        moves.insert(0, _share_moved(load, cheap.is_cheap))
-    found = []
-    for moved in moves:
-        count = len(moved.grid)
-        cube = replace(
-            load.take(np.zeros(count, np.intp)),
-            kwh=moved.kwh,
-            peak_kw=moved.peak_kw,
-            _cache={},
-        )
-        better, other = (
-            price_column(situation, number, cube, np.full(count, row, np.intp), choice) for number in columns
-        )
-        for direction, threshold in _crossings(moved.grid, other - better, moved.now):
-            found.append(_in_words(moved, direction, threshold, cheap.names if cheap else ""))
+    found: dict[int, list[BreakEven]] = {row: [] for row in pairs}
+    by_pair: dict[tuple[int, int], list[int]] = {}
+    for row, pair in pairs.items():
+        tariffs = [situation.columns[number].tariff for number in pair]
+        if not any(tariff.tariff_id in situation.interval_amounts for tariff in tariffs):
+            by_pair.setdefault(pair, []).append(row)
+    for pair, rows in by_pair.items():
+        for start in range(0, len(rows), CUSTOMERS_AT_ONCE):
+            part = rows[start : start + CUSTOMERS_AT_ONCE]
+            found |= dict(zip(part, _limits(situation, expected, choice, part, pair), strict=True))
     return found
+
+
+def _limits(
+    situation: Situation, expected: LoadCube, choice: MonthlyChoice, rows: list[int], pair: tuple[int, int]
+) -> list[list[BreakEven]]:
+    """Return the limits of customers who have one pair of offers."""
+    tariffs = [situation.columns[number].tariff for number in pair]
+    moves: list[tuple[int, _Moved, str]] = []
+    for row in rows:
+        load = expected.take(np.array([row]))
+        cheap = _cheap_hours(tariffs[0], load) or _cheap_hours(tariffs[1], load)
+        if cheap is not None:
+            moves.append((row, _share_moved(load, cheap.is_cheap), cheap.names))
+        moves += [(row, _peaks_moved(load), ""), (row, _energy_moved(load), "")]
+    counts = [len(moved.grid) for _, moved, _ in moves]
+    owners = np.repeat(np.array([row for row, _, _ in moves]), counts)
+    cube = replace(
+        expected.take(owners),
+        kwh=np.concatenate([moved.kwh for _, moved, _ in moves]),
+        peak_kw=np.concatenate([moved.peak_kw for _, moved, _ in moves]),
+        _cache={},
+    )
+    better, other = (price_column(situation, number, cube, owners, choice) for number in pair)
+    savings = np.split(other - better, np.cumsum(counts)[:-1])
+    found: dict[int, list[BreakEven]] = {row: [] for row in rows}
+    for (row, moved, names), saving in zip(moves, savings, strict=True):
+        for direction, threshold in _crossings(moved.grid, saving, moved.now):
+            found[row].append(_in_words(moved, direction, threshold, names))
+    return [found[row] for row in rows]
 
 
 @dataclass(frozen=True)

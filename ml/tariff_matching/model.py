@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -48,8 +49,8 @@ from ml.tariff_matching.offers import (
     options_json,
     price_window,
 )
-from ml.tariff_matching.price_response import elasticity_set
-from ml.tariff_matching.response import ResponseScenario, response_scenario
+from ml.tariff_matching.price_response import ElasticitySet, elasticity_set
+from ml.tariff_matching.response import ResponseScenario, response_scenarios
 from ml.tariff_matching.schema import ANNUAL_ENERGY, NONE, PREDICTIONS, READINGS
 from ml.tariff_matching.similar_customers import KnownOfCustomers
 from ml.tariffs.catalogue import Catalogue
@@ -261,8 +262,13 @@ class TariffMatchingModel:
         prepared = prepare_features(features)
         advice: dict[int, Advice] = {}
         for positions, computed in self._computed(prepared, cube, interval_amounts):
+            compared = {row: _compared_column(computed, row) for row in range(len(positions))}
+            limits = self._break_evens(computed, compared)
+            responses = self._responses(computed, compared)
             for row, position in enumerate(positions):
-                advice[position] = self._advice(computed, row)
+                advice[position] = self._advice(
+                    computed, row, compared[row], tuple(limits.get(row, ())), responses.get(row)
+                )
         return [advice[position] for position in range(len(prepared))]
 
     def to_files(self) -> dict[str, bytes]:
@@ -384,14 +390,20 @@ class TariffMatchingModel:
             }
         return prediction
 
-    def _advice(self, computed: _Computed, row: int) -> Advice:
+    def _advice(
+        self,
+        computed: _Computed,
+        row: int,
+        compared: int | None,
+        limits: tuple[BreakEven, ...],
+        response: ResponseScenario | None,
+    ) -> Advice:
         situation = computed.situation
         prediction = dict.fromkeys(names(PREDICTIONS)) | self._prediction(computed, row)
         offered = np.flatnonzero(situation.is_offered[row] & np.isfinite(computed.outlook.expected[row]))
         by_cost = sorted(offered, key=lambda number: (computed.outlook.expected[row, number], number))
         alternatives = tuple(self._alternative(computed, row, int(number)) for number in by_cost)
         reason, reason_zh = self._reason(computed, row)
-        compared = _compared_column(computed, row)
         return Advice(
             customer_key=str(situation.features[CUSTOMER_KEY].iat[row]),
             prediction=prediction,
@@ -401,8 +413,8 @@ class TariffMatchingModel:
             alternatives=alternatives,
             compared_tariff_id=None if compared is None else situation.columns[compared].tariff.tariff_id,
             breakdown=() if compared is None else _breakdown(computed, row, compared),
-            break_evens=() if compared is None else self._break_evens(computed, row, compared),
-            response=None if compared is None else self._response(computed, row, compared),
+            break_evens=limits,
+            response=response,
             not_priced=tuple(not_priced_for(situation, self.tariffs, row)),
             currency=situation.columns[by_cost[0]].tariff.currency if by_cost else None,
             load_first_month=situation.history.months[0],
@@ -410,25 +422,23 @@ class TariffMatchingModel:
             observed_months_count=_months_read(computed, row),
         )
 
-    def _break_evens(self, computed: _Computed, row: int, compared: int) -> tuple[BreakEven, ...]:
-        """Return the limits of the offer that is better now, whichever of the two that is."""
-        current = int(computed.situation.current[row])
-        better, other = (compared, current) if computed.savings.expected[row, compared] > 0 else (current, compared)
-        return tuple(
-            break_evens(computed.situation, computed.expected_load, computed.outlook.choice, row, (better, other))
-        )
+    def _break_evens(self, computed: _Computed, compared: Mapping[int, int | None]) -> dict[int, list[BreakEven]]:
+        """Return, by row, the limits of the offer that is better now, whichever of the two that is."""
+        pairs = {}
+        for row, number in compared.items():
+            if number is not None:
+                current = int(computed.situation.current[row])
+                is_better = computed.savings.expected[row, number] > 0
+                pairs[row] = (number, current) if is_better else (current, number)
+        return break_evens(computed.situation, computed.expected_load, computed.outlook.choice, pairs)
 
-    def _response(self, computed: _Computed, row: int, compared: int) -> ResponseScenario | None:
+    def _responses(self, computed: _Computed, compared: Mapping[int, int | None]) -> dict[int, ResponseScenario]:
         situation = computed.situation
-        try:
-            elasticities = elasticity_set(self.config.response_set, situation.carried.months[0])
-        except TariffError:
-            # No assumption was published for that day.
-            return None
-        if elasticities.is_zero:
-            return None
-        columns = (int(situation.current[row]), compared)
-        return response_scenario(situation, computed.expected_load, computed.outlook.choice, row, columns, elasticities)
+        elasticities = _elasticities(self.config.response_set, situation.carried.months[0])
+        if elasticities is None or elasticities.is_zero:
+            return {}
+        pairs = {row: (int(situation.current[row]), number) for row, number in compared.items() if number is not None}
+        return response_scenarios(situation, computed.expected_load, computed.outlook.choice, pairs, elasticities)
 
     def _bill(self, computed: _Computed, row: int) -> ExpectedBill | None:
         bill = computed.bill
@@ -552,6 +562,15 @@ class TariffMatchingModel:
     def _demanded(self, computed: _Computed, row: int) -> float:
         current = computed.outlook.expected[row, computed.situation.current[row]]
         return max(self.config.minimum_saving_amount, self.config.minimum_saving_share * abs(float(current)))
+
+
+@cache
+def _elasticities(name: str, on_date: date) -> ElasticitySet | None:
+    """Return an assumption on responses to prices, ``None`` where none of that name had started; read once."""
+    try:
+        return elasticity_set(name, on_date)
+    except TariffError:
+        return None
 
 
 def tariffs_of(catalogue: Catalogue | Sequence[Tariff]) -> tuple[Tariff, ...]:

@@ -34,6 +34,8 @@ def back_test_bars(metrics: list[Metric]) -> bytes:
             )
         axis.set_title(title, fontsize=10, loc="left")
         axis.margins(x=0.16)
+        # Where nobody is harmed, the axis must not run to both sides of nothing.
+        axis.set_xlim(left=min(0.0, axis.get_xlim()[0]) if axis.dataLim.xmin < 0 else 0.0)
         axis.grid(visible=False, axis="y")
     axes[0].set_yticks(range(len(POLICIES)), [POLICY_NAMES[policy][0] for policy in reversed(POLICIES)])
     axes[1].set_yticks(range(len(POLICIES)), [""] * len(POLICIES))
@@ -75,7 +77,7 @@ def saving_distribution(fitted: Fitted) -> bytes:
 def interval_coverage(metrics: list[Metric], config: TariffMatchingConfig) -> bytes:
     """Draw the coverage of the promised intervals of saving and bill, overall, by class, decision and what is known."""
     shown = [m for m in metrics if m.name in COVERAGES and m.slice_column in SHOWN_SLICES]
-    figure, (axis,) = new_figure(6.5, 0.42 * len(shown) + 1.1)
+    figure, (axis,) = new_figure(6.5, 0.25 * len(shown) + 1.1)
     for position, metric in enumerate(reversed(shown)):
         if metric.value is None:
             continue

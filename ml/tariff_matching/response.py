@@ -4,9 +4,11 @@ Advice assumes that nobody changes habits. The scenario takes elasticities from 
 see ``price_response``) and prices the load that would follow from them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from ml.errors import TariffError
 from ml.tariff_matching.features import FloatArray
@@ -40,50 +42,89 @@ class ResponseScenario:
     energy_change_pct: float
 
 
-def response_scenario(
+def response_scenarios(
     situation: Situation,
     expected: LoadCube,
     choice: MonthlyChoice,
-    row: int,
-    columns: tuple[int, int],
+    pairs: Mapping[int, tuple[int, int]],
     elasticities: ElasticitySet,
-) -> ResponseScenario | None:
-    """Return the scenario for a change from one offer to another, ``None`` where prices per hour cannot be compared.
+) -> dict[int, ResponseScenario]:
+    """Return, by customer, the scenario for a change from one offer to another.
+
+    Customers whose prices by the hour cannot be compared (per interval, none per kWh, or not above zero) have none.
 
     Args:
         situation: Customers and offers.
         expected: Expected load of the coming months, rows as in ``situation``.
         choice: Contracted demands by month.
-        row: The customer.
-        columns: Today's offer and the other one.
+        pairs: By row, today's offer and the other one.
         elasticities: The assumption.
     """
-    if any(situation.columns[number].tariff.tariff_id in situation.interval_amounts for number in columns):
-        return None
-    rows = np.array([row])
-    load = expected.take(rows)
-    substitution, own_price = elasticities.values(situation.customers.customer_class[rows])
+    by_pair: dict[tuple[int, int], list[int]] = {}
+    for row, pair in pairs.items():
+        if not any(situation.columns[number].tariff.tariff_id in situation.interval_amounts for number in pair):
+            by_pair.setdefault(pair, []).append(row)
+    found: dict[int, ResponseScenario] = {}
+    for pair, rows in by_pair.items():
+        try:
+            found |= _scenarios(situation, expected, choice, rows, pair, elasticities)
+        except TariffError:
+            # One customer's price of zero must not take the scenario from the others.
+            for row in rows:
+                found |= _scenario_or_none(situation, expected, choice, row, pair, elasticities)
+    return found
+
+
+def _scenario_or_none(
+    situation: Situation,
+    expected: LoadCube,
+    choice: MonthlyChoice,
+    row: int,
+    pair: tuple[int, int],
+    elasticities: ElasticitySet,
+) -> dict[int, ResponseScenario]:
     try:
-        before, after = (_prices(situation, number, load, row, choice) for number in columns)
+        return _scenarios(situation, expected, choice, [row], pair, elasticities)
     except TariffError:
         # A price of zero or below, or none per kWh: an elasticity says nothing there.
-        return None
+        return {}
+
+
+def _scenarios(
+    situation: Situation,
+    expected: LoadCube,
+    choice: MonthlyChoice,
+    customers: list[int],
+    pair: tuple[int, int],
+    elasticities: ElasticitySet,
+) -> dict[int, ResponseScenario]:
+    rows = np.array(customers)
+    load = expected.take(rows)
+    substitution, own_price = elasticities.values(situation.customers.customer_class[rows])
+    before, after = (_prices(situation, number, load, rows, choice) for number in pair)
     responded = respond(load, before, after, substitution, own_price)
-    today = float(price_column(situation, columns[0], load, rows, choice)[0])
-    without, following = (float(price_column(situation, columns[1], one, rows, choice)[0]) for one in (load, responded))
-    energy = max(int(load.kwh.sum()), 1)
-    return ResponseScenario(
-        elasticity_set=elasticities.name,
-        description=elasticities.description,
-        sources=elasticities.sources,
-        substitution=float(substitution[0]),
-        own_price=float(own_price[0]),
-        saving_without_response_amount=round(today - without, 2),
-        saving_with_response_amount=round(today - following, 2),
-        energy_change_pct=round(100 * (int(responded.kwh.sum()) / energy - 1), 2),
-    )
+    today = price_column(situation, pair[0], load, rows, choice)
+    without, following = (price_column(situation, pair[1], one, rows, choice) for one in (load, responded))
+    energy = np.maximum(load.kwh.sum(axis=(1, 2, 3)), 1)
+    change = 100 * (responded.kwh.sum(axis=(1, 2, 3)) / energy - 1)
+    return {
+        row: ResponseScenario(
+            elasticity_set=elasticities.name,
+            description=elasticities.description,
+            sources=elasticities.sources,
+            substitution=float(substitution[index]),
+            own_price=float(own_price[index]),
+            saving_without_response_amount=round(float(today[index] - without[index]), 2),
+            saving_with_response_amount=round(float(today[index] - following[index]), 2),
+            energy_change_pct=round(float(change[index]), 2),
+        )
+        for index, row in enumerate(customers)
+    }
 
 
-def _prices(situation: Situation, number: int, load: LoadCube, row: int, choice: MonthlyChoice) -> FloatArray:
-    bills = bills_of(situation, number, load, np.array([row]), choice)
+def _prices(
+    situation: Situation, number: int, load: LoadCube, rows: npt.NDArray[np.intp], choice: MonthlyChoice
+) -> FloatArray:
+    # Only prices per kWh are read from these bills, and they do not depend on the contract.
+    bills = bills_of(situation, number, load, rows, choice)
     return slot_prices(bills, replace(load, months=bills.months, _cache={}))

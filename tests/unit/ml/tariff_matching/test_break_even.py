@@ -31,7 +31,7 @@ def test_the_optional_tou_of_shandong_pays_above_a_valley_share_of_13_to_15_perc
     """Domain notes 2.2: 15 % with a valley difference of 0.17, 13 % with the 0.20 of November to March."""
     tou, plain = column_of(situation, "sd_res_tier_tou"), column_of(situation, "sd_res_tier")
 
-    limits = break_evens(situation, situation.carried, {}, HOME, (tou, plain))
+    limits = break_evens(situation, situation.carried, {}, {HOME: (tou, plain)})[HOME]
 
     share = next(one for one in limits if one.lever == "cheap_hours_share")
     assert share.direction == "below"
@@ -42,7 +42,7 @@ def test_the_optional_tou_of_shandong_pays_above_a_valley_share_of_13_to_15_perc
 
 def test_at_the_limit_both_offers_cost_the_same(situation: Situation) -> None:
     tou, plain = column_of(situation, "sd_res_tier_tou"), column_of(situation, "sd_res_tier")
-    (limit,) = break_evens(situation, situation.carried, {}, HOME, (tou, plain))
+    (limit,) = break_evens(situation, situation.carried, {}, {HOME: (tou, plain)})[HOME]
     load = situation.carried.take(np.array([HOME]))
     calendar = situation.columns[tou].tariff.calendar
     assert calendar is not None
@@ -80,7 +80,7 @@ def test_a_demand_charge_is_worse_than_a_capacity_charge_above_the_break_even_of
         opening_kwh=load.opening_kwh,
     )
 
-    limits = break_evens(situation, flat, {}, FIRM, (actual, capacity))
+    limits = break_evens(situation, flat, {}, {FIRM: (actual, capacity)})[FIRM]
 
     peak = next(one for one in limits if one.lever == "peak_kw")
     assert peak.direction == "above"
@@ -89,4 +89,11 @@ def test_a_demand_charge_is_worse_than_a_capacity_charge_above_the_break_even_of
 
 def test_an_offer_that_is_not_better_has_no_limits(situation: Situation) -> None:
     tou, plain = column_of(situation, "sd_res_tier_tou"), column_of(situation, "sd_res_tier")
-    assert break_evens(situation, situation.carried, {}, HOME, (plain, tou)) == []
+    assert break_evens(situation, situation.carried, {}, {HOME: (plain, tou)}) == {HOME: []}
+
+
+def test_limits_of_a_customer_do_not_depend_on_who_else_is_computed(situation: Situation) -> None:
+    tou, plain = column_of(situation, "sd_res_tier_tou"), column_of(situation, "sd_res_tier")
+    together = break_evens(situation, situation.carried, {}, dict.fromkeys(range(60), (tou, plain)))
+    alone = break_evens(situation, situation.carried, {}, {7: (tou, plain)})
+    assert together[7] == alone[7]
