@@ -570,8 +570,10 @@ def _masked_at(
         history_months=origin.history_months,
         horizon_months=origin.horizon_months,
     )
-    scenarios_count = 2 * min(quick.neighbours_count, *(len(one.donor_classes) for one in forecasts.values()))
-    outlook = _empty_outlook(situation, scenarios_count)
+    # One number of scenarios for both halves, so that they fit into one array.
+    neighbours_count = min(quick.neighbours_count, *(len(one.donor_classes) for one in forecasts.values()))
+    quick = quick.model_copy(update={"neighbours_count": neighbours_count})
+    outlook = _empty_outlook(situation, 2 * neighbours_count)
     for half, forecast in forecasts.items():
         rows = np.flatnonzero(halves == half)
         if len(rows):

@@ -243,3 +243,15 @@ def test_a_tariff_with_interval_prices_joins_when_its_bills_are_given(
     unpriced = result.model.advise(rows.head(1), loads)[0]
     assert [entry.tariff_id for entry in unpriced.not_priced] == ["dynamic"]
     assert "interval" in unpriced.not_priced[0].reason
+
+
+def test_fewer_customers_than_a_forecast_has_neighbours_are_enough(
+    facts: pd.DataFrame, town: LoadCube, catalogue: Catalogue, config: TariffMatchingConfig
+) -> None:
+    few = facts[facts["customer_key"].isin(sorted(facts["customer_key"].unique())[::3][:30])]
+    cube = town.take(few["customer_key"].drop_duplicates().to_numpy(dtype=object))
+    many_neighbours = config.model_copy(update={"neighbours_count": 50, "origin_neighbours_count": 15})
+
+    result = train(few, cube, catalogue, config=many_neighbours)
+
+    assert result.evaluation.key_metric.value is not None
