@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from ml.bundle import Bundle
     from ml.gate import GateDecision
+    from ml.sufficiency import SufficiencyReport
     from monitoring.verdicts import Verdict
     from orchestration.use_cases import UseCase
     from serving.model_store import ReleaseManifest
@@ -63,6 +64,36 @@ class ScoredMonth:
     note: str = ""
 
 
+def check_data(use_case: "UseCase", marts: MartsVersion, settings: PlatformSettings) -> "SufficiencyReport":
+    """Return whether the data can support a model; the report of the same data, code and settings is kept."""
+    from ml.sufficiency import SufficiencyReport
+
+    basis = json.dumps(_training_basis(use_case, marts, settings), sort_keys=True)
+    key = hashlib.sha256(basis.encode()).hexdigest()
+    path = settings.reports_dir / use_case.name / "sufficiency.json"
+    if path.exists():
+        kept = json.loads(path.read_bytes())
+        if kept["key"] == key:
+            return SufficiencyReport.model_validate(kept["report"])
+    report = use_case.check(marts, settings)
+    replace_text(path, json.dumps({"key": key, "report": report.model_dump(mode="json")}, indent=2))
+    return report
+
+
+def _training_basis(use_case: "UseCase", marts: MartsVersion, settings: PlatformSettings) -> dict[str, Any]:
+    """Return everything on which a training of the use case depends."""
+    from ml.bundle import code_version
+
+    return {
+        "data_fingerprint": _fingerprint(
+            marts.fingerprint(*use_case.training_marts), use_case.input_fingerprint(settings)
+        ),
+        "code_version": code_version(use_case.name),
+        "seed": settings.seed,
+        "config": use_case.config(settings).model_dump(mode="json"),
+    }
+
+
 def train_challenger(
     use_case: "UseCase", marts: MartsVersion, settings: PlatformSettings, log: Log
 ) -> Challenger | None:
@@ -71,32 +102,21 @@ def train_challenger(
     Returns:
         The challenger, or ``None`` when the data is not sufficient.
     """
-    from ml.bundle import code_version
     from serving.model_store import ModelStore
 
     store = ModelStore(settings.home)
     pointer = _challenger_pointer(settings, use_case.name)
-    fingerprint = _fingerprint(marts.fingerprint(*use_case.training_marts), use_case.input_fingerprint(settings))
+    basis = _training_basis(use_case, marts, settings)
     known = read_challenger(use_case.name, settings)
-    if known is not None and (
-        known.manifest.data_fingerprint,
-        known.manifest.code_version,
-        known.manifest.seed,
-        known.manifest.config,
-    ) == (
-        fingerprint,
-        code_version(use_case.name),
-        settings.seed,
-        use_case.config(settings).model_dump(mode="json"),
-    ):
+    if known is not None and known.manifest.model_dump(mode="json", include=set(basis)) == basis:
         log(f"Nothing changed since {known.manifest.version} was trained; it stays the challenger.")
         return Challenger(known, was_trained_now=False)
-    report = use_case.check(marts, settings)
+    report = check_data(use_case, marts, settings)
     if not report.is_sufficient:
         pointer.unlink(missing_ok=True)
         log(report.sentence())
         return None
-    result = use_case.train(marts, settings, fingerprint)
+    result = use_case.train(marts, settings, basis["data_fingerprint"])
     with TemporaryDirectory(prefix="kilowise-bundle-") as folder:
         manifest = result.write(Path(folder) / "bundle")
         store.store_bundle(Path(folder) / "bundle")

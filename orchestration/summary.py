@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ml.columns import USE_CASES
 from ml.errors import KilowiseError
-from orchestration.lifecycle import decision_dir, latest_verdicts, read_challenger
+from orchestration.lifecycle import check_data, decision_dir, latest_verdicts, read_challenger
 from orchestration.main_run import RunOutcome
 from orchestration.marts import MartsNotPublishedError, current_marts
 from orchestration.metadata import key_figure_sentence
@@ -67,7 +67,7 @@ def _model_lines(settings: PlatformSettings, use_case: str) -> list[str]:
     if release is None and challenger is None:
         adapter = next(adapter for adapter in USE_CASE_ADAPTERS if adapter.name == use_case)
         try:
-            sentence = adapter.check(current_marts(settings.marts_dir), settings).sentence()
+            sentence = check_data(adapter, current_marts(settings.marts_dir), settings).sentence()
         except MartsNotPublishedError:
             sentence = "no data"
         except KilowiseError as error:

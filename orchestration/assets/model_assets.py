@@ -13,6 +13,7 @@ import dagster as dg
 
 from orchestration import checks
 from orchestration.lifecycle import (
+    check_data,
     decision_dir,
     judge_challenger,
     read_challenger,
@@ -67,7 +68,7 @@ def build_model_assets(
     def sufficiency(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[PlatformSettings]
     ) -> dg.MaterializeResult:
-        report = use_case.check(current_marts(settings.marts_dir), settings)
+        report = check_data(use_case, current_marts(settings.marts_dir), settings)
         context.log.info(report.sentence())
         findings = table_value(
             [
