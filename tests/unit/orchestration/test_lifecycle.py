@@ -17,12 +17,12 @@ class CountedCreditRisk(CreditRisk):
 
     def __init__(self) -> None:
         self.checks = 0
-        self.max_rounds = 500
+        self.currency = "CNY"
 
-    def config(self, settings: PlatformSettings) -> CreditRiskConfig:
-        return CreditRiskConfig(max_rounds=self.max_rounds)
+    def config(self, settings: PlatformSettings) -> CreditRiskConfig:  # noqa: ARG002  (the interface)
+        return CreditRiskConfig(currency=self.currency)
 
-    def check(self, marts: MartsVersion, settings: PlatformSettings) -> SufficiencyReport:
+    def check(self, marts: MartsVersion, settings: PlatformSettings) -> SufficiencyReport:  # noqa: ARG002  (the interface)
         self.checks += 1
         return SufficiencyReport(
             use_case=self.name, findings=(Finding.at_least("customers", self.checks, 1, missing="Nobody."),)
@@ -43,6 +43,6 @@ def test_the_same_data_is_checked_once_and_changed_data_or_settings_again(tmp_pa
     changed = check_data(use_case, marts_with("b"), settings)
     assert (changed.findings[0].found, use_case.checks) == ("2", 2)
 
-    use_case.max_rounds = 400
+    use_case.currency = "EUR"
     check_data(use_case, marts_with("b"), settings)
     assert use_case.checks == 3
