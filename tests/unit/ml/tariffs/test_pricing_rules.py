@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -352,8 +352,8 @@ class TestFixedAndMinimum:
 
 
 class TestPercentages:
-    TAX = {"kind": "percentage", "name": "Tax", "tables": [{"percent": 10}]}  # noqa: RUF012
-    MINIMUM = {"kind": "minimum", "name": "Minimum", "tables": [{"price": 50}]}  # noqa: RUF012
+    TAX: ClassVar[dict[str, Any]] = {"kind": "percentage", "name": "Tax", "tables": [{"percent": 10}]}
+    MINIMUM: ClassVar[dict[str, Any]] = {"kind": "minimum", "name": "Minimum", "tables": [{"price": 50}]}
 
     @pytest.mark.parametrize(("components", "total"), [((TAX, MINIMUM), 5000), ((MINIMUM, TAX), 5500)])
     def test_the_order_of_tax_and_minimum_is_data(self, components: tuple, total: int) -> None:
