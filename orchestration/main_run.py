@@ -60,8 +60,7 @@ def run_jobs(settings: PlatformSettings) -> RunOutcome:
         NoMonthToScoreError: No as-of month of the data is one of the platform's partitions.
     """
     definitions = build_definitions(settings)
-    spare_disk_syncs()
-    with _only_main_run(settings.home), dg.DagsterInstance.get() as instance:
+    with _only_main_run(settings.home), spare_disk_syncs(), dg.DagsterInstance.get() as instance:
         _end_dead_runs(instance)
         data = definitions.resolve_job_def("refresh_data").execute_in_process(
             instance=instance, run_config=_RUN_CONFIG, raise_on_error=False, tags=_MAIN_RUN_TAG

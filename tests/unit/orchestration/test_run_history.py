@@ -1,20 +1,40 @@
 from pathlib import Path
 
 import sqlalchemy
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
+from sqlalchemy.pool import NullPool
 
-from orchestration import run_history
+from orchestration.run_history import spare_disk_syncs
 
-NORMAL = 1
+FULL, NORMAL = 2, 1
 
 
-def test_sqlite_syncs_at_checkpoints_only(tmp_path: Path) -> None:
-    run_history.spare_disk_syncs()
-    try:
-        with sqlalchemy.create_engine(f"sqlite:///{tmp_path / 'runs.db'}").connect() as connection:
-            level = connection.exec_driver_sql("pragma synchronous").scalar()
-    finally:
-        event.remove(Engine, "connect", run_history._sync_at_checkpoints)
+def _engine(file: Path) -> sqlalchemy.Engine:
+    """An engine as Dagster makes one for every event: each connection opens and closes the file."""
+    return sqlalchemy.create_engine(f"sqlite:///{file}", poolclass=NullPool)
 
-    assert level == NORMAL
+
+def _sync_level(file: Path) -> int:
+    with _engine(file).connect() as connection:
+        return int(connection.exec_driver_sql("pragma synchronous").scalar_one())
+
+
+def test_sqlite_syncs_at_checkpoints_only_while_the_context_lasts(tmp_path: Path) -> None:
+    with spare_disk_syncs():
+        assert _sync_level(tmp_path / "runs.db") == NORMAL
+
+    assert _sync_level(tmp_path / "runs.db") == FULL
+
+
+def test_write_ahead_log_outlives_the_connections_and_is_merged_at_the_end(tmp_path: Path) -> None:
+    file, log = tmp_path / "runs.db", tmp_path / "runs.db-wal"
+
+    with spare_disk_syncs():
+        with _engine(file).connect() as connection:
+            connection.exec_driver_sql("pragma journal_mode = wal")
+        with _engine(file).connect() as connection:
+            connection.exec_driver_sql("create table events (id integer)")
+        assert log.stat().st_size > 0
+
+    assert not log.exists()
+    with _engine(file).connect() as connection:
+        assert connection.exec_driver_sql("select count(*) from events").scalar_one() == 0
