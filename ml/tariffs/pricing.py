@@ -5,7 +5,9 @@ decimals of the tariff per line, or kept exact and rounded once per bill. ``ml.t
 a bill that a person can check; ``docs/tariffs.md`` states every rule.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -1018,15 +1020,23 @@ def price_tariffs(tariffs: Sequence[Tariff], cube: LoadCube, customers: Customer
         is_eligible[:, column] = eligible
         if eligible.any():
             columns_by_customers.setdefault(eligible.tobytes(), []).append(column)
+
+    def price_part(rows: NDArray[np.intp], columns: Sequence[int]) -> None:
+        part, facts = cube.take(rows), aligned.aligned_to(cube.customer_keys[rows])
+        for column in columns:
+            offer = offers[column]
+            chosen = facts if offer.billing_basis is None else facts.with_billing_basis(offer.billing_basis)
+            sum_units[rows, column] = price_cube(offer.tariff, part, chosen).sum_units
+
     # Offers to the same customers share one part of the cube, and with it the sums per price period. Parts are small
-    # enough for the arrays of a bill to stay in the processor's cache.
-    for columns in columns_by_customers.values():
-        members = np.flatnonzero(is_eligible[:, columns[0]])
-        for start in range(0, len(members), _CUSTOMERS_AT_ONCE):
-            rows = members[start : start + _CUSTOMERS_AT_ONCE]
-            part, facts = cube.take(rows), aligned.aligned_to(cube.customer_keys[rows])
-            for column in columns:
-                offer = offers[column]
-                chosen = facts if offer.billing_basis is None else facts.with_billing_basis(offer.billing_basis)
-                sum_units[rows, column] = price_cube(offer.tariff, part, chosen).sum_units
+    # enough for the arrays of a bill to stay in the processor's cache, and threads take them in turn.
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        parts = [
+            threads.submit(price_part, members[start : start + _CUSTOMERS_AT_ONCE], columns)
+            for columns in columns_by_customers.values()
+            for members in (np.flatnonzero(is_eligible[:, columns[0]]),)
+            for start in range(0, len(members), _CUSTOMERS_AT_ONCE)
+        ]
+        for part in parts:
+            part.result()
     return OfferTable(cube.customer_keys, offers, sum_units, is_eligible)
