@@ -259,7 +259,8 @@ def _key_metric_criterion(metric: Metric) -> Criterion:
 def _baseline_criterion(evaluation: Evaluation, requirement: BaselineRequirement) -> Criterion:
     comparison = evaluation.baseline(requirement.name)
     name = f"better than {requirement.name}"
-    required = f"at least {requirement.minimum_improvement:+.4g}"
+    minimum = requirement.minimum_improvement
+    required = f"at least {minimum:+.4g}" if minimum else "at least 0"
     required += " (lower end of the interval)" if requirement.judged_by == "lower" else ""
     figure = None if comparison is None else getattr(comparison.difference, requirement.judged_by)
     if comparison is None or figure is None:
@@ -280,7 +281,7 @@ def _baseline_criterion(evaluation: Evaluation, requirement: BaselineRequirement
 
 def _champion_criterion(champion: ChampionComparison | None, requirement: ChampionRequirement) -> Criterion:
     name = "not worse than the champion"
-    required = f"interval of the difference not wholly below {-requirement.tolerance:.4g}"
+    required = f"interval of the difference not wholly below {0.0 - requirement.tolerance:.4g}"
     if champion is None or champion.difference.upper is None or champion.difference.value is None:
         reason = "A model is released, but the comparison with it is missing."
         return Criterion(name=name, passed=None, required=required, aspect="champion", reason=reason)

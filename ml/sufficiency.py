@@ -42,7 +42,7 @@ class Finding(BaseModel):
             met: Sentence used when there is enough; a plain one by default.
         """
         passed = found >= required
-        found_text, required_text = f"{found:,.6g}", f"at least {required:,.6g}"
+        found_text, required_text = _number_text(found), f"at least {_number_text(required)}"
         if passed:
             message = met or f"{check.replace('_', ' ').capitalize()}: {found_text} ({required_text} needed)."
         else:
@@ -90,3 +90,8 @@ class SufficiencyReport(BaseModel):
         """Raise `InsufficientDataError` with the report's sentence unless the data suffices."""
         if not self.is_sufficient:
             raise InsufficientDataError(self.sentence())
+
+
+def _number_text(number: float) -> str:
+    """Return a count whole and anything else with six digits: 2,910,700 and 0.123457."""
+    return f"{number:,.0f}" if float(number).is_integer() else f"{number:,.6g}"

@@ -14,6 +14,7 @@ def build_automation_sensor() -> dg.AutomationConditionSensorDefinition:
     """Return the sensor that evaluates the conditions; declared, because the generated one is stopped by default."""
     return dg.AutomationConditionSensorDefinition(
         "automation",
+        description="Renews the model owners' site when a drift review is newer than it.",
         target=dg.AssetSelection.assets(dg.AssetKey(["monitoring", "model_owner_site"])),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=60,

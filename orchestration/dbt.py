@@ -56,6 +56,59 @@ class KilowiseDbtTranslator(DagsterDbtTranslator):
             kinds={"dbt", "duckdb", "table" if properties["config"]["materialized"] != "view" else "view"},
         )
 
+    def get_asset_check_spec(
+        self, asset_spec: dg.AssetSpec, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
+    ) -> dg.AssetCheckSpec | None:
+        """Return the spec of a test, with a sentence that says what it demands."""
+        spec = super().get_asset_check_spec(asset_spec, manifest, unique_id, project)
+        if spec is None:
+            return None
+        return spec._replace(description=sentence_of_dbt_test(_resource_properties(manifest, unique_id)))
+
+
+def sentence_of_dbt_test(properties: Mapping[str, Any]) -> str | None:
+    """Return what a dbt test demands: its description, or a sentence made of its arguments.
+
+    A singular test keeps its description in ``meta``: dbt loses one from a YAML file when it parses parts only.
+    """
+    own = properties.get("description") or properties.get("meta", {}).get("description")
+    if own:
+        return str(own)
+    test = properties.get("test_metadata")
+    if test is None:
+        return None
+    arguments = test["kwargs"]
+    column = arguments.get("column_name")
+    match test["name"]:
+        case "unique":
+            return f"No two rows have the same {column}."
+        case "unique_combination":
+            return f"No two rows have the same {', '.join(arguments['columns'])}."
+        case "not_null":
+            return f"{column} has a value in every row."
+        case "accepted_values":
+            return f"{column} is one of {', '.join(map(str, arguments['values']))}."
+        case "accepted_range":
+            bounds = {"at least": arguments.get("minimum"), "at most": arguments.get("maximum")}
+            limits = [f"{words} {bound}" for words, bound in bounds.items() if bound is not None]
+            return f"{column} is {' and '.join(limits)}."
+        case "relationships":
+            return f"Each {column} is a {arguments['field']} of {_model_name(arguments['to'])}."
+        case "holds":
+            return f"In every row: {arguments['condition']}."
+        case "reconciles":
+            other = f"{arguments['other_expression']} of {_model_name(arguments['other'])}"
+            groups = ", ".join(arguments.get("group_by", {}))
+            return f"{arguments['expression']} equals {other}{' for each ' + groups if groups else ''}."
+        case "row_count_matches":
+            return f"The table has as many rows as {_model_name(arguments['other'])}."
+    return None
+
+
+def _model_name(reference: str) -> str:
+    """Return the model of a reference as it stands in the arguments of a test: ``ref('bills')``."""
+    return reference.removeprefix("ref('").removesuffix("')")
+
 
 def _resource_properties(manifest: Mapping[str, Any], unique_id: str) -> Mapping[str, Any]:
     for section in ("nodes", "sources"):

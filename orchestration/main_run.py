@@ -24,6 +24,9 @@ from orchestration.use_cases import USE_CASES
 _RUN_CONFIG: dict[str, Any] = {"loggers": {"progress": {"config": {}}}}
 
 _MAIN_RUN_TAG = {"kilowise/started_by": "make run"}
+# The UI lists a run under its job by this label alone: the code location of pyproject.toml and Dagster's name for the
+# one repository in it.
+_JOB_PAGE_TAG = {".dagster/repository": "__repository__@kilowise"}
 
 
 class MainRunBusyError(KilowiseError):
@@ -63,11 +66,15 @@ def run_jobs(settings: PlatformSettings) -> RunOutcome:
     with _only_main_run(settings.home), spare_disk_syncs(), dg.DagsterInstance.get() as instance:
         _end_dead_runs(instance)
         data = definitions.resolve_job_def("refresh_data").execute_in_process(
-            instance=instance, run_config=_RUN_CONFIG, raise_on_error=False, tags=_MAIN_RUN_TAG
+            instance=instance, run_config=_RUN_CONFIG, raise_on_error=False, tags=_MAIN_RUN_TAG | _JOB_PAGE_TAG
         )
         if not data.success:
             return RunOutcome(failed_steps=_failed_steps(data))
-        tags = _MAIN_RUN_TAG | partition_range_tags([month.isoformat() for month in months_to_score(settings)])
+        tags = (
+            _MAIN_RUN_TAG
+            | _JOB_PAGE_TAG
+            | partition_range_tags([month.isoformat() for month in months_to_score(settings)])
+        )
         job = definitions.resolve_job_def("refresh_models")
         models = job.execute_in_process(instance=instance, run_config=_RUN_CONFIG, raise_on_error=False, tags=tags)
         refused = _refusals(models)

@@ -98,7 +98,6 @@ def evaluation_metadata(evaluation: "Evaluation", decision: "GateDecision") -> d
         dg.TableRecord(
             {
                 "criterion": criterion_title(criterion.name).en,
-                "name in policy": criterion.name,
                 "passed": {True: "yes", False: "no", None: "missing"}[criterion.passed],
                 "observed": criterion.observed,
                 "required": criterion.required,

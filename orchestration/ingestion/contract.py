@@ -131,7 +131,7 @@ CUSTOMER_KEY_COLUMN = Column("customer_key", "VARCHAR", "HMAC-SHA256 of the cust
 
 PROVENANCE_COLUMNS = (
     Column("delivery_id", "VARCHAR", "Delivery that brought the row"),
-    Column("known_at", "TIMESTAMP", "UTC instant from which the supplier's data said so"),
+    Column("known_at", "TIMESTAMP", "UTC instant from which the row counts as known"),
     Column("source_file", "VARCHAR", "File of the delivery that held the row"),
     Column("revision", "INTEGER", "0 for the first version of a key, n for its n-th correction"),
 )
@@ -327,7 +327,8 @@ _ENTITIES = (
             Column(
                 "kwh",
                 "DECIMAL(14,4)",
-                "Energy of the interval as read, before the meter's multiplier; empty only when quality is missing",
+                "Energy of the interval, in the file before the meter's multiplier and here with it; empty only when "
+                "quality is missing",
                 minimum=0,
                 maximum=MAX_KWH_PER_INTERVAL,
                 unit="kWh",

@@ -1,9 +1,10 @@
-{{ config(meta={'dagster': {'ref': {'name': 'int_billed_and_metered_energy'}}}) }}
-{#-
-    Bills whose whole period was read must bill what was metered. Single bills may differ (estimates, later corrections);
-    when more than 5 % of at least 20 differ by more than 2 % and 1 kWh, a unit or a multiplier is wrong in the mapping, and
-    nothing downstream should be trained on it.
--#}
+{{ config(meta={
+    'dagster': {'ref': {'name': 'int_billed_and_metered_energy'}},
+    'description':
+        'Bills whose whole period was read bill what was metered. Single bills may differ (estimates, later ' ~
+        'corrections); when more than 5 % of at least 20 differ by more than 2 % and 1 kWh, a unit or a ' ~
+        'multiplier is wrong in the mapping, and nothing downstream should be trained on it.',
+}) }}
 with comparable_bills as (
 
     select

@@ -1,5 +1,9 @@
-{{ config(meta={'dagster': {'ref': {'name': 'customer_load_cube'}}}) }}
-{#- Cube and daily sums come from the same pass: their energy is equal to the last decimal wherever all intervals fit a slot. -#}
+{{ config(meta={
+    'dagster': {'ref': {'name': 'customer_load_cube'}},
+    'description':
+        'Cube and daily sums come from the same pass: their energy is equal to the last decimal wherever all ' ~
+        'intervals fit a slot.',
+}) }}
 with cube as (
 
     select

@@ -1,5 +1,9 @@
-{{ config(meta={'dagster': {'ref': {'name': 'int_interval_load_aggregates'}}}) }}
-{#- Rows come from the footers of the landed files, so this reads no values: none was lost between landing and months. -#}
+{{ config(meta={
+    'dagster': {'ref': {'name': 'int_interval_load_aggregates'}},
+    'description':
+        'No reading was lost between landing and months. The rows come from the footers of the landed files, ' ~
+        'so this reads no values.',
+}) }}
 with landed as (
 
     select count(*) as readings_count from {{ ref('stg_metering__readings') }}

@@ -1,5 +1,9 @@
-{{ config(meta={'dagster': {'ref': {'name': 'int_bill_settlement_versions'}}}) }}
-{#- Every amount that was paid for a bill settles it, up to what was billed; the rest is overpaid. Nothing appears or vanishes. -#}
+{{ config(meta={
+    'dagster': {'ref': {'name': 'int_bill_settlement_versions'}},
+    'description':
+        'Every amount that was paid for a bill settles it, up to what was billed; the rest is overpaid. ' ~
+        'Nothing appears or vanishes.',
+}) }}
 with settlements as (
 
     select * from {{ ref('int_bill_settlement_versions') }}

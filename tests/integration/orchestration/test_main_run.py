@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import dagster as dg
@@ -12,10 +13,11 @@ import pytest
 
 from ml.wording import metric_title
 from orchestration.dbt import dbt_project, dbt_variables
+from orchestration.definitions import build_definitions
 from orchestration.lifecycle import read_challenger
 from orchestration.marts import MARTS, current_marts
 from orchestration.metadata import figure_with_interval
-from orchestration.settings import DBT_PROJECT_DIR
+from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT
 from tests.integration.orchestration.personal_traces import files_below, is_restricted, traces
 from tests.integration.platform_home import USE_CASES, PlatformHome
 
@@ -117,6 +119,17 @@ def test_dbt_writes_its_own_documentation(finished_home: PlatformHome, tmp_path:
     portrait = catalog["nodes"]["model.kilowise.customer_portrait"]
     assert "customer_key" in portrait["columns"]
     assert (tmp_path / "index.html").exists()
+
+
+def test_runs_stand_on_the_pages_of_their_jobs(finished_home: PlatformHome) -> None:
+    project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["dg"]["project"]
+    location = project["code_location_name"]
+    repository = build_definitions(finished_home.settings).get_repository_def().name
+
+    with finished_home.instance() as instance:
+        runs = instance.get_runs(dg.RunsFilter(tags={".dagster/repository": f"{repository}@{location}"}))
+
+    assert {run.job_name for run in runs} == {"refresh_data", "refresh_models"}
 
 
 def test_nothing_unfinished_is_left(finished_home: PlatformHome) -> None:

@@ -35,3 +35,8 @@ def test_require_raises_the_sentence_only_when_something_is_missing():
 
 def test_a_met_requirement_says_what_was_found():
     assert finding(1200, 12).message == "Months: 1,200 (at least 12 needed)."
+
+
+def test_a_large_count_is_printed_to_its_last_digit():
+    assert finding(2_910_712, 0.5).found == "2,910,712"
+    assert finding(2_910_712, 0.5).required == "at least 0.5"

@@ -47,3 +47,20 @@ def test_every_asset_has_a_description_a_group_an_owner_and_kinds(asset_nodes: l
         )
     ]
     assert bare == []
+
+
+def test_every_check_says_what_it_demands(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+
+    silent = [key.to_user_string() for key in graph.asset_check_keys if not graph.get_check_spec(key).description]
+
+    assert silent == []
+
+
+def test_every_job_schedule_and_sensor_says_what_it_does(definitions: dg.Definitions) -> None:
+    repository = definitions.get_repository_def()
+    parts = [*repository.get_all_jobs(), *repository.schedule_defs, *repository.sensor_defs]
+
+    silent = [part.name for part in parts if not part.description and not part.name.startswith("__")]
+
+    assert silent == []
