@@ -85,6 +85,8 @@ BASELINE_TITLES: dict[str, Bilingual] = {
     "last_status": Bilingual(en="today's overdue balance alone", zh="仅按当前欠费余额排序"),
     "late_bill_count": Bilingual(en="the number of late bills alone", zh="仅按逾期笔数排序"),
     "logistic_dimensions": Bilingual(en="logistic regression on the same inputs", zh="相同指标的逻辑回归"),
+    "scorecard": Bilingual(en="the readable scorecard", zh="可读评分卡"),
+    "boosted_trees": Bilingual(en="the boosted trees", zh="梯度提升树"),
     "class_only": Bilingual(en="the mean shape of the customer's class", zh="按用电类别的平均曲线"),
     "level_groups": Bilingual(en="groups by level of use", zh="按用电量分组"),
     "stay": Bilingual(en="staying on today's tariff", zh="维持现行电价"),
@@ -203,10 +205,15 @@ def plural(count: int, noun: str, nouns: str = "") -> str:
 
 
 def decimals_of(value: float) -> int:
-    """Return how many decimals a figure is printed with: three below 10, one below 1,000, none above."""
+    """Return how many decimals a figure is printed with: three below 10, one below 1,000, none above.
+
+    Below 0.001 it has four, or a share of two in ten thousand would read as none.
+    """
     if abs(value) >= 1000:
         return 0
-    return 1 if abs(value) >= 10 else 3
+    if abs(value) >= 10:
+        return 1
+    return 4 if 0 < abs(value) < 0.001 else 3
 
 
 def number_text(value: float | None, decimals: int, unit: str = "", *, signed: bool = False) -> str:

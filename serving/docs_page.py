@@ -10,6 +10,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from serving.schemas import LARGEST_NUMBER
 
 TEMPLATES_DIR = Path(__file__).resolve().parent / "templates"
+_LONGEST_LINE = 100
+_EXAMPLE_TITLES = {
+    "customer_id": "One customer",
+    "customer_ids": "Many customers",
+    "features": "Features instead of an id",
+    "items": "Ids and features",
+}
 
 
 def render_docs_page(document: Mapping[str, Any]) -> str:
@@ -33,7 +40,7 @@ def _operation(path: str, method: str, operation: Mapping[str, Any], schemas: Ma
         "path": path,
         "method": method.upper(),
         "summary": operation["summary"],
-        "examples": [json.dumps(example, ensure_ascii=False) for example in (request or {}).get("examples", [])],
+        "examples": [_example(example) for example in (request or {}).get("examples", [])],
         "tables": _tables([request] if request else [], schemas),
         "answers": _tables(answers, schemas),
         "errors": [
@@ -41,6 +48,15 @@ def _operation(path: str, method: str, operation: Mapping[str, Any], schemas: Ma
             for status, response in sorted(operation["responses"].items())
             if status != "200"
         ],
+    }
+
+
+def _example(body: Mapping[str, Any]) -> dict[str, str]:
+    """Return an example with the title of its button; short bodies stay on one line."""
+    text = json.dumps(body, ensure_ascii=False)
+    return {
+        "title": _EXAMPLE_TITLES.get(name := next(iter(body)), name),
+        "body": text if len(text) <= _LONGEST_LINE else json.dumps(body, ensure_ascii=False, indent=2),
     }
 
 

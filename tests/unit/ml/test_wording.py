@@ -101,6 +101,11 @@ def test_numbers_keep_their_decimals(value, decimals, signed, text):
     assert number_text(value, decimals, signed=signed) == text
 
 
+def test_a_share_of_two_in_ten_thousand_does_not_read_as_none():
+    assert number_text(0.0002, decimals_of(0.0002)) == "0.0002"
+    assert decimals_of(0.0) == 3
+
+
 @given(st.floats(-1e12, 1e12))
 def test_a_printed_figure_is_near_the_figure(value: float):
     decimals = decimals_of(value)
