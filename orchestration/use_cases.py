@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ml.gate import GatePolicy
     from ml.segmentation.config import SegmentationConfig
     from ml.sufficiency import SufficiencyReport
+    from ml.tariff_matching.weather import DistrictWeather
     from ml.tariffs.catalogue import Catalogue
 
 
@@ -201,7 +202,7 @@ class TariffMatching(UseCase):
             seed=settings.seed,
             data_fingerprint=fingerprint,
             interval_amounts=_interval_amounts(marts, catalogue, settings),
-            temperature_c=_mean_temperatures(marts),
+            weather=_district_weather(marts),
         )
 
     def compare(
@@ -364,13 +365,16 @@ def _interval_amounts(marts: MartsVersion, catalogue: "Catalogue", settings: Pla
     return pd.concat(amounts, ignore_index=True) if amounts else None
 
 
-def _mean_temperatures(marts: MartsVersion) -> dict[date, float]:
-    """Return the mean air temperature of every month over the customers whose weather is known."""
-    from ml.splits import month_start
+def _district_weather(marts: MartsVersion) -> "DistrictWeather":
+    """Return the air temperatures of every month, by district and as the mean over the customers that have any."""
+    from ml.columns import CUSTOMER_KEY
+    from ml.tariff_matching.weather import TEMPERATURE_COLUMNS, DistrictWeather
 
-    months = marts.read("customer_monthly_load", columns=["month", "mean_temperature_c"]).dropna()
-    means = months.astype({"mean_temperature_c": "float64"}).groupby("month")["mean_temperature_c"].mean()
-    return {month_start(month): float(value) for month, value in means.items()}
+    months = marts.read("customer_monthly_load", columns=[CUSTOMER_KEY, "month", "mean_temperature_c"])
+    rows = marts.read("customer_tariff_features", columns=[CUSTOMER_KEY, "as_of_month", "district"])
+    latest = rows.sort_values("as_of_month").drop_duplicates(CUSTOMER_KEY, keep="last")
+    by_customer = months.merge(latest[[CUSTOMER_KEY, "district"]], on=CUSTOMER_KEY, how="left")
+    return DistrictWeather.of(by_customer[list(TEMPERATURE_COLUMNS)])
 
 
 def _released_bundle(use_case: str, settings: PlatformSettings) -> "Bundle | None":

@@ -52,6 +52,7 @@ class ReleasedTariffMatching(ReleasedModel):
             return [self._score([item])[0] for item in inputs]
         frame = self._feature_frame(inputs)
         frame[AS_OF_MONTH] = pd.to_datetime(pd.Series([item.as_of_month for item in inputs], dtype=object))
+        frame["district"] = self._districts(inputs)
         cube = self.features.table(LOAD_CUBE_TABLE, keys)
         results = []
         amounts = self.features.table(INTERVAL_AMOUNTS_TABLE, keys)
@@ -65,6 +66,12 @@ class ReleasedTariffMatching(ReleasedModel):
                 )
             )
         return results
+
+    def _districts(self, inputs: Sequence[ScoringInput]) -> list[str | None]:
+        """Return where the customers are, also of those whose features came with the request."""
+        keys = [item.customer_key for item in inputs if item.district is None and item.customer_key is not None]
+        known = self.features.get_many(keys)
+        return [known[item.customer_key].district if item.customer_key in known else item.district for item in inputs]
 
 
 SERVING_CLASS = ReleasedTariffMatching

@@ -35,15 +35,23 @@ from ml.tariff_matching.features import (
     carried_forward,
     carried_prices,
     class_codes,
+    districts_of,
     interval_amount_arrays,
     joined,
     window,
 )
 from ml.tariff_matching.forecast import LoadForecast, fit_forecast, part_of, trainable
 from ml.tariff_matching.offers import Situation, WindowBills, build_situation, price_window
-from ml.tariff_matching.point_forecast import XGBOOST, MonthlyWeather, PointForecast, cross_fit, fit_point_forecast
+from ml.tariff_matching.point_forecast import (
+    XGBOOST,
+    CrossFitted,
+    PointForecast,
+    cross_fit,
+    fit_point_forecast,
+)
 from ml.tariff_matching.schema import ANNUAL_ENERGY, CLASS_ONLY, READINGS
 from ml.tariff_matching.similar_customers import KnownOfCustomers
+from ml.tariff_matching.weather import DistrictWeather
 from ml.tariffs.load_cube import LoadCube
 from ml.tariffs.schema import Tariff
 
@@ -104,6 +112,15 @@ class Learning:
             self.future.take(chosen),
             {name: (carried[chosen], real[chosen]) for name, (carried, real) in self.mean_prices.items()},
         )
+
+    @property
+    def districts(self) -> npt.NDArray[np.object_]:
+        """District of every customer, ``None`` where it is not known."""
+        return districts_of(self.features)
+
+    def cross_fit(self, config: TariffMatchingConfig, weather: DistrictWeather) -> CrossFitted:
+        """Foretell the months of these customers by trees that saw neither them nor their half of the horizon."""
+        return cross_fit(self.history, self.carried, self.future, self.classes, self.districts, config, weather)
 
     def fit(
         self, config: TariffMatchingConfig, *, factors: IntArray | None = None, point: PointForecast | None = None
@@ -227,8 +244,8 @@ class Fitted:
         )
 
 
-def choose_origin(months: Sequence[date], config: TariffMatchingConfig) -> Origin | None:
-    """Return the past decision that leaves as many months before and after it as asked, or ``None``.
+def longest_origin(months: Sequence[date], config: TariffMatchingConfig) -> Origin:
+    """Return the past decision that leaves as many months before and after it as asked.
 
     With less than history and horizon together, both shrink to half of what there is.
     """
@@ -238,9 +255,14 @@ def choose_origin(months: Sequence[date], config: TariffMatchingConfig) -> Origi
     else:
         horizon = min(total // 2, config.horizon_months)
         history = min(total - horizon, config.history_months)
-    if min(history, horizon) < config.backtest_months_min_count:
-        return None
     return Origin(add_months(month_start(months[-1]), -horizon), history, horizon)
+
+
+def choose_origin(months: Sequence[date], config: TariffMatchingConfig) -> Origin | None:
+    """Return the longest past decision, or ``None`` where it leaves too few months before or after it."""
+    origin = longest_origin(months, config)
+    is_long_enough = min(origin.history_months, origin.horizon_months) >= config.backtest_months_min_count
+    return origin if is_long_enough else None
 
 
 def other_origins(months: Sequence[date], main: Origin, config: TariffMatchingConfig) -> list[Origin]:
@@ -297,7 +319,7 @@ def fit_and_judge(
     origin: Origin,
     config: TariffMatchingConfig,
     interval_amounts: pd.DataFrame | None,
-    weather: MonthlyWeather,
+    weather: DistrictWeather,
     further: Sequence[tuple[Origin, Learning]] = (),
 ) -> Fitted:
     """Fit the released forecast, and judge advice by forecasts that have not seen the advised customer.
@@ -309,14 +331,21 @@ def fit_and_judge(
         origin: The main decision.
         config: Settings.
         interval_amounts: Bills of tariffs that need interval prices.
-        weather: Temperatures of the months.
+        weather: Temperatures of the districts.
         further: Other decisions with their customers.
     """
-    fitted = cross_fit(learning.history, learning.carried, learning.future, learning.classes, config, weather)
+    fitted = learning.cross_fit(config, weather)
     factors = fitted.factors[fitted.best]
     main = _decide_at(learning, cube, tariffs, origin, config, interval_amounts, factors)
     point = fit_point_forecast(
-        fitted.best, learning.history, learning.carried, learning.future, learning.classes, config, weather
+        fitted.best,
+        learning.history,
+        learning.carried,
+        learning.future,
+        learning.classes,
+        learning.districts,
+        config,
+        weather,
     )
     masked = [_masked_at(learning, tariffs, origin, config, base) for base in (ANNUAL_ENERGY, CLASS_ONLY)]
     forecast = replace(
@@ -454,13 +483,16 @@ def _folds(learning: Learning, config: TariffMatchingConfig) -> npt.NDArray[np.i
     return (hash_shares(keys, "tariff_matching folds") * config.folds_count).astype(np.intp)
 
 
-def _held_out_factors(name: str, learning: Learning, config: TariffMatchingConfig, weather: MonthlyWeather) -> IntArray:
+def _held_out_factors(
+    name: str, learning: Learning, config: TariffMatchingConfig, weather: DistrictWeather
+) -> IntArray:
     """Return a point forecast of customers by trees that have not seen them."""
     if name == XGBOOST:
-        found = cross_fit(learning.history, learning.carried, learning.future, learning.classes, config, weather)
-        return found.factors[name]
+        return learning.cross_fit(config, weather).factors[name]
     month_level = class_month_levels(learning.history, learning.classes)
-    return PointForecast(name).factors(learning.history, learning.carried, learning.classes, month_level)
+    return PointForecast(name).factors(
+        learning.history, learning.carried, learning.classes, learning.districts, month_level
+    )
 
 
 def _cross_fitted_outlook(

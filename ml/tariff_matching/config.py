@@ -1,6 +1,8 @@
 """Settings of tariff matching, recorded with every trained bundle."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from ml.tariff_matching.price_response import load_elasticity_sets
 
 
 class TariffMatchingConfig(BaseModel):
@@ -88,3 +90,11 @@ class TariffMatchingConfig(BaseModel):
     )
     bootstrap_runs_count: int = Field(400, ge=50, le=10_000, description="Bootstrap draws behind each interval.")
     chunk_customers_count: int = Field(300, ge=1, le=100_000, description="Customers priced at once.")
+
+    @field_validator("response_set")
+    @classmethod
+    def _is_known_set(cls, name: str) -> str:
+        known = dict.fromkeys(entry.name for entry in load_elasticity_sets())
+        if name not in known:
+            raise ValueError(f"there is no elasticity set `{name}`; there are {', '.join(known)}")
+        return name

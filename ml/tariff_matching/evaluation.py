@@ -279,6 +279,7 @@ def holdout_frame(learning: Learning, cube: LoadCube, origin: Origin, config: Ta
     chosen = np.sort(order[: config.holdout_customers_max_count])
     part = cube.take(keys[chosen])
     frame = learning.features.iloc[chosen][[CUSTOMER_KEY, *names(FEATURES)]].reset_index(drop=True)
+    frame["district"] = learning.districts[chosen]
     frame["slot_minutes"] = part.slot_minutes
     frame["first_month"] = part.months[0]
     frame["last_month"] = part.months[-1]

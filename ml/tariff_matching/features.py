@@ -303,6 +303,15 @@ def class_codes(features: pd.DataFrame) -> npt.NDArray[np.intp]:
     return pd.Categorical(features["customer_class"], categories=CUSTOMER_CLASSES).codes.astype(np.intp)
 
 
+def districts_of(features: pd.DataFrame) -> npt.NDArray[np.object_]:
+    """Return the district of every customer, ``None`` where it is not known."""
+    if "district" not in features.columns:
+        return np.full(len(features), None, dtype=object)
+    districts = features["district"].astype(object).to_numpy(dtype=object, copy=True)
+    districts[features["district"].isna().to_numpy()] = None
+    return districts
+
+
 def carried_prices(history: LoadCube, amounts: FloatArray, months: Sequence[date]) -> FloatArray:
     """Return last year's mean price per 1e-4 kWh of each month, for tariffs that need interval prices.
 

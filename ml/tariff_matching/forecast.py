@@ -36,9 +36,11 @@ from ml.tariff_matching.blocks import (
 )
 from ml.tariff_matching.config import TariffMatchingConfig
 from ml.tariff_matching.features import FloatArray, IntArray, usable_months
-from ml.tariff_matching.point_forecast import MonthlyWeather, PointForecast
+from ml.tariff_matching.point_forecast import PointForecast
 from ml.tariff_matching.schema import ANNUAL_ENERGY, CLASS_ONLY, READINGS
+from ml.tariff_matching.shape_groups import ShapeGroups
 from ml.tariff_matching.similar_customers import KnownOfCustomers, SimilarCustomers
+from ml.tariff_matching.weather import DistrictWeather
 from ml.tariffs.load_cube import LoadCube
 
 SIMILARITY_DESCRIPTORS = (0, 3, 4, 5)
@@ -46,7 +48,7 @@ SIMILARITY_DESCRIPTORS = (0, 3, 4, 5)
 
 MONTHS_READ_SHARE_MIN = 0.75
 _FLOAT64_EXACT = 2**53
-_PRICE, _COMMON_PRICE, _SIMILAR = "price:", "common_price:", "similar:"
+_PRICE, _COMMON_PRICE, _SIMILAR, _WEATHER = "price:", "common_price:", "similar:", "weather:"
 SPREAD_BASES = (READINGS, ANNUAL_ENERGY, CLASS_ONLY)
 """Ways in which a load is known that have a calibration of their own."""
 
@@ -98,17 +100,23 @@ class LoadForecast:
         position = SPREAD_BASES.index(base)
         return self.spread[position, classes], self.bill_spread[position, classes]
 
-    def block_factors(self, history: LoadCube, carried: LoadCube, classes: npt.NDArray[np.intp]) -> IntArray:
+    def block_factors(
+        self,
+        history: LoadCube,
+        carried: LoadCube,
+        classes: npt.NDArray[np.intp],
+        districts: npt.NDArray[np.object_],
+    ) -> IntArray:
         """Return the point forecast as a factor on the load carried forward, in thousandths."""
-        return self.point.factors(history, carried, classes, self.month_level)
+        return self.point.factors(history, carried, classes, districts, self.month_level)
 
     def scenarios(
         self,
         history: LoadCube,
         carried: LoadCube,
         classes: npt.NDArray[np.intp],
+        factors: IntArray,
         config: TariffMatchingConfig,
-        factors: IntArray | None = None,
     ) -> "ScenarioCube":
         """Return the scenarios of every customer: all of the first customer, then all of the second, and so on.
 
@@ -116,10 +124,10 @@ class LoadForecast:
             history: The months before the decision.
             carried: The same months of the year carried forward.
             classes: Class of every customer.
+            factors: Point forecast, (customers, months, blocks) in thousandths.
             config: Settings.
-            factors: Point forecast to use instead of this one's, (customers, months, blocks) in thousandths.
         """
-        base = expected_load(carried, self.block_factors(history, carried, classes) if factors is None else factors)
+        base = expected_load(carried, factors)
         donors = self.nearest_donors(descriptors(history, classes, self.month_level), classes, config.neighbours_count)
         positions = self._month_positions(carried.months)
         classes_of_donors = self.donor_classes
@@ -214,8 +222,8 @@ class LoadForecast:
             "point_name": np.array([self.point.name]),
             "point_trust": np.array([self.point.trust]),
             "point_trees": np.frombuffer(self.point.trees, np.uint8),
-            "weather_months": np.array(self.point.weather.months, "datetime64[D]").astype(np.int64),
-            "weather_temperature_c": np.array(self.point.weather.temperature_c, np.float64),
+            "group_classes": np.array(self.point.groups.classes, np.int64),
+            "group_centres": np.array(self.point.groups.centres, np.float64),
             "last_month": np.array([self.last_month], "datetime64[D]").astype(np.int64),
             "pair_month_numbers": np.array(self.pair_month_numbers, np.int64),
             "donor_classes": self.donor_classes,
@@ -228,6 +236,7 @@ class LoadForecast:
             "bill_spread": self.bill_spread,
         }
         arrays |= {f"{_SIMILAR}{one.name}": getattr(self.similar, one.name) for one in fields(SimilarCustomers)}
+        arrays |= {f"{_WEATHER}{name}": values for name, values in self.point.weather.to_arrays().items()}
         arrays |= {f"{_PRICE}{tariff_id}": values for tariff_id, values in self.price_surprises.items()}
         arrays |= {f"{_COMMON_PRICE}{tariff_id}": values for tariff_id, values in self.common_price.items()}
         buffer = io.BytesIO()
@@ -244,27 +253,25 @@ class LoadForecast:
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 values: dict[str, np.ndarray] = {name: arrays[name] for name in arrays.files}
-            by_tariff = {
+            parts = {
                 prefix: {
                     name.removeprefix(prefix): values.pop(name) for name in list(values) if name.startswith(prefix)
                 }
-                for prefix in (_PRICE, _COMMON_PRICE)
-            }
-            similar = {
-                name.removeprefix(_SIMILAR): values.pop(name) for name in list(values) if name.startswith(_SIMILAR)
+                for prefix in (_PRICE, _COMMON_PRICE, _SIMILAR, _WEATHER)
             }
             return cls(
-                similar=SimilarCustomers(**similar),
-                price_surprises=by_tariff[_PRICE],
-                common_price=by_tariff[_COMMON_PRICE],
+                similar=SimilarCustomers(**parts[_SIMILAR]),
+                price_surprises=parts[_PRICE],
+                common_price=parts[_COMMON_PRICE],
                 point=PointForecast(
                     name=str(values.pop("point_name")[0]),
                     trees=values.pop("point_trees").tobytes(),
                     trust=float(values.pop("point_trust")[0]),
-                    weather=MonthlyWeather(
-                        tuple(values.pop("weather_months").astype("datetime64[D]").tolist()),
-                        tuple(values.pop("weather_temperature_c").tolist()),
+                    groups=ShapeGroups(
+                        tuple(values.pop("group_classes").tolist()),
+                        tuple(tuple(centre) for centre in values.pop("group_centres").tolist()),
                     ),
+                    weather=DistrictWeather.from_arrays(parts[_WEATHER]),
                 ),
                 last_month=values.pop("last_month").astype("datetime64[D]").tolist()[0],
                 pair_month_numbers=tuple(int(number) for number in values.pop("pair_month_numbers")),
@@ -443,15 +450,12 @@ def fit_forecast(
         config: Settings.
         point: Point forecast for other customers; "same as last year" by default.
         factors: Point forecast of these customers by trees that have not seen them, so that the surprises are as large
-            as those of other customers; by default that of ``point``.
+            as those of other customers; "same as last year" by default.
         mean_prices: For tariffs that need interval prices: the month's mean price carried forward, and the real one.
     """
     month_level = class_month_levels(history, classes)
     own = descriptors(history, classes, month_level)
-    point = point or PointForecast()
-    if factors is None:
-        factors = point.factors(history, carried, classes, month_level)
-    base = expected_load(carried, factors)
+    base = carried if factors is None else expected_load(carried, factors)
     surprises = log_ratio(block_kwh(future), block_kwh(base))
     foretold_peak = base.month_peak_kw() / 1e4
     peak_surprises = log_ratio((future.month_peak_kw() / 1e4)[:, :, None], foretold_peak[:, :, None])
@@ -462,7 +466,7 @@ def fit_forecast(
     return LoadForecast(
         month_level=month_level,
         descriptor_scales=np.round(np.maximum(own.std(axis=0), 1e-3), 6),
-        point=point,
+        point=point or PointForecast(),
         last_month=future.months[-1],
         pair_month_numbers=tuple(month.month for month in future.months),
         donor_classes=classes.astype(np.int8),

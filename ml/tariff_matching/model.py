@@ -345,9 +345,8 @@ class TariffMatchingModel:
         bill = bill_interval(outlook, bill_spread, self.config)
         expected = situation.carried
         if known is None:
-            expected = expected_load(
-                expected, self.forecast.block_factors(situation.history, expected, situation.classes)
-            )
+            factors = self.forecast.block_factors(situation.history, expected, situation.classes, situation.districts)
+            expected = expected_load(expected, factors)
         return _Computed(
             basis, expected, situation, past, outlook, savings, bill, decide(situation, outlook, savings, self.config)
         )
@@ -566,7 +565,7 @@ class TariffMatchingModel:
 
 @cache
 def _elasticities(name: str, on_date: date) -> ElasticitySet | None:
-    """Return an assumption on responses to prices, ``None`` where none of that name had started; read once."""
+    """Return an assumption on responses to prices, ``None`` where no version of it had started; read once."""
     try:
         return elasticity_set(name, on_date)
     except TariffError:

@@ -27,6 +27,7 @@ from ml.tariff_matching.features import (
     carried_forward,
     carried_prices,
     class_codes,
+    districts_of,
     interval_amount_arrays,
     redated,
     window,
@@ -137,6 +138,11 @@ class Situation:
 
     def __len__(self) -> int:
         return len(self.features)
+
+    @property
+    def districts(self) -> npt.NDArray[np.object_]:
+        """District of every customer, ``None`` where it is not known."""
+        return districts_of(self.features)
 
     def part(self, rows: npt.NDArray[np.intp]) -> "Situation":
         """Return some of the customers."""
@@ -468,8 +474,12 @@ def price_scenarios(
             rows = members[start : start + config.chunk_customers_count]
             carried, classes = situation.carried.take(rows), situation.classes[rows]
             if known is None:
-                own_factors = None if factors is None else factors[rows]
-                scenarios = forecast.scenarios(situation.history.take(rows), carried, classes, config, own_factors)
+                history = situation.history.take(rows)
+                if factors is None:
+                    own_factors = forecast.block_factors(history, carried, classes, situation.districts[rows])
+                else:
+                    own_factors = factors[rows]
+                scenarios = forecast.scenarios(history, carried, classes, own_factors, config)
             else:
                 scenarios = forecast.estimated_scenarios(carried, known.take(rows), classes, config)
             yield _scenario_bills(situation, scenarios, rows, columns)

@@ -5,8 +5,9 @@ Each forecast is a factor on the load carried forward from the same month of las
 - ``same_as_last_year``: one.
 - ``seasonal_mean``: the customer's mean block over the whole history, times the season of the class.
 - ``xgboost``: boosted trees over all customers. They see the customer's history (level, recent trend, shape, heating
-  and cooling), the class, the block, working days of both months, and the weather: how warm the month normally is,
-  and how far last year's month was from that. Normals are a harmonic of the year fitted to the months that are known.
+  and cooling), the class, the group of customers with a like shape, the block, working days of both months, and the
+  weather of the district: how warm the month normally is, and how far last year's month was from that. Normals are a
+  harmonic of the year fitted to the months that are known.
 
 What a class had in common in the months to learn from (the weather of that one year) is no part of the target: it says
 nothing about the next year.
@@ -15,8 +16,8 @@ The forecasts are judged on held-out time: months later than all months that the
 whom they have not seen. The nearest one is used.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import date
 
 import numpy as np
@@ -39,6 +40,8 @@ from ml.tariff_matching.blocks import (
 )
 from ml.tariff_matching.config import TariffMatchingConfig
 from ml.tariff_matching.features import BoolArray, FloatArray, IntArray
+from ml.tariff_matching.shape_groups import ShapeGroups, load_shapes
+from ml.tariff_matching.weather import DistrictWeather
 from ml.tariffs.load_cube import LoadCube
 
 SAME_AS_LAST_YEAR, SEASONAL_MEAN, XGBOOST = "same_as_last_year", "seasonal_mean", "xgboost"
@@ -58,7 +61,12 @@ MATRIX_NAMES = (
     "last_year_anomaly_c",
     "workdays_change",
     "has_last_year",
+    "shape_group",
 )
+MATRIX_TYPES = tuple("c" if name == "shape_group" else "q" for name in MATRIX_NAMES)
+"""Kinds of the columns as XGBoost names them: groups have no order."""
+
+_GROUP_COLUMN = MATRIX_NAMES.index("shape_group")
 SUMMER_MONTHS, WINTER_MONTHS = (6, 7, 8), (12, 1, 2)
 TARGET_LIMIT = 1.5
 """Largest log ratio that is learned from: beyond it a customer moved in, out, or closed."""
@@ -76,55 +84,8 @@ _TREES = {
     "verbosity": 0,
     "seed": 7,
 }
-_HARMONIC_MONTHS_MIN_COUNT = 8
 SMALL_KWH = 0.1
 ERROR_LIMIT = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class MonthlyWeather:
-    """Mean temperature of the supplier's months, as known when the forecast was fitted; empty where none is known.
-
-    Attributes:
-        months: First days, ascending.
-        temperature_c: Mean air temperature.
-    """
-
-    months: tuple[date, ...] = ()
-    temperature_c: tuple[float, ...] = ()
-
-    @classmethod
-    def of(cls, temperature_c: Mapping[date, float]) -> "MonthlyWeather":
-        """Build from temperatures by month; months without a finite one are left out."""
-        known = sorted((month, round(float(value), 3)) for month, value in temperature_c.items() if np.isfinite(value))
-        return cls(tuple(month for month, _ in known), tuple(value for _, value in known))
-
-    def normals(self, last_month: date) -> FloatArray:
-        """Return the normal temperature of the twelve calendar months, from what was known at a month; NaN if unknown.
-
-        A constant and one harmonic of the year, least squares: a month that was too warm last year stands out.
-        """
-        known = [
-            (month.month, value)
-            for month, value in zip(self.months, self.temperature_c, strict=True)
-            if month <= last_month
-        ]
-        if len({number for number, _ in known}) < _HARMONIC_MONTHS_MIN_COUNT:
-            return np.full(12, np.nan)
-        numbers, values = np.array(known, dtype=np.float64).T
-        solved, *_ = np.linalg.lstsq(_harmonic(numbers), values, rcond=None)
-        return np.round(_harmonic(np.arange(1, 13, dtype=np.float64)) @ solved, 3)
-
-    def anomalies(self, last_month: date, months: Sequence[date]) -> FloatArray:
-        """Return how much warmer than normal each month was; NaN where that is not known."""
-        normals = self.normals(last_month)
-        by_month = dict(zip(self.months, self.temperature_c, strict=True))
-        return np.array(
-            [
-                by_month.get(month, np.nan) - normals[month.month - 1] if month <= last_month else np.nan
-                for month in months
-            ]
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,16 +96,23 @@ class PointForecast:
         name: One of ``POINT_MODELS``.
         trees: The boosted trees in XGBoost's UBJSON; empty for the other two.
         trust: Share of the trees' log factor that is used.
+        groups: Groups of customers with like shapes that the trees know.
         weather: Temperatures of the months.
     """
 
     name: str = SAME_AS_LAST_YEAR
     trees: bytes = b""
     trust: float = 1.0
-    weather: MonthlyWeather = MonthlyWeather()
+    groups: ShapeGroups = field(default_factory=ShapeGroups)
+    weather: DistrictWeather = field(default_factory=DistrictWeather)
 
     def factors(
-        self, history: LoadCube, carried: LoadCube, classes: npt.NDArray[np.intp], month_level: FloatArray
+        self,
+        history: LoadCube,
+        carried: LoadCube,
+        classes: npt.NDArray[np.intp],
+        districts: npt.NDArray[np.object_],
+        month_level: FloatArray,
     ) -> IntArray:
         """Return the factor on the load carried forward, in thousandths, (customers, months, blocks)."""
         shape = (len(history), len(carried.months), BLOCKS_COUNT)
@@ -152,8 +120,9 @@ class PointForecast:
             return np.full(shape, FACTOR_SCALE, np.int64)
         if self.name == SEASONAL_MEAN:
             return seasonal_mean_factors(history, carried, classes, month_level)
-        matrix = design_matrix(history, carried, classes, month_level, self.weather)
-        return predicted_factors(booster_of(self.trees), matrix, self.trust).reshape(shape)
+        matrix = design_matrix(history, carried, classes, districts, month_level, self.weather)
+        in_group = self.groups.codes(load_shapes(history), classes)
+        return predicted_factors(booster_of(self.trees), _with_groups(matrix, in_group), self.trust).reshape(shape)
 
 
 @dataclass(frozen=True)
@@ -190,10 +159,14 @@ def design_matrix(
     history: LoadCube,
     carried: LoadCube,
     classes: npt.NDArray[np.intp],
+    districts: npt.NDArray[np.object_],
     month_level: FloatArray,
-    weather: MonthlyWeather,
+    weather: DistrictWeather,
 ) -> npt.NDArray[np.float32]:
-    """Return one row per customer, month and block, columns as in ``MATRIX_NAMES``."""
+    """Return (customers, months, blocks, columns), columns as in ``MATRIX_NAMES``.
+
+    The groups are left unknown: which customers they are learned from is up to the fit (see ``ShapeGroups``).
+    """
     blocks = block_kwh(carried)
     months_kwh = blocks.sum(axis=2)
     mean_month = months_kwh.mean(axis=1)
@@ -206,14 +179,15 @@ def design_matrix(
     trend = np.log((recent / season[:, None] + floor) / (whole + floor))
     last_month = history.months[-1]
     source = [next((one for one in history.months if one.month == month.month), None) for month in carried.months]
-    normals = weather.normals(last_month)
-    anomalies = weather.anomalies(last_month, [month or date.max for month in source])
+    normals, anomalies = weather.of_customers(
+        districts, last_month, carried.months, [month or date.max for month in source]
+    )
     shape = (len(history), len(carried.months), BLOCKS_COUNT)
 
     def by_customer(values: FloatArray | npt.NDArray[np.intp]) -> FloatArray:
         return np.broadcast_to(values[:, None, None], shape)
 
-    def by_month(values: Sequence[float] | FloatArray) -> FloatArray:
+    def by_month(values: Sequence[float]) -> FloatArray:
         return np.broadcast_to(np.asarray(values, dtype=np.float64)[None, :, None], shape)
 
     def by_block(values: npt.NDArray[np.int64]) -> FloatArray:
@@ -231,8 +205,8 @@ def design_matrix(
         np.broadcast_to(trend[:, None, :], shape),
         by_customer(_season_ratio(months_kwh, mean_month, carried.months, SUMMER_MONTHS)),
         by_customer(_season_ratio(months_kwh, mean_month, carried.months, WINTER_MONTHS)),
-        by_month([normals[month.month - 1] for month in carried.months]),
-        by_month(anomalies),
+        np.broadcast_to(normals[:, :, None], shape),
+        np.broadcast_to(anomalies[:, :, None], shape),
         by_month(
             [
                 np.nan if then is None else float(np.log(_workdays(month) / _workdays(then)))
@@ -240,23 +214,40 @@ def design_matrix(
             ]
         ),
         by_month([float(then is not None) for then in source]),
+        np.full(shape, np.nan),
     ]
     # Rounded: a last bit that differs between machines must not send a customer down another branch.
-    return np.round(np.stack(columns, axis=3).reshape(-1, len(columns)), 5).astype(np.float32)
+    return np.round(np.stack(columns, axis=3), 5).astype(np.float32)
+
+
+def _with_groups(matrix: npt.NDArray[np.float32], in_group: FloatArray) -> npt.NDArray[np.float32]:
+    """Return the rows of some customers, (rows, columns), with the group of each filled in."""
+    matrix[..., _GROUP_COLUMN] = in_group[:, None, None]
+    return matrix.reshape(-1, len(MATRIX_NAMES))
 
 
 def fit_trees(
     matrix: npt.NDArray[np.float32], target: FloatArray, weight: FloatArray, config: TariffMatchingConfig
 ) -> xgb.Booster:
     """Return boosted trees for the log ratio of what happened to what was carried forward."""
-    data = xgb.DMatrix(matrix, label=target, weight=weight, feature_names=list(MATRIX_NAMES), nthread=1)
+    data = _rows(matrix, label=target, weight=weight)
     return xgb.train(_TREES, data, num_boost_round=config.trees_count)
 
 
 def predicted_factors(booster: xgb.Booster, matrix: npt.NDArray[np.float32], trust: float) -> IntArray:
     """Return the factor of every row in thousandths, with a share of the trees' log."""
-    data = xgb.DMatrix(matrix, feature_names=list(MATRIX_NAMES), nthread=1)
-    return as_factor(trust * booster.predict(data).astype(np.float64))
+    return as_factor(trust * booster.predict(_rows(matrix)).astype(np.float64))
+
+
+def _rows(matrix: npt.NDArray[np.float32], **more: FloatArray) -> xgb.DMatrix:
+    return xgb.DMatrix(
+        matrix,
+        feature_names=list(MATRIX_NAMES),
+        feature_types=list(MATRIX_TYPES),
+        enable_categorical=True,
+        nthread=1,
+        **more,
+    )
 
 
 def booster_of(trees: bytes) -> xgb.Booster:
@@ -279,15 +270,16 @@ def fit_point_forecast(
     carried: LoadCube,
     future: LoadCube,
     classes: npt.NDArray[np.intp],
+    districts: npt.NDArray[np.object_],
     config: TariffMatchingConfig,
-    weather: MonthlyWeather,
+    weather: DistrictWeather,
 ) -> PointForecast:
     """Fit one of the forecasts on all customers and months."""
     if name != XGBOOST:
         return PointForecast(name=name, weather=weather)
-    lesson = _Lesson.of(history, carried, future, classes, weather)
-    booster = lesson.fit(np.ones(len(history), bool), np.ones(len(carried.months), bool), config)
-    return PointForecast(name=name, trees=bytes(booster.save_raw("ubj")), trust=config.trees_trust, weather=weather)
+    lesson = _Lesson.of(history, carried, future, classes, districts, weather)
+    booster, groups = lesson.fit(np.ones(len(history), bool), np.ones(len(carried.months), bool), config)
+    return PointForecast(name, bytes(booster.save_raw("ubj")), config.trees_trust, groups, weather)
 
 
 def cross_fit(
@@ -295,8 +287,9 @@ def cross_fit(
     carried: LoadCube,
     future: LoadCube,
     classes: npt.NDArray[np.intp],
+    districts: npt.NDArray[np.object_],
     config: TariffMatchingConfig,
-    weather: MonthlyWeather,
+    weather: DistrictWeather,
 ) -> CrossFitted:
     """Foretell every customer's months by trees that saw neither the customer nor that half of the horizon.
 
@@ -308,12 +301,13 @@ def cross_fit(
         carried: The same, carried forward.
         future: What happened.
         classes: Class of every customer.
+        districts: District of every customer, ``None`` where it is not known.
         config: Settings.
         weather: Temperatures; those of the months before the decision are used.
     """
     shape = (len(history), len(carried.months), BLOCKS_COUNT)
     month_level = class_month_levels(history, classes)
-    lesson = _Lesson.of(history, carried, future, classes, weather)
+    lesson = _Lesson.of(history, carried, future, classes, districts, weather)
     is_late = np.arange(shape[1]) >= shape[1] // 2
     trees = np.full(shape, FACTOR_SCALE, np.int64)
     is_first = hash_shares(history.customer_keys, "tariff_matching trees' customers") < 0.5
@@ -321,11 +315,12 @@ def cross_fit(
         if own.all() or not own.any():
             continue
         for learned_half in (False, True):
-            booster = lesson.fit(~own, is_late == learned_half, config)
+            booster, groups = lesson.fit(~own, is_late == learned_half, config)
             foretold = np.ix_(own, is_late != learned_half)
-            trees[foretold] = predicted_factors(
-                booster, lesson.matrix[foretold].reshape(-1, len(MATRIX_NAMES)), config.trees_trust
-            ).reshape(int(own.sum()), -1, BLOCKS_COUNT)
+            matrix = _with_groups(lesson.matrix[foretold], groups.codes(lesson.shapes[own], classes[own]))
+            trees[foretold] = predicted_factors(booster, matrix, config.trees_trust).reshape(
+                int(own.sum()), -1, BLOCKS_COUNT
+            )
     factors = {
         SAME_AS_LAST_YEAR: np.full(shape, FACTOR_SCALE, np.int64),
         SEASONAL_MEAN: seasonal_mean_factors(history, carried, classes, month_level),
@@ -348,7 +343,8 @@ class _Lesson:
     """What trees can be fitted on.
 
     Attributes:
-        matrix: (customers, months, blocks, columns).
+        matrix: (customers, months, blocks, columns), see ``design_matrix``.
+        shapes: By which customers are grouped, see ``load_shapes``.
         target: Own part of the log ratio, (customers, months, blocks).
         weight: Share of the customer's energy, zero where nothing was read.
         order: Order in which customers are taken while there are more than enough.
@@ -356,6 +352,7 @@ class _Lesson:
     """
 
     matrix: npt.NDArray[np.float32]
+    shapes: FloatArray
     target: FloatArray
     weight: FloatArray
     order: FloatArray
@@ -368,33 +365,38 @@ class _Lesson:
         carried: LoadCube,
         future: LoadCube,
         classes: npt.NDArray[np.intp],
-        weather: MonthlyWeather,
+        districts: npt.NDArray[np.object_],
+        weather: DistrictWeather,
     ) -> "_Lesson":
         month_level = class_month_levels(history, classes)
-        shape = (len(history), len(carried.months), BLOCKS_COUNT)
         base = block_kwh(carried)
         own, _ = without_common(log_ratio(block_kwh(future), base), future.present, classes)
         share = base / np.maximum(base.sum(axis=(1, 2), keepdims=True), SMALL_KWH)
         return cls(
-            matrix=design_matrix(history, carried, classes, month_level, weather).reshape(*shape, -1),
+            matrix=design_matrix(history, carried, classes, districts, month_level, weather),
+            shapes=load_shapes(history),
             target=np.clip(own, -TARGET_LIMIT, TARGET_LIMIT),
             weight=np.round(share * future.present[:, :, None] * base[0].size, 6),
             order=hash_shares(history.customer_keys, "tariff_matching trees"),
             classes=classes,
         )
 
-    def fit(self, customers: BoolArray, months: BoolArray, config: TariffMatchingConfig) -> xgb.Booster:
-        """Fit trees on some customers and months, at most so many customers of each class."""
-        rows: list[int] = []
+    def fit(
+        self, customers: BoolArray, months: BoolArray, config: TariffMatchingConfig
+    ) -> tuple[xgb.Booster, ShapeGroups]:
+        """Fit groups and trees on some customers and months, at most so many customers of each class."""
+        chosen: list[int] = []
         for code in np.unique(self.classes):
             members = np.flatnonzero(customers & (self.classes == code))
             in_order = members[np.argsort(self.order[members], kind="stable")]
-            rows += in_order[: config.trees_customers_max_count].tolist()
-        chosen = np.ix_(np.array(sorted(rows)), months)
-        weight = self.weight[chosen].ravel()
+            chosen += in_order[: config.trees_customers_max_count].tolist()
+        rows = np.array(sorted(chosen))
+        groups = ShapeGroups.fit(self.shapes[rows], self.classes[rows])
+        cells = np.ix_(rows, months)
+        weight = self.weight[cells].ravel()
         is_used = weight > 0
-        matrix = self.matrix[chosen].reshape(-1, self.matrix.shape[3])
-        return fit_trees(matrix[is_used], self.target[chosen].ravel()[is_used], weight[is_used], config)
+        matrix = _with_groups(self.matrix[cells], groups.codes(self.shapes[rows], self.classes[rows]))
+        return fit_trees(matrix[is_used], self.target[cells].ravel()[is_used], weight[is_used], config), groups
 
 
 def _season_ratio(
@@ -405,11 +407,6 @@ def _season_ratio(
         return np.full(len(months_kwh), np.nan)
     ratio: FloatArray = months_kwh[:, inside].mean(axis=1) / np.maximum(mean_month, SMALL_KWH)
     return ratio
-
-
-def _harmonic(numbers: FloatArray) -> FloatArray:
-    angle = numbers / 12 * 2 * np.pi
-    return np.stack([np.ones_like(angle), np.sin(angle), np.cos(angle)], axis=1)
 
 
 def _workdays(month: date) -> int:

@@ -26,17 +26,19 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import numpy.typing as npt
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ml.columns import DAY_TYPES
 from ml.errors import TariffError
-from ml.tariff_matching.features import FloatArray, IntArray
 from ml.tariffs.calendar import ALL_PERIODS
-from ml.tariffs.exact import FACTOR_DECIMALS, PRICE_DECIMALS
+from ml.tariffs.exact import FACTOR_DECIMALS, PRICE_DECIMALS, IntArray
 from ml.tariffs.load_cube import LoadCube
 from ml.tariffs.pricing import BillArray, LineArray
 from ml.tariffs.schema import CustomerClass
+
+FloatArray = npt.NDArray[np.float64]
 
 ELASTICITIES_FILE = Path(__file__).with_name("elasticities.yaml")
 _ENERGY_UNIT = "kWh"

@@ -1,7 +1,6 @@
 """Training of the tariff matcher: learn what a year can bring, judge advice by a back-test, and put both together."""
 
-from collections.abc import Mapping, Sequence
-from datetime import date
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -9,7 +8,7 @@ from ml.bundle import DataWindow, TrainingResult, fingerprint_frames
 from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, names
 from ml.evaluation import Evaluation
 from ml.tariff_matching import plots
-from ml.tariff_matching.backtest import Fitted, Origin, choose_origin, fit_and_judge, learning_customers, other_origins
+from ml.tariff_matching.backtest import Fitted, Origin, fit_and_judge, learning_customers, longest_origin, other_origins
 from ml.tariff_matching.card import MODEL_CARD
 from ml.tariff_matching.config import TariffMatchingConfig
 from ml.tariff_matching.evaluation import holdout_frame, judged_metrics, tables
@@ -22,9 +21,9 @@ from ml.tariff_matching.features import (
     rows_at,
 )
 from ml.tariff_matching.model import TariffMatchingModel, tariffs_of
-from ml.tariff_matching.point_forecast import MonthlyWeather
 from ml.tariff_matching.schema import FEATURES
 from ml.tariff_matching.sufficiency import USE_CASE, check_sufficiency, customers_without_load
+from ml.tariff_matching.weather import DistrictWeather
 from ml.tariffs.catalogue import Catalogue
 from ml.tariffs.load_cube import LoadCube
 from ml.tariffs.schema import Tariff
@@ -39,7 +38,7 @@ def train(
     seed: int = 7,
     data_fingerprint: str | None = None,
     interval_amounts: pd.DataFrame | None = None,
-    temperature_c: Mapping[date, float] | None = None,
+    weather: DistrictWeather | None = None,
 ) -> TrainingResult:
     """Train a tariff matcher.
 
@@ -51,21 +50,18 @@ def train(
         seed: Seed of the bootstrap; nothing else is random.
         data_fingerprint: Hash of the training data; computed when absent.
         interval_amounts: Monthly bills of tariffs that need interval prices (customer_key, month, tariff_id, amount).
-        temperature_c: Mean air temperature by month, where it is known.
+        weather: Temperatures of the districts, where they are known.
 
     Raises:
         InsufficientDataError: The data does not suffice; the message says what is missing.
     """
     config = config or TariffMatchingConfig()
     tariffs = tariffs_of(catalogue)
-    loads = as_load_cube(cube) if len(cube) else cube
-    sufficiency = check_sufficiency(features, loads, tariffs, config=config, interval_amounts=interval_amounts)
+    cube = as_load_cube(cube) if len(cube) else cube
+    sufficiency = check_sufficiency(features, cube, tariffs, config=config, interval_amounts=interval_amounts)
     sufficiency.require()
-    # Sufficient data has loads and an origin; this tells the type checker.
-    assert isinstance(loads, LoadCube)  # noqa: S101
-    origin = choose_origin(loads.months, config)
-    assert origin is not None  # noqa: S101
-
+    loads = as_load_cube(cube)
+    origin = longest_origin(loads.months, config)
     prepared = prepare_features(features)
     learning, *others = (
         learning_customers(rows_at(prepared, one.decision_month), loads, one, config, interval_amounts)
@@ -78,7 +74,7 @@ def train(
         origin,
         config,
         interval_amounts,
-        MonthlyWeather.of(temperature_c or {}),
+        weather or DistrictWeather(),
         list(zip(other_origins(loads.months, origin, config), others, strict=True)),
     )
     model = TariffMatchingModel(config, tariffs, fitted.forecast)

@@ -15,7 +15,6 @@ from ml.tariff_matching.point_forecast import (
     POINT_MODELS,
     SEASONAL_MEAN,
     XGBOOST,
-    MonthlyWeather,
     PointForecast,
     booster_of,
     cross_fit,
@@ -23,14 +22,13 @@ from ml.tariff_matching.point_forecast import (
     fit_point_forecast,
     seasonal_mean_factors,
 )
-from ml.tariffs.calendar import month_starts
+from ml.tariff_matching.shape_groups import ShapeGroups, load_shapes
+from ml.tariff_matching.weather import DistrictWeather
 from ml.tariffs.load_cube import LoadCube
 
-TWO_YEARS = month_starts(date(2024, 9, 1), date(2026, 8, 1))
 
-
-def harmonic_temperature(month: date) -> float:
-    return 14.0 - 13.0 * float(np.cos((month.month - 1) / 12 * 2 * np.pi))
+def somewhere(customers: LoadCube) -> np.ndarray:
+    return np.full(len(customers), None, dtype=object)
 
 
 @pytest.fixture(scope="module")
@@ -44,31 +42,6 @@ def years(
         window(town, town.months[24], 12, config),
         class_codes(prepare_features(facts)),
     )
-
-
-def test_normals_are_the_harmonic_of_the_year_and_a_warm_month_stands_out() -> None:
-    weather = MonthlyWeather.of(
-        {month: harmonic_temperature(month) + 3.0 * (month == date(2026, 1, 1)) for month in TWO_YEARS}
-    )
-
-    before = weather.normals(date(2025, 9, 1))
-
-    assert before == pytest.approx([harmonic_temperature(date(2025, n, 1)) for n in range(1, 13)], abs=1e-3)
-    after = weather.anomalies(date(2026, 8, 1), [date(2026, 1, 1), date(2026, 4, 1)])
-    assert after[0] > 2.0
-    assert abs(after[1]) < 0.5
-
-
-def test_weather_after_the_decision_is_not_known() -> None:
-    weather = MonthlyWeather.of({month: harmonic_temperature(month) for month in TWO_YEARS})
-    assert np.isnan(weather.anomalies(date(2025, 9, 1), [date(2025, 10, 1)])).all()
-    assert np.isnan(weather.normals(date(2024, 12, 1))).all()
-    assert np.isnan(MonthlyWeather().normals(date(2026, 1, 1))).all()
-
-
-def test_months_without_a_temperature_are_left_out() -> None:
-    weather = MonthlyWeather.of({date(2025, 1, 1): float("nan"), date(2025, 2, 1): 3.0})
-    assert weather.months == (date(2025, 2, 1),)
 
 
 def test_the_seasonal_mean_of_a_load_without_seasons_is_last_year(
@@ -89,17 +62,47 @@ def test_the_months_that_are_foretold_do_not_reach_their_own_forecast(
     changed = replace(future, kwh=np.where(late[None, :, None, None], future.kwh * 3, future.kwh), _cache={})
 
     before, after = (
-        cross_fit(history, carried, one, classes, config, MonthlyWeather()).factors[XGBOOST]
+        cross_fit(history, carried, one, classes, somewhere(history), config, DistrictWeather()).factors[XGBOOST]
         for one in (future, changed)
     )
 
     assert (before[:, late] == after[:, late]).all()
 
 
+def test_groups_are_found_in_customers_whose_months_are_not_foretold(
+    years: tuple[LoadCube, LoadCube, LoadCube, np.ndarray],
+    config: TariffMatchingConfig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    history, carried, future, classes = years
+    learned_from, grouped = [], []
+    fit, codes = ShapeGroups.fit, ShapeGroups.codes
+
+    def fit_and_tell(shapes: np.ndarray, of_classes: np.ndarray) -> ShapeGroups:
+        learned_from.append(shapes)
+        return fit(shapes, of_classes)
+
+    def codes_and_tell(groups: ShapeGroups, shapes: np.ndarray, of_classes: np.ndarray) -> np.ndarray:
+        grouped.append(shapes)
+        return codes(groups, shapes, of_classes)
+
+    monkeypatch.setattr(ShapeGroups, "fit", fit_and_tell)
+    monkeypatch.setattr(ShapeGroups, "codes", codes_and_tell)
+    cross_fit(history, carried, future, classes, somewhere(history), config, DistrictWeather())
+
+    # Each fit groups its own customers first, for its trees, and then those whom it foretells.
+    everybody = {tuple(row) for row in load_shapes(history)}
+    assert len(learned_from) == 4
+    for known, own, foretold in zip(learned_from, grouped[::2], grouped[1::2], strict=True):
+        assert (known == own).all()
+        assert {tuple(row) for row in known} | {tuple(row) for row in foretold} == everybody
+        assert not {tuple(row) for row in known} & {tuple(row) for row in foretold}
+
+
 def test_every_forecast_is_judged_and_the_nearest_is_used(
     years: tuple[LoadCube, LoadCube, LoadCube, np.ndarray], config: TariffMatchingConfig
 ) -> None:
-    found = cross_fit(*years, config, MonthlyWeather())
+    found = cross_fit(*years, somewhere(years[0]), config, DistrictWeather())
     assert set(found.errors) == set(POINT_MODELS)
     means = {name: np.minimum(errors, 2).mean() for name, errors in found.errors.items()}
     assert means[found.best] == min(means.values())
@@ -118,7 +121,7 @@ def test_trees_learn_a_trend_that_recent_months_show(
     carried, future = carried_forward(history, 12), window(fallen, fallen.months[24], 12, config)
     classes = class_codes(prepare_features(fact_maker(fallen)))
 
-    found = cross_fit(history, carried, future, classes, config, MonthlyWeather())
+    found = cross_fit(history, carried, future, classes, somewhere(history), config, DistrictWeather())
 
     assert found.best == XGBOOST
     assert found.errors[XGBOOST].mean() < found.errors["same_as_last_year"].mean()
@@ -130,13 +133,14 @@ def test_the_same_data_gives_the_same_trees_and_one_row_its_own_factor(
 ) -> None:
     history, carried, future, classes = years
     first, second = (
-        fit_point_forecast(XGBOOST, history, carried, future, classes, config, MonthlyWeather()) for _ in range(2)
+        fit_point_forecast(XGBOOST, history, carried, future, classes, somewhere(history), config, DistrictWeather())
+        for _ in range(2)
     )
     assert first == second
     month_level = np.zeros((4, 12))
-    together = first.factors(history, carried, classes, month_level)
+    together = first.factors(history, carried, classes, somewhere(history), month_level)
     row = np.array([7])
-    alone = first.factors(history.take(row), carried.take(row), classes[row], month_level)
+    alone = first.factors(history.take(row), carried.take(row), classes[row], somewhere(history)[row], month_level)
     assert (together[row] == alone).all()
 
 
@@ -144,10 +148,15 @@ def test_the_matrix_has_a_column_per_name_and_a_row_per_customer_month_and_block
     years: tuple[LoadCube, LoadCube, LoadCube, np.ndarray],
 ) -> None:
     history, carried, _, classes = years
-    matrix = design_matrix(history, carried, classes, np.zeros((4, 12)), MonthlyWeather())
-    assert matrix.shape == (block_kwh(carried).size, len(MATRIX_NAMES))
-    # Without weather both of its columns are unknown, and nothing else is.
-    assert np.isnan(matrix).all(axis=0).sum() == 2
+    matrix = design_matrix(history, carried, classes, somewhere(history), np.zeros((4, 12)), DistrictWeather())
+    assert matrix.shape == (*block_kwh(carried).shape, len(MATRIX_NAMES))
+    # Without weather both of its columns are unknown, the groups are left to the fit, and nothing else is unknown.
+    unknown = np.isnan(matrix).all(axis=(0, 1, 2))
+    assert [name for name, one in zip(MATRIX_NAMES, unknown, strict=True) if one] == [
+        "normal_temperature_c",
+        "last_year_anomaly_c",
+        "shape_group",
+    ]
 
 
 def test_broken_trees_are_refused() -> None:
