@@ -7,7 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from ml.errors import KilowiseError
-from orchestration.metadata import report_link, simulation_metadata
+from orchestration.metadata import frame_value, pictures, report_link, simulation_metadata
 from orchestration.settings import PlatformSettings
 
 DATA = dg.AssetSelection.groups("ingestion", "staging", "intermediate", "marts")
@@ -143,6 +143,49 @@ def simulate_proposed_prices(
 def simulate_prices() -> None:
     """Simulate proposed tariffs."""
     simulate_proposed_prices()
+
+
+class PolicyRehearsalConfig(dg.Config):
+    """Which policy to try on which months."""
+
+    policy_id: str = Field(default="", description="Id of the credit policy; by default the platform's.")
+    months_count: int = Field(default=12, ge=1, le=120, description="Latest as-of months to decide.")
+
+
+@dg.op
+def decide_past_months(
+    context: dg.OpExecutionContext, config: PolicyRehearsalConfig, settings: dg.ResourceParam[PlatformSettings]
+) -> None:
+    """Decide the latest months as a credit policy would have, and judge it by what happened."""
+    from orchestration.credit_policy import rehearse_policy
+
+    try:
+        report = rehearse_policy(
+            settings,
+            today=datetime.now(UTC).date(),
+            policy_id=config.policy_id,
+            months_count=config.months_count,
+        )
+    except KilowiseError as error:
+        raise dg.Failure("; ".join(str(error).splitlines()), allow_retries=False) from None
+    context.log.info(report.sentence)
+    context.add_output_metadata(
+        {
+            "report": report_link(settings, report.page),
+            "in words": report.sentence,
+            "measures": frame_value(report.rehearsal.measures),
+            **pictures(report.plots),
+        }
+    )
+
+
+@dg.job(
+    description="Dry run of the credit policy over the last year: who would have been affected, how often wrongly, and "
+    "at what cost. Nobody is affected; it writes nothing but its own report."
+)
+def rehearse_credit_policy() -> None:
+    """Try a credit policy on past months."""
+    decide_past_months()
 
 
 ASSET_JOBS = [

@@ -12,6 +12,8 @@ from ml.wording import baseline_title, criterion_title, decimals_of, metric_titl
 from orchestration.settings import PlatformSettings
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ml.bundle import Bundle
     from ml.evaluation import Evaluation, Metric
     from ml.gate import GateDecision
@@ -116,7 +118,7 @@ def evaluation_metadata(evaluation: "Evaluation", decision: "GateDecision") -> d
 
 def plot_metadata(bundle: "Bundle") -> dict[str, dg.MetadataValue]:
     """Return the bundle's plots as pictures that the UI shows."""
-    return _pictures(bundle.plots())
+    return pictures(bundle.plots())
 
 
 def simulation_metadata(simulation: "PriceSimulation", plots: Mapping[str, bytes]) -> dict[str, dg.MetadataValue]:
@@ -151,11 +153,24 @@ def simulation_metadata(simulation: "PriceSimulation", plots: Mapping[str, bytes
             f"{figures['peak_change_kw']:+,.2f} kW of {figures['peak_before_kw']:,.1f} kW with response `{response}`"
         ),
         "by_class": table_value(by_class),
-        **_pictures(plots),
+        **pictures(plots),
     }
 
 
-def _pictures(plots: Mapping[str, bytes]) -> dict[str, dg.MetadataValue]:
+def frame_value(frame: "pd.DataFrame") -> dg.MetadataValue:
+    """Return a small frame as a table; figures are rounded as a person writes them."""
+    return table_value(
+        [
+            dg.TableRecord(
+                {str(name): round(value, 3) if isinstance(value, float) else value for name, value in row.items()}
+            )
+            for row in frame.to_dict("records")
+        ]
+    )
+
+
+def pictures(plots: Mapping[str, bytes]) -> dict[str, dg.MetadataValue]:
+    """Return plots as pictures that the UI shows."""
     return {
         f"plot_{Path(name).stem}": dg.MetadataValue.md(
             f"![{Path(name).stem}](data:image/png;base64,{base64.b64encode(content).decode()})"

@@ -15,6 +15,8 @@ from orchestration.ingestion.pseudonym import DEVELOPMENT_PSEUDONYM_KEY, check_p
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 DBT_PROJECT_DIR = PROJECT_ROOT / "dbt_project"
+# As ``ml.credit_risk.register.REGISTER_FILE``; importing that module here would load pydantic models at every start.
+CREDIT_REGISTER_FILE = Path("policy") / "register.jsonl"
 LANDING_CONTRACT_MAPPING = Path(__file__).resolve().parent / "ingestion" / "mappings" / "landing_contract.yaml"
 
 
@@ -67,6 +69,8 @@ class PlatformSettings(BaseSettings):
     release_policy: Literal["automatic", "approval"] = "automatic"
     retrain_on_act: bool = Field(default=False, description="Train a challenger when a drift verdict says act")
     catalogue_paths: tuple[Path, ...] = Field(default=(), description="Tariff files beside the built-in catalogue")
+    credit_policy: str = Field(default="cn_local", description="Id of the credit policy that says what follows")
+    credit_policy_paths: tuple[Path, ...] = Field(default=(), description="Policy files beside the built-in ones")
     duckdb_memory_limit: str = Field(default="2GB", pattern=r"^\d+(\.\d+)?(MB|GB)$")
     reports_url: str = Field(default="http://127.0.0.1:3200", description="Where `make reports` serves the reports")
     alert_webhook_url: AnyHttpUrl | None = Field(default=None, description="Called once per drift incident")
@@ -115,6 +119,11 @@ class PlatformSettings(BaseSettings):
     def predictions_dir(self) -> Path:
         """Batch predictions and the online prediction log."""
         return self.home / "predictions"
+
+    @property
+    def credit_register_path(self) -> Path:
+        """What people recorded of customers: statuses, list entries, appeals."""
+        return self.home / CREDIT_REGISTER_FILE
 
     @property
     def reports_dir(self) -> Path:
