@@ -7,13 +7,13 @@ such as the optional time-of-use prices of households, that is the exact point.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ml.tariff_matching.features import BoolArray, FloatArray
+from ml.tariff_matching.features import BoolArray, FloatArray, with_energy
 from ml.tariff_matching.offers import MonthlyChoice, Situation, price_column
 from ml.tariffs.load_cube import LoadCube
 from ml.tariffs.schema import EnergyComponent, Tariff
@@ -96,11 +96,10 @@ def _limits(
         moves += [(row, _peaks_moved(load), ""), (row, _energy_moved(load), "")]
     counts = [len(moved.grid) for _, moved, _ in moves]
     owners = np.repeat(np.array([row for row, _, _ in moves]), counts)
-    cube = replace(
+    cube = with_energy(
         expected.take(owners),
-        kwh=np.concatenate([moved.kwh for _, moved, _ in moves]),
-        peak_kw=np.concatenate([moved.peak_kw for _, moved, _ in moves]),
-        _cache={},
+        np.concatenate([moved.kwh for _, moved, _ in moves]),
+        np.concatenate([moved.peak_kw for _, moved, _ in moves]),
     )
     better, other = (price_column(situation, number, cube, owners, choice) for number in pair)
     savings = np.split(other - better, np.cumsum(counts)[:-1])

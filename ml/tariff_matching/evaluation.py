@@ -289,6 +289,9 @@ def holdout_frame(learning: Learning, cube: LoadCube, origin: Origin, config: Ta
     for name in _CUBE_LISTS:
         values = getattr(part, name)
         frame[f"{_LOAD_PREFIX}{name}"] = [row.ravel() for row in values]
+    if part.kvarh is not None:
+        frame[f"{_LOAD_PREFIX}kvarh"] = list(part.kvarh)
+        frame[f"{_LOAD_PREFIX}has_kvarh"] = list(part.is_reactive_metered)
     return frame
 
 
@@ -356,6 +359,10 @@ def _from_holdout(holdout: pd.DataFrame, config: TariffMatchingConfig) -> tuple[
         )
         for name in _CUBE_LISTS
     }
+    kvarh, has_kvarh = None, None
+    if f"{_LOAD_PREFIX}kvarh" in holdout.columns:
+        kvarh = np.stack([np.asarray(row, dtype=np.int64) for row in holdout[f"{_LOAD_PREFIX}kvarh"]])
+        has_kvarh = np.stack([np.asarray(row, dtype=bool) for row in holdout[f"{_LOAD_PREFIX}has_kvarh"]])
     cube = LoadCube(
         customer_keys=holdout[CUSTOMER_KEY].to_numpy(dtype=object),
         months=tuple(months),
@@ -365,6 +372,8 @@ def _from_holdout(holdout: pd.DataFrame, config: TariffMatchingConfig) -> tuple[
         present=arrays["interval_count"] > 0,
         interval_count=arrays["interval_count"],
         expected_interval_count=arrays["expected_interval_count"],
+        kvarh=kvarh,
+        has_kvarh=has_kvarh,
     )
     origin = Origin(month_start(first["decision_month"]), int(first["history_months"]), int(first["horizon_months"]))
     features = prepare_features(holdout)

@@ -279,15 +279,53 @@ def carried_forward(history: LoadCube, months_count: int) -> LoadCube:
         source = next((i for i, one in enumerate(history.months) if one == month), None)
         known = mean_month if source is None else complete[:, source].sum(axis=(1, 2))
         opening += known if source is None else np.where(history.present[:, source], known, mean_month)
-    return LoadCube.from_arrays(
+    kvarh, has_kvarh = _carried_kvarh(history, kwh.sum(axis=(2, 3)), months)
+    carried = LoadCube.from_arrays(
         history.customer_keys,
         months,
         kwh=kwh,
         peak_kw=peak_kw,
         slot_minutes=history.slot_minutes,
         present=np.broadcast_to(has_load[:, None], (len(history), len(months))).copy(),
+        kvarh=kvarh,
         opening_kwh=opening,
     )
+    return replace(carried, has_kvarh=has_kvarh)
+
+
+def _carried_kvarh(
+    history: LoadCube, month_kwh: IntArray, months: Sequence[date]
+) -> tuple[IntArray | None, BoolArray | None]:
+    """Return reactive energy of the months after a window, and for whom it is known; ``None`` if for nobody.
+
+    Its ratio to the energy is that of the same calendar month, or else of all months in which it was metered.
+    """
+    if history.kvarh is None:
+        return None, None
+    is_known = history.present & history.is_reactive_metered
+    metered, energy = np.where(is_known, history.kvarh, 0), np.where(is_known, history.month_kwh(), 0)
+    kvarh = np.empty_like(month_kwh)
+    for index, month in enumerate(months):
+        source = next((i for i, one in enumerate(history.months) if one.month == month.month), None)
+        reactive, active = metered.sum(axis=1), energy.sum(axis=1)
+        if source is not None:
+            has_own = energy[:, source] > 0
+            reactive = np.where(has_own, metered[:, source], reactive)
+            active = np.where(has_own, energy[:, source], active)
+        kvarh[:, index] = in_proportion(reactive, active, month_kwh[:, index])
+    return kvarh, np.repeat(is_known.any(axis=1, keepdims=True), len(months), axis=1)
+
+
+def in_proportion(values: IntArray, before: IntArray, after: IntArray) -> IntArray:
+    """Return ``values`` times ``after / before``, zero where there was nothing before."""
+    ratio = np.divide(after, before, out=np.zeros(np.broadcast_shapes(before.shape, after.shape)), where=before > 0)
+    return np.rint(values * ratio).astype(np.int64)
+
+
+def with_energy(cube: LoadCube, kwh: IntArray, peak_kw: IntArray) -> LoadCube:
+    """Return the loads with other energies and powers; reactive energy keeps each month's ratio to the energy."""
+    kvarh = None if cube.kvarh is None else in_proportion(cube.kvarh, cube.month_kwh(), kwh.sum(axis=(2, 3)))
+    return replace(cube, kwh=kwh, peak_kw=peak_kw, kvarh=kvarh, _cache={})
 
 
 def redated(cube: LoadCube, months: Sequence[date]) -> LoadCube:

@@ -35,7 +35,7 @@ from ml.tariff_matching.blocks import (
     without_common,
 )
 from ml.tariff_matching.config import TariffMatchingConfig
-from ml.tariff_matching.features import FloatArray, IntArray, usable_months
+from ml.tariff_matching.features import FloatArray, IntArray, in_proportion, usable_months, with_energy
 from ml.tariff_matching.point_forecast import PointForecast
 from ml.tariff_matching.schema import ANNUAL_ENERGY, CLASS_ONLY, READINGS
 from ml.tariff_matching.shape_groups import ShapeGroups
@@ -360,6 +360,20 @@ class ScenarioCube(LoadCube):
         codes = np.zeros((len(self.months), *self.base.kwh.shape[2:]), np.int8)
         return self._cached("month_kwh", lambda: self.period_kwh(codes, 1)[:, :, 0])
 
+    def month_kvarh(self) -> IntArray | None:
+        """Return reactive energy per scenario and month in 1e-4 kvarh: in every month the ratio of the base load."""
+        kvarh = self.base.kvarh
+        if kvarh is None:
+            return None
+        count = self.donors.shape[1]
+        of_base, kwh_of_base = (np.repeat(values, count, axis=0) for values in (kvarh, self.base.month_kwh()))
+        return self._cached("month_kvarh", lambda: in_proportion(of_base, kwh_of_base, self.month_kwh()))
+
+    @property
+    def is_reactive_metered(self) -> npt.NDArray[np.bool_]:
+        """Where reactive energy is known, shape (scenarios, months)."""
+        return np.repeat(self.base.is_reactive_metered, self.donors.shape[1], axis=0)
+
     def period_kwh(self, codes: npt.NDArray[np.int8], period_count: int) -> IntArray:
         """Return energy per scenario, month and period in 1e-4 kWh."""
 
@@ -424,9 +438,7 @@ def expected_load(carried: LoadCube, factors: IntArray) -> LoadCube:
         factors: In thousandths, (customers, months, blocks).
     """
     cells = factors[:, :, block_codes(carried.kwh.shape[3])]
-    return replace(
-        carried, kwh=carried.kwh * cells // FACTOR_SCALE, peak_kw=carried.peak_kw * cells // FACTOR_SCALE, _cache={}
-    )
+    return with_energy(carried, carried.kwh * cells // FACTOR_SCALE, carried.peak_kw * cells // FACTOR_SCALE)
 
 
 def fit_forecast(

@@ -533,6 +533,13 @@ class TariffMatchingModel:
                 "目录中没有可适用且可计价的电价：建议维持现状。",
             )
         tariff = situation.columns[recommended].tariff
+        today = situation.features["tariff_id"].iat[row]
+        if situation.current[row] < 0 and any(tariff.tariff_id == today for tariff in self.tariffs):
+            return (
+                f"Today's tariff cannot be priced for this customer, so no saving can be stated; {tariff.name} is "
+                "expected to cost least.",
+                f"现行电价无法为该客户计价，无法给出节省额；预计“{tariff.name_zh or tariff.name}”费用最低。",
+            )
         if situation.current[row] < 0:
             return (
                 f"Today's tariff is not in the catalogue, so no saving can be stated; {tariff.name} is expected to "

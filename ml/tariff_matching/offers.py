@@ -44,6 +44,7 @@ from ml.tariffs.schema import (
     DemandComponent,
     EnergyComponent,
     MinimumComponent,
+    PowerFactorComponent,
     Tariff,
 )
 
@@ -288,6 +289,7 @@ def build_situation(
     for number, column in enumerate(columns):
         may_take = customers.is_eligible(column.tariff) | (current == number)
         is_offered[:, number] = may_take & is_comparable & can_be_billed(column, customers, contracted_kw[:, number])
+        is_offered[:, number] &= is_read_for(column, history)
         if column.tariff.tariff_id in given:
             amounts = given[column.tariff.tariff_id]
             is_offered[:, number] &= (~history.present | np.isfinite(amounts)).all(axis=1)
@@ -336,8 +338,24 @@ def not_priced_for(situation: Situation, tariffs: Sequence[Tariff], row: int) ->
         elif not situation.history.present[row].any():
             entries.append(NotPriced(tariff.tariff_id, "no load was read in the months before the decision"))
         else:
-            entries.append(NotPriced(tariff.tariff_id, "a fact that the price depends on is missing for the customer"))
+            entries.append(NotPriced(tariff.tariff_id, _why_not_billed(situation, tariff, row)))
     return entries
+
+
+def _why_not_billed(situation: Situation, tariff: Tariff, row: int) -> str:
+    """Return what is missing of a customer that a tariff charges for."""
+    history, customers = situation.history, situation.customers
+    columns = [OfferColumn(tariff, basis) for basis in tariff.billing_bases or (None,)]
+    if not any(is_read_for(column, history)[row] for column in columns):
+        is_missing = history.present[row] & ~history.is_reactive_metered[row]
+        first, *more = [month for month, lacks in zip(history.months, is_missing, strict=True) if lacks]
+        months = f"{first:%Y-%m}" + (f" and {len(more)} more" if more else "")
+        return f"its power factor needs kvarh of every month, and none were metered in {months}"
+    if tariff.tariff_id in situation.interval_amounts:
+        return "its prices change from interval to interval, and not every month that was read has a bill from readings"
+    if not any(can_be_billed(column, customers, customers.contracted_kw)[row] for column in columns):
+        return "it depends on contract_capacity_kva or contracted_kw, which is missing for the customer"
+    return "a fact that the price depends on is missing for the customer"
 
 
 def price_column(
@@ -405,7 +423,7 @@ def price_window(
     parts_of_others = {part for parts in situation.monthly_columns().values() for part in parts}
     has_load = cube.present.any(axis=1)
     for number, column in enumerate(situation.columns):
-        rows = np.flatnonzero(situation.is_offered[:, number] & has_load)
+        rows = np.flatnonzero(situation.is_offered[:, number] & has_load & is_read_for(column, cube))
         if not len(rows) or column.is_monthly:
             continue
         given = interval_amounts.get(column.tariff.tariff_id)
@@ -615,6 +633,7 @@ def _why_not_foretold(tariff: Tariff, carried: LoadCube) -> str | None:
         kwh=np.ones((1, *carried.kwh.shape[1:]), np.int64),
         peak_kw=np.ones((1, *carried.kwh.shape[1:]), np.int64),
         slot_minutes=carried.slot_minutes,
+        kvarh=None if carried.kvarh is None else np.zeros((1, count), np.int64),
         opening_kwh=np.zeros(1, np.int64),
     )
     same = np.full((1, count, BLOCKS_COUNT), FACTOR_SCALE, np.int64)
@@ -697,14 +716,29 @@ def _current_columns(
     return current
 
 
+def is_read_for(column: OfferColumn, cube: LoadCube) -> BoolArray:
+    """Return for which customers everything was metered that the column charges for, in all months that were read."""
+    bases = (None, column.billing_basis)
+    components = column.tariff.components
+    if not any(isinstance(one, PowerFactorComponent) and one.billing_basis in bases for one in components):
+        return np.ones(len(cube), bool)
+    return np.asarray((~cube.present | cube.is_reactive_metered).all(axis=1))
+
+
 def can_be_billed(column: OfferColumn, customers: CustomerTable, contracted_kw: FloatArray) -> BoolArray:
     """Return for which customers every number is known that the column charges for."""
     can = np.ones(len(customers), bool)
     for component in column.tariff.components:
         if component.billing_basis not in (None, column.billing_basis):
             continue
-        needs_capacity = isinstance(component, CapacityComponent | ContractedDemandComponent) or (
-            isinstance(component, DemandComponent) and component.discount is not None
+        needs_capacity = (
+            isinstance(component, CapacityComponent | ContractedDemandComponent)
+            or (isinstance(component, DemandComponent) and component.discount is not None)
+            or (
+                isinstance(component, EnergyComponent)
+                and component.tiers is not None
+                and component.tiers.basis == "kwh_per_kva"
+            )
         )
         if needs_capacity:
             can &= customers.contract_capacity_kva > 0

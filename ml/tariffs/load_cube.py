@@ -405,6 +405,17 @@ class LoadCube:
         """Return energy per customer and month in 1e-4 kWh."""
         return self._cached("month_kwh", lambda: self.kwh.sum(axis=(2, 3)))
 
+    def month_kvarh(self) -> IntArray | None:
+        """Return reactive energy per customer and month in 1e-4 kvarh; None if none was metered."""
+        return self.kvarh
+
+    @property
+    def is_reactive_metered(self) -> NDArray[np.bool_]:
+        """Where reactive energy is known, shape (customers, months)."""
+        if self.kvarh is None:
+            return np.zeros(self.present.shape, bool)
+        return np.ones(self.present.shape, bool) if self.has_kvarh is None else self.has_kvarh
+
     def month_peak_kw(self) -> IntArray:
         """Return the largest interval power per customer and month in 1e-4 kW."""
         return self._cached("month_peak_kw", lambda: self.peak_kw.max(axis=(2, 3), initial=0))

@@ -784,10 +784,8 @@ class _Pricer:
         return self._product_line(component, self.tariff.currency, base, prices)
 
     def _kvarh(self, component: PowerFactorComponent, path: str) -> IntArray:
-        kvarh, has_kvarh = self.cube.kvarh, self.cube.has_kvarh
-        lacks = self._applies(component) & self.cube.present
-        if kvarh is not None:
-            lacks = lacks & (False if has_kvarh is None else ~has_kvarh)
+        kvarh = self.cube.month_kvarh()
+        lacks = self._applies(component) & self.cube.present & ~self.cube.is_reactive_metered
         if kvarh is None or lacks.any():
             row, part = (int(found[0]) if len(found) else 0 for found in np.nonzero(lacks))
             raise TariffError(

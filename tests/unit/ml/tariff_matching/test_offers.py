@@ -1,11 +1,14 @@
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from ml.tariff_matching.config import TariffMatchingConfig
-from ml.tariff_matching.features import prepare_features
-from ml.tariff_matching.offers import build_situation, not_priced_for, price_column, price_window
+from ml.tariff_matching.features import carried_forward, prepare_features, window
+from ml.tariff_matching.forecast import fit_forecast
+from ml.tariff_matching.offers import build_situation, not_priced_for, price_column, price_scenarios, price_window
 from ml.tariffs.catalogue import Catalogue
 from ml.tariffs.load_cube import LoadCube
 from ml.tariffs.schema import Tariff, load_tariff
@@ -41,6 +44,96 @@ def test_a_tariff_that_needs_what_was_not_metered_is_left_out_with_the_reason(
     assert "other" not in {column.tariff.tariff_id for column in situation.columns}
     reason = next(entry.reason for entry in not_priced_for(situation, tariffs, 0) if entry.tariff_id == "other")
     assert "kvarh" in reason
+
+
+POWER_FACTOR = {"kind": "power_factor", "name": "Power factor", "standard": "0.90", "base": ["Energy"]}
+
+
+def with_reactive(town: LoadCube, tangent: float) -> LoadCube:
+    """Return the town with kvarh of every firm, ``tangent`` of its kWh, and none of the homes."""
+    is_firm = np.array([str(key).startswith("firm") for key in town.customer_keys])
+    has_kvarh = np.broadcast_to(is_firm[:, None], town.present.shape).copy()
+    kvarh = np.where(has_kvarh, np.rint(town.month_kwh() * tangent).astype(np.int64), 0)
+    return replace(town, kvarh=kvarh, has_kvarh=has_kvarh, _cache={})
+
+
+def test_a_power_factor_is_priced_in_the_past_and_in_every_scenario(
+    town: LoadCube, facts: pd.DataFrame, config: TariffMatchingConfig
+) -> None:
+    """A tangent of 0.75 is a power factor of 0.80: 5 % more than the energy, whatever the load does."""
+    tariffs = [with_components(), with_components(POWER_FACTOR, tariff_id="reactive")]
+    firms = np.arange(60, 64)
+    part = with_reactive(town, 0.75).take(firms)
+    rows = prepare_features(facts.iloc[firms].reset_index(drop=True))
+    situation = build_situation(rows, part, tariffs, DECISION, config)
+    assert situation.is_offered.all()
+
+    bills = price_window(situation, situation.history, {}).amounts
+    assert bills[:, 1] == pytest.approx(1.05 * bills[:, 0], rel=1e-6)
+
+    history = window(part, town.months[12], 12, config)
+    forecast = fit_forecast(
+        history, carried_forward(history, 12), window(part, town.months[24], 12, config), situation.classes, config
+    )
+    (scenarios,) = price_scenarios(situation, forecast, config)
+    assert scenarios.amounts[:, 1] == pytest.approx(1.05 * scenarios.amounts[:, 0], rel=1e-6)
+    assert len(np.unique(scenarios.amounts[0, 0])) > 1
+
+
+def test_months_without_kvarh_take_a_power_factor_off_the_offer_and_are_named(
+    town: LoadCube, facts: pd.DataFrame, config: TariffMatchingConfig
+) -> None:
+    metered = with_reactive(town, 0.75)
+    metered.has_kvarh[60, [20, 22]] = False
+    tariffs = [with_components(), with_components(POWER_FACTOR, tariff_id="reactive")]
+
+    situation = build_situation(prepare_features(facts), metered, tariffs, DECISION, config)
+
+    assert not situation.is_offered[:61, 1].any()
+    assert situation.is_offered[61:, 1].all()
+    (entry,) = not_priced_for(situation, tariffs, 60)
+    assert entry.reason.endswith("kvarh of every month, and none were metered in 2026-05 and 1 more")
+    bills = price_window(situation, window(metered, town.months[20], 12, config), {}).amounts
+    assert np.isnan(bills[:61, 1]).all()
+    assert np.isfinite(bills[61:, 1]).all()
+
+
+def test_carried_reactive_energy_keeps_the_ratio_of_its_month_or_else_of_the_year(
+    town: LoadCube, config: TariffMatchingConfig
+) -> None:
+    metered = with_reactive(town, 0.5)
+    metered.has_kvarh[60, 20] = False
+    metered.kvarh[61, 20] *= 2
+    history = window(metered, town.months[24], 12, config)
+
+    carried = carried_forward(history, 12)
+
+    at = next(index for index, month in enumerate(carried.months) if month.month == town.months[20].month)
+    ratios = carried.kvarh[60:62] / carried.month_kwh()[60:62]
+    assert ratios[0] == pytest.approx(np.full(12, 0.5), abs=1e-6)
+    assert ratios[1] == pytest.approx(np.where(np.arange(12) == at, 1.0, 0.5), abs=1e-6)
+    assert carried.has_kvarh[60:].all()
+    assert not carried.has_kvarh[:60].any()
+
+
+def test_tiers_by_capacity_are_offered_where_the_capacity_is_known(
+    town: LoadCube, facts: pd.DataFrame, config: TariffMatchingConfig
+) -> None:
+    by_capacity = with_components(
+        {
+            "kind": "energy",
+            "name": "Use",
+            "tiers": {"basis": "kwh_per_kva", "limits_kwh": [100]},
+            "tables": [{"prices": {"all": ["0.2", "0.1"]}}],
+        }
+    )
+    tariffs = [by_capacity]
+
+    situation = build_situation(prepare_features(facts), town, tariffs, DECISION, config)
+
+    assert np.isfinite(price_window(situation, situation.history, {}).amounts[:, 0]).sum() == 30
+    (entry,) = not_priced_for(situation, tariffs, 0)
+    assert "contract_capacity_kva" in entry.reason
 
 
 def test_a_demand_for_each_month_is_put_together_from_exact_bills(

@@ -255,3 +255,46 @@ def test_fewer_customers_than_a_forecast_has_neighbours_are_enough(
     result = train(few, cube, catalogue, config=many_neighbours)
 
     assert result.evaluation.key_metric.value is not None
+
+
+def test_power_factors_are_learned_from_advised_and_compared_with_metered_reactive_energy(
+    town_maker: Callable[..., LoadCube], fact_maker: Callable[..., pd.DataFrame], config: TariffMatchingConfig
+) -> None:
+    """Half of the firms have no reactive meter: today's tariff cannot be priced for them alone."""
+    firms = town_maker(residential_count=0, business_count=80, months_count=14)
+    has_kvarh = np.broadcast_to((np.arange(80) % 2 == 0)[:, None], firms.present.shape).copy()
+    metered = replace(firms, kvarh=firms.month_kwh() * 3 // 4 * has_kvarh, has_kvarh=has_kvarh, _cache={})
+    energy = {"kind": "energy", "name": "Energy", "tables": [{"prices": {"all": "0.6"}}]}
+    reactive = {"kind": "power_factor", "name": "Power factor", "standard": "0.90", "base": ["Energy"]}
+    tariffs = [
+        load_tariff(
+            {
+                "tariff_id": name,
+                "version": "1",
+                "name": name,
+                "valid_from": "2024-01-01",
+                "currency": "CNY",
+                "verified": True,
+                "components": components,
+            }
+        )
+        for name, components in (("with_factor", [energy, reactive]), ("without_factor", [energy]))
+    ]
+    facts = fact_maker(metered).assign(tariff_id="with_factor", billing_basis=None)
+
+    result = train(facts, metered, tariffs, config=config)
+
+    model, holdout = result.model, result.holdout
+    assert isinstance(model, TariffMatchingModel)
+    assert holdout is not None
+    assert result.rows["judged"] == 40
+    comparison = compare_with_champion(model, model, holdout, champion_version="202609-0000000000")
+    assert comparison.challenger.value == pytest.approx(1.0)
+    with_meter, without = model.advise(facts.head(2), metered)
+    assert with_meter.prediction["recommended_tariff_id"] == "without_factor"
+    assert {line.component for line in with_meter.breakdown} == {"Energy", "Power factor"}
+    assert with_meter.prediction["expected_saving_amount"] == pytest.approx(
+        0.05 * next(one.expected_amount for one in with_meter.alternatives if one.is_recommended), rel=0.01
+    )
+    assert without.reason.startswith("Today's tariff cannot be priced for this customer")
+    assert "kvarh" in without.not_priced[0].reason
