@@ -1,8 +1,8 @@
 """Texts of the credit-risk model card."""
 
-from ml.credit_risk.calibration import Calibrator
 from ml.credit_risk.config import CreditRiskConfig
 from ml.credit_risk.labels import Cut, LabelledRows
+from ml.credit_risk.model import CreditRiskModel
 from ml.model_card import CardFigure, Importance, ModelCard
 from ml.wording import Bilingual, exclusion_title
 
@@ -11,23 +11,16 @@ def credit_model_card(
     labelled: LabelledRows,
     made: Cut,
     config: CreditRiskConfig,
-    calibrator: Calibrator,
+    model: CreditRiskModel,
     importances: list[tuple[str, float]],
 ) -> ModelCard:
     """Return the texts of the card of one trained model."""
     words = {"train": ("to train", "训练"), "calibration": ("to calibrate", "校准"), "holdout": ("held out", "留出")}
     used = ", ".join(f"{len(rows):,} {words[part][0]}" for part, rows in made.parts.items())
     used_zh = "，".join(f"{words[part][1]} {len(rows):,}" for part, rows in made.parts.items())
-    calibration_rows = calibrator.rows
     reasons = [(count, exclusion_title(reason)) for reason, count in labelled.excluded.items()]
     excluded = ", ".join(f"{count:,} {title.en}" for count, title in reasons) or "none"
     excluded_zh = "，".join(f"{title.zh} {count:,}" for count, title in reasons) or "无"
-    calibration = {
-        "isotonic": ("isotonic regression", "保序回归"),
-        "beta": ("beta calibration", "贝塔校准"),
-        "shift": ("a shift of the log odds", "对数几率平移"),
-        "none": ("nothing, because the slice holds one outcome only", "未校准（样本仅含一种结果）"),
-    }[calibrator.method]
     return ModelCard(
         title=Bilingual(en="Credit risk of electricity customers", zh="电力客户信用风险"),
         purpose=Bilingual(
@@ -62,22 +55,13 @@ def credit_model_card(
                 "date of delivery.",
                 zh="特征只使用评估时点已知的数据（按发生时间与到达时间双重限制）。",
             ),
-            Bilingual(
-                en=f"Gradient-boosted trees (depth at most {max(config.booster.depths)}) with monotone constraints: "
-                "more late bills can never lower the risk, a longer record can never raise it.",
-                zh=f"带单调约束的梯度提升树（深度不超过 {max(config.booster.depths)}）：逾期越多，风险只升不降。",
-            ),
-            Bilingual(
-                en=f"Calibrated by {calibration[0]} on {calibration_rows:,} snapshots, each scored by trees that did "
-                "not see its customer.",
-                zh=f"以{calibration[1]}在 {calibration_rows:,} 条样本上校准，每条样本均由未见过该客户的模型评分。",
-            ),
+            *_method(model, config),
             Bilingual(
                 en=f"Points: {config.base_points:.0f} at odds of {config.base_odds:.0f} to 1, "
-                f"{config.points_to_double_odds:.0f} points double the odds. Reasons are exact tree contributions; "
-                "only what raises the risk is named.",
+                f"{config.points_to_double_odds:.0f} points double the odds. Reasons are the exact contributions to "
+                "the log odds; only what raises the risk is named.",
                 zh=f"信用分：好坏比 {config.base_odds:.0f}:1 时为 {config.base_points:.0f} 分，每 "
-                f"{config.points_to_double_odds:.0f} 分好坏比翻倍；原因取自树模型的精确贡献值。",
+                f"{config.points_to_double_odds:.0f} 分好坏比翻倍；原因取自模型对数几率的精确贡献值。",
             ),
         ),
         data=(
@@ -148,4 +132,45 @@ def credit_model_card(
         ),
         importances=tuple(Importance(column=name, share=share) for name, share in importances),
         currency=config.currency,
+    )
+
+
+def _method(model: CreditRiskModel, config: CreditRiskConfig) -> tuple[Bilingual, Bilingual]:
+    """Return how the model that answers works and how it is calibrated."""
+    calibrator = model.settings.calibrator
+    if calibrator is None:
+        card = model.scorecard
+        count = len(card.characteristics)
+        return (
+            Bilingual(
+                en=f"A scorecard of {count} columns: monotone bins, weights of evidence, a logistic regression with a "
+                "ridge penalty, and whole points that a person can add up; missing and unseen values have lines of "
+                "their own.",
+                zh=f"{count} 项指标的评分卡：单调分箱、证据权重、岭惩罚逻辑回归，整数分值可手工相加；"
+                "缺失值与未见值各有单独分档。",
+            ),
+            Bilingual(
+                en="Points are scaled on snapshots that were scored without knowledge of their customer, so they are "
+                "probabilities too.",
+                zh="分值刻度在未见过该客户的评分上校准，因此分值即对应概率。",
+            ),
+        )
+    method, method_zh = {
+        "isotonic": ("isotonic regression", "保序回归"),
+        "beta": ("beta calibration", "贝塔校准"),
+        "shift": ("a shift of the log odds", "对数几率平移"),
+        "none": ("nothing, because the slice holds one outcome only", "未校准（样本仅含一种结果）"),
+    }[calibrator.method]
+    depth = max(config.booster.depths)
+    return (
+        Bilingual(
+            en=f"Gradient-boosted trees (depth at most {depth}) with monotone constraints: more late bills can never "
+            "lower the risk, a longer record can never raise it. A readable scorecard stands beside them.",
+            zh=f"带单调约束的梯度提升树（深度不超过 {depth}）：逾期越多，风险只升不降；另附可手工复核的评分卡。",
+        ),
+        Bilingual(
+            en=f"Calibrated by {method} on {calibrator.rows:,} snapshots, each scored by trees that did not see its "
+            "customer.",
+            zh=f"以{method_zh}在 {calibrator.rows:,} 条样本上校准，每条样本均由未见过该客户的模型评分。",
+        ),
     )

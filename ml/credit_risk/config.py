@@ -1,8 +1,10 @@
 """Settings of credit-risk training, recorded with every bundle."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Candidate = Literal["scorecard", "boosted_trees"]
 
 
 class BoosterConfig(BaseModel):
@@ -29,12 +31,35 @@ class BoosterConfig(BaseModel):
     threads: int = Field(default=1, ge=1, le=64, description="Fixed, because sums depend on how rows are divided")
 
 
-class CreditRiskConfig(BaseModel):
-    """Settings of credit-risk training: cuts, trees, calibration, points, demands on the data."""
+class ScorecardConfig(BaseModel):
+    """Settings of the readable scorecard."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    minimum_bin_share: float = Field(default=0.01, gt=0, le=0.5, description="Smallest share of the rows in a bin")
+    prior_rows: float = Field(
+        default=50.0, gt=0, description="Rows at the overall default rate that every bin is mixed with"
+    )
+    minimum_information: float = Field(
+        default=0.02, ge=0, description="Information value from which a column may stand on the card"
+    )
+    penalties: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        default=(0.001, 0.01, 0.1), min_length=1, description="Ridge penalties per row to choose from"
+    )
+
+
+class CreditRiskConfig(BaseModel):
+    """Settings of credit-risk training: cuts, candidates, calibration, points, demands on the data."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    candidates: tuple[Candidate, ...] = Field(
+        default=("scorecard", "boosted_trees"),
+        min_length=1,
+        description="Models to train; with both, the trees are taken when they predict better beyond doubt",
+    )
     booster: BoosterConfig = BoosterConfig()
+    scorecard: ScorecardConfig = ScorecardConfig()
 
     folds: int = Field(
         default=4,

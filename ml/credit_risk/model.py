@@ -1,13 +1,14 @@
-"""The credit-risk model: boosted trees, a calibration, points, a rating and reasons.
+"""The credit-risk model: a calibrated probability, points, a rating and reasons.
 
-A row gets the same answer alone or in any batch, before and after saving, in training and in the service: every path
-ends in `CreditRiskModel.score` on a float32 matrix.
+Either a readable scorecard or boosted trees answer; which of them, training decides and the settings say. The
+scorecard is always there and its points are part of every answer. A row gets the same answer alone or in any batch,
+before and after saving, in training and in the service: every path ends in `CreditRiskModel.score`.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,26 +18,42 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ml.columns import CUSTOMER_KEY, names
 from ml.credit_risk.calibration import Calibrator
+from ml.credit_risk.config import Candidate
 from ml.credit_risk.features import FEATURE_OF, MATRIX_NAMES, Matrix, matrix_from_records, to_matrix
+from ml.credit_risk.rating import capped_ratings
 from ml.credit_risk.reasons import Reason, reason
 from ml.credit_risk.schema import FEATURES, PREDICTIONS
-from ml.credit_risk.scorecard import PointScale, ratings
+from ml.credit_risk.scorecard import PointScale
+from ml.credit_risk.woe_scorecard import Columns, WoeScorecard, columns_of_frame, columns_of_records
 from ml.errors import BundleError
 from ml.evaluation import FloatArray
 
 BOOSTER_FILE = "booster.ubj"
+SCORECARD_FILE = "scorecard.json"
 SETTINGS_FILE = "model.json"
 REASONS = 3
 _FEATURE_NAMES = names(FEATURES)
+_Part = TypeVar("_Part", bound=BaseModel)
 
 
 class ModelSettings(BaseModel):
-    """What a model needs beside its trees."""
+    """What a model needs beside its scorecard and its trees.
+
+    Attributes:
+        answers_by: Which of them gives the probability.
+        matrix_names: Columns that the trees were trained on.
+        calibrator: From the trees' log odds to a probability; ``None`` for the scorecard, whose points are scaled.
+        base_points: Points at the base odds.
+        base_odds: Good to bad odds at the base points.
+        points_to_double_odds: Points by which the odds double.
+        minimum_reason_effect: Log odds below which nothing is a reason.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    answers_by: Candidate
     matrix_names: tuple[str, ...]
-    calibrator: Calibrator
+    calibrator: Calibrator | None
     base_points: float
     base_odds: float
     points_to_double_odds: float
@@ -44,19 +61,46 @@ class ModelSettings(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class ScoringRows:
+    """Rows in the two forms that models read.
+
+    Attributes:
+        matrix: float32, for the trees.
+        columns: float64 and text as delivered, for the scorecard and the vetoes.
+    """
+
+    matrix: Matrix
+    columns: Columns
+
+    @classmethod
+    def of_frame(cls, features: pd.DataFrame) -> Self:
+        """Return the rows of a frame with the columns of ``FEATURES``; others are ignored."""
+        return cls(to_matrix(features), columns_of_frame(features))
+
+    @classmethod
+    def of_records(cls, records: Sequence[Mapping[str, Any]]) -> Self:
+        """Return the rows given as mappings."""
+        return cls(matrix_from_records(records), columns_of_records(records))
+
+
+@dataclass(frozen=True, slots=True)
 class Scores:
-    """Answers for the rows of a matrix.
+    """Answers for rows.
 
     Attributes:
         probabilities: Calibrated probability of default.
         points: Credit points.
         ratings: Rating.
+        vetoes: Code of the fact that lowered the rating; ``None`` where none did.
+        scorecard_points: Points of the readable scorecard.
         effects: Contribution of each feature (columns as in ``FEATURES``) to the log odds, against the mean customer.
     """
 
     probabilities: FloatArray
     points: FloatArray
     ratings: list[str]
+    vetoes: list[str | None]
+    scorecard_points: FloatArray
     effects: npt.NDArray[np.float32]
 
 
@@ -64,13 +108,20 @@ class CreditRiskModel:
     """A trained credit-risk model.
 
     Attributes:
-        booster: The trees.
-        settings: Calibration, scale of the points and reasons.
+        settings: Which of both answers, calibration, scale of the points and reasons.
+        scorecard: The readable scorecard.
+        booster: The trees; ``None`` when the scorecard answers.
     """
 
-    def __init__(self, booster: xgb.Booster, settings: ModelSettings) -> None:
-        self.booster = booster
+    def __init__(self, settings: ModelSettings, scorecard: WoeScorecard, booster: xgb.Booster | None = None) -> None:
+        if len({booster is None, settings.calibrator is None, settings.answers_by == "scorecard"}) > 1:
+            raise BundleError("a credit-risk model holds trees and their calibration if and only if the trees answer")
         self.settings = settings
+        self.scorecard = scorecard
+        self.booster = booster
+        self._feature_of_characteristic = [
+            _FEATURE_NAMES.index(characteristic.column) for characteristic in scorecard.characteristics
+        ]
 
     def predict(self, features: pd.DataFrame) -> pd.DataFrame:
         """Score feature rows.
@@ -81,12 +132,14 @@ class CreditRiskModel:
         Returns:
             ``customer_key`` and the columns of ``PREDICTIONS``, in the order of the rows.
         """
-        scores = self.score(to_matrix(features))
+        scores = self.score(ScoringRows.of_frame(features))
         codes = self._reason_positions(scores.effects)
         frame = pd.DataFrame({CUSTOMER_KEY: features[CUSTOMER_KEY].to_numpy()})
         frame["default_probability"] = scores.probabilities
         frame["credit_points"] = scores.points
         frame["credit_rating"] = scores.ratings
+        frame["rating_veto_code"] = pd.Series(scores.vetoes, dtype="object")
+        frame["scorecard_points"] = scores.scorecard_points
         for rank in range(REASONS):
             frame[f"reason_{rank + 1}_code"] = pd.Series(
                 [_FEATURE_NAMES[row[rank]] if rank < len(row) else None for row in codes], dtype="object"
@@ -99,13 +152,15 @@ class CreditRiskModel:
         Returns:
             One mapping per row with the names of ``PREDICTIONS`` and ``reasons``, a list of `Reason`.
         """
-        scores = self.score(matrix_from_records(records))
+        scores = self.score(ScoringRows.of_records(records))
         explained = self._reasons(scores.effects, [[record[name] for name in _FEATURE_NAMES] for record in records])
         return [
             {
                 "default_probability": float(scores.probabilities[row]),
                 "credit_points": float(scores.points[row]),
                 "credit_rating": scores.ratings[row],
+                "rating_veto_code": scores.vetoes[row],
+                "scorecard_points": float(scores.scorecard_points[row]),
                 **{
                     f"reason_{rank + 1}_code": reasons[rank].code if rank < len(reasons) else None
                     for rank in range(REASONS)
@@ -117,32 +172,37 @@ class CreditRiskModel:
 
     def explain(self, features: pd.DataFrame) -> list[list[Reason]]:
         """Return the reasons of each row in words, largest effect first; empty when nothing raises the risk."""
-        scores = self.score(to_matrix(features))
+        scores = self.score(ScoringRows.of_frame(features))
         return self._reasons(scores.effects, features[_FEATURE_NAMES].to_numpy(dtype=object).tolist())
 
-    def score(self, matrix: Matrix) -> Scores:
-        """Score the rows of an encoded matrix (see ``features.to_matrix``)."""
-        if len(matrix) == 0:
+    def score(self, rows: ScoringRows) -> Scores:
+        """Score rows."""
+        count = len(rows.matrix)
+        if count == 0:
             empty = np.empty(0)
-            return Scores(empty, empty, [], np.empty((0, len(_FEATURE_NAMES)), dtype=np.float32))
-        data = xgb.DMatrix(matrix, feature_names=list(MATRIX_NAMES), nthread=1)
-        margins = self.booster.predict(data, output_margin=True).astype(np.float64)
-        probabilities = self.settings.calibrator.probabilities(margins)
-        contributions = self.booster.predict(data, pred_contribs=True)[:, :-1]
-        effects = np.zeros((len(matrix), len(_FEATURE_NAMES)), dtype=np.float32)
-        for column, feature in enumerate(FEATURE_OF):
-            effects[:, feature] += contributions[:, column]
-        return Scores(
-            probabilities=probabilities,
-            points=self._scale.points(probabilities),
-            ratings=ratings(probabilities),
-            effects=effects,
-        )
+            return Scores(empty, empty, [], [], empty, np.empty((0, len(_FEATURE_NAMES)), dtype=np.float32))
+        parts = self.scorecard.parts(rows.columns)
+        card_points = parts.sum(axis=1) + self.scorecard.start_points
+        effects = np.zeros((count, len(_FEATURE_NAMES)), dtype=np.float32)
+        if self.booster is None or self.settings.calibrator is None:
+            probabilities = self.scorecard.probabilities(card_points)
+            points = card_points.astype(np.float64)
+            effects[:, self._feature_of_characteristic] = self.scorecard.effects(parts)
+        else:
+            margins, contributions = _tree_answers(self.booster, rows.matrix)
+            probabilities = self.settings.calibrator.probabilities(margins)
+            points = self._scale.points(probabilities)
+            for column, feature in enumerate(FEATURE_OF):
+                effects[:, feature] += contributions[:, column]
+        found, vetoes = capped_ratings(probabilities, rows.columns)
+        return Scores(probabilities, points, found, vetoes, card_points.astype(np.float64), effects)
 
     def to_files(self) -> dict[str, bytes]:
         """Return the files from which `from_files` makes an equal model."""
-        settings = json.dumps(self.settings.model_dump(mode="json"), sort_keys=True, indent=1)
-        return {BOOSTER_FILE: bytes(self.booster.save_raw("ubj")), SETTINGS_FILE: settings.encode()}
+        files = {SETTINGS_FILE: _json(self.settings), SCORECARD_FILE: _json(self.scorecard)}
+        if self.booster is not None:
+            files[BOOSTER_FILE] = bytes(self.booster.save_raw("ubj"))
+        return files
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> Self:
@@ -151,18 +211,15 @@ class CreditRiskModel:
         Raises:
             BundleError: If a file is missing or does not belong to this code.
         """
-        missing = [name for name in (BOOSTER_FILE, SETTINGS_FILE) if name not in files]
-        if missing:
-            raise BundleError(f"the credit-risk estimator lacks {', '.join(missing)}")
-        try:
-            settings = ModelSettings.model_validate_json(files[SETTINGS_FILE])
-        except ValidationError as error:
-            raise BundleError(f"{SETTINGS_FILE} of the credit-risk estimator is not valid: {error}") from error
+        settings = _read(ModelSettings, SETTINGS_FILE, files)
+        scorecard = _read(WoeScorecard, SCORECARD_FILE, files)
         if settings.matrix_names != MATRIX_NAMES:
             raise BundleError("the credit-risk estimator was trained on other columns; train the model again")
+        if settings.answers_by == "scorecard":
+            return cls(settings, scorecard)
         booster = xgb.Booster(params={"nthread": 1})
-        booster.load_model(bytearray(files[BOOSTER_FILE]))
-        return cls(booster, settings)
+        booster.load_model(bytearray(_file(BOOSTER_FILE, files)))
+        return cls(settings, scorecard, booster)
 
     @property
     def _scale(self) -> PointScale:
@@ -191,3 +248,27 @@ def _plain(value: Any) -> float | str | None:
     if value is None or value is pd.NA:
         return None
     return value if isinstance(value, str) else float(value)
+
+
+def _tree_answers(booster: xgb.Booster, matrix: Matrix) -> tuple[FloatArray, npt.NDArray[np.float32]]:
+    """Return log odds and the exact contribution of every column of the matrix to them."""
+    data = xgb.DMatrix(matrix, feature_names=list(MATRIX_NAMES), nthread=1)
+    margins = booster.predict(data, output_margin=True).astype(np.float64)
+    return margins, booster.predict(data, pred_contribs=True)[:, :-1]
+
+
+def _json(part: BaseModel) -> bytes:
+    return json.dumps(part.model_dump(mode="json"), sort_keys=True, indent=1).encode()
+
+
+def _file(name: str, files: Mapping[str, bytes]) -> bytes:
+    if name not in files:
+        raise BundleError(f"the credit-risk estimator lacks {name}")
+    return files[name]
+
+
+def _read(kind: type[_Part], name: str, files: Mapping[str, bytes]) -> _Part:
+    try:
+        return kind.model_validate_json(_file(name, files))
+    except ValidationError as error:
+        raise BundleError(f"{name} of the credit-risk estimator is not valid: {error}") from error

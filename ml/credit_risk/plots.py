@@ -22,13 +22,15 @@ DIMENSION_COLORS = dict(zip(DIMENSIONS, PALETTE, strict=False))
 def ranking_plot(probabilities: FloatArray, baseline_scores: dict[str, FloatArray], labels: FloatArray) -> bytes:
     """Return ROC and precision-recall curves of the model and its baselines."""
     figure, (roc, precision_recall) = new_figure(9.5, 4.2, columns=2)
-    names = {"last_status": "overdue balance", "late_bill_count": "late bills", "logistic_dimensions": "logistic"}
+    names = {
+        "scorecard": ("scorecard", "#4f8f6f"),
+        "boosted_trees": ("boosted trees", "#4f8f6f"),
+        "last_status": ("overdue balance", GREY),
+        "late_bill_count": ("late bills", "#b08d2f"),
+        "logistic_dimensions": ("logistic", ORANGE),
+    }
     curves = [("model", probabilities, BLUE, 2.2)]
-    colors = (GREY, "#b08d2f", ORANGE)
-    curves += [
-        (names.get(name, name), scores, color, 1.4)
-        for (name, scores), color in zip(baseline_scores.items(), colors, strict=False)
-    ]
+    curves += [(names[name][0], scores, names[name][1], 1.4) for name, scores in baseline_scores.items()]
     for name, scores, color, width in reversed(curves):
         false_alarms, caught, precision = _curve(scores, labels)
         roc.plot(100 * false_alarms, 100 * caught, color=color, linewidth=width, label=name)

@@ -319,7 +319,17 @@ PREDICTIONS = (
         maximum=1,
     ),
     Column("credit_points", "numeric", "Points: 600 at odds of 50:1, 20 points double the odds", "信用分", "points"),
-    Column("credit_rating", "categorical", "Rating by probability", "信用等级", allowed=RATINGS),
+    Column(
+        "credit_rating", "categorical", "Rating by probability, capped where a fact speaks", "信用等级", allowed=RATINGS
+    ),
+    Column("rating_veto_code", "categorical", "Fact that lowered the rating", "等级一票否决原因", nullable=True),
+    Column(
+        "scorecard_points",
+        "numeric",
+        "Points of the readable scorecard, which can be added up by hand",
+        "评分卡得分（可手工复核）",
+        "points",
+    ),
     Column("reason_1_code", "categorical", "Column that raises the probability most", "首要原因", nullable=True),
     Column("reason_2_code", "categorical", "Column with the second largest effect", "第二原因", nullable=True),
     Column("reason_3_code", "categorical", "Column with the third largest effect", "第三原因", nullable=True),

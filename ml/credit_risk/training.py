@@ -2,14 +2,19 @@
 
 The same rows, configuration and seed give the same model, bit for bit. Nothing is tuned on the hold-out.
 
-With enough history the model is trained on all customers of the earlier months and judged on the later ones by
+Two candidates are trained: a readable scorecard and boosted trees. The trees are taken when their
+probabilities of held-out rows are better beyond doubt (`choose`); otherwise the one that a person can check by hand.
+
+With enough history each is trained on all customers of the earlier months and judged on the later ones by
 cross-fitting: for each fold of customers, a model of the same size is trained and calibrated on the other customers
 and scores this fold's later snapshots. Defaults are rare (a hundred customers of two thousand), and this lets each of
 them count once as evidence without ever being known to the model that judges it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -20,11 +25,14 @@ from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, names
 from ml.credit_risk.baselines import baseline_scores
 from ml.credit_risk.calibration import Calibrator, fit_calibrator
 from ml.credit_risk.card import credit_model_card
-from ml.credit_risk.config import BoosterConfig, CreditRiskConfig
+from ml.credit_risk.config import BoosterConfig, Candidate, CreditRiskConfig
 from ml.credit_risk.evaluation import (
     BASELINES,
     KEY_METRIC,
+    Choice,
     baseline_comparisons,
+    candidate_table,
+    choose,
     overall_metrics,
     rating_table,
     reliability_table,
@@ -32,16 +40,25 @@ from ml.credit_risk.evaluation import (
 )
 from ml.credit_risk.features import MATRIX_NAMES, MONOTONE, Matrix, to_matrix
 from ml.credit_risk.labels import LABEL, SALT, Cut, cut, label_array, labelled_rows
-from ml.credit_risk.model import CreditRiskModel, ModelSettings
+from ml.credit_risk.model import CreditRiskModel, ModelSettings, ScoringRows
 from ml.credit_risk.plots import effects_plot, ranking_plot, rating_plot, reliability_plot
 from ml.credit_risk.schema import FEATURES, PREDICTIONS
 from ml.credit_risk.scorecard import ratings
+from ml.credit_risk.scorecard_training import (
+    WoeRegression,
+    bin_columns,
+    choose_penalty,
+    fit_regression,
+    fit_scaling,
+)
 from ml.credit_risk.sufficiency import USE_CASE, check_sufficiency
+from ml.credit_risk.woe_scorecard import WoeScorecard, columns_of_frame
 from ml.evaluation import Evaluation, FloatArray
 from ml.splits import customer_parts, month_start
 
 CONTEXT = ("district",)
 EFFECT_ROWS = 2000
+_Part = TypeVar("_Part")
 
 
 def train(
@@ -71,18 +88,23 @@ def train(
     labelled = labelled_rows(features, outcomes)
     made = cut(labelled.rows, config)
     fitted = _fit_across_folds(made, config, seed) if made.time else _fit_apart(made, config, seed)
-    model, probabilities, others = fitted.model, fitted.probabilities, fitted.baseline_scores
 
     holdout = made.parts["holdout"]
     labels = label_array(holdout)
-    now = model.score(to_matrix(holdout))
     replicates = config.bootstrap_replicates
+    choice = choose(fitted.probabilities, holdout, replicates=replicates, seed=seed)
+    model, probabilities = fitted.models[choice.taken], fitted.probabilities[choice.taken]
+    others: dict[str, FloatArray] = {
+        name: scores for name, scores in fitted.probabilities.items() if name != choice.taken
+    }
+    others |= fitted.baseline_scores
+    now = model.score(ScoringRows.of_frame(holdout))
     metrics = overall_metrics(
         probabilities,
         holdout,
         replicates=replicates,
         seed=seed,
-        development=model.score(to_matrix(made.parts.get("calibration", made.parts["train"]))).probabilities,
+        development=model.score(ScoringRows.of_frame(made.parts.get("calibration", made.parts["train"]))).probabilities,
         current=now.probabilities,
     )
     evaluation = Evaluation(
@@ -93,10 +115,12 @@ def train(
         baselines=tuple(baseline_comparisons(probabilities, others, holdout, replicates=replicates, seed=seed)),
         sufficiency=sufficiency,
         tables=(
+            candidate_table(fitted.probabilities, choice, holdout, replicates=replicates, seed=seed),
             rating_table(pd.Series(ratings(probabilities), dtype="object"), labels, probabilities),
             reliability_table(probabilities, labels),
+            model.scorecard.table(),
         ),
-        notes=_notes(made, model),
+        notes=_notes(made, model, choice),
     )
     importances = _importances(now.effects)
     shown = _sample(len(holdout), EFFECT_ROWS, seed)
@@ -113,7 +137,7 @@ def train(
             "ratings.png": rating_plot(evaluation),
             "effects.png": effects_plot(now.effects[shown], importances, holdout.iloc[shown]),
         },
-        model_card=credit_model_card(labelled, made, config, model.settings.calibrator, importances),
+        model_card=credit_model_card(labelled, made, config, model, importances),
         config=config,
         seed=seed,
         data_window=window,
@@ -124,60 +148,122 @@ def train(
 
 @dataclass(frozen=True, slots=True)
 class _Fitted:
-    """A model and what is needed to judge it.
+    """The candidates and what is needed to judge them.
 
     Attributes:
-        model: The model to release.
-        probabilities: Of the hold-out rows, by a model that knew nothing of the row's customer.
+        models: The model to release, by candidate.
+        probabilities: Of the hold-out rows, by candidates that knew nothing of the row's customer.
         baseline_scores: Of the hold-out rows, by baselines that knew nothing of the row's customer.
     """
 
-    model: CreditRiskModel
-    probabilities: FloatArray
+    models: dict[Candidate, CreditRiskModel]
+    probabilities: dict[Candidate, FloatArray]
     baseline_scores: dict[str, FloatArray]
 
 
 def _fit_across_folds(made: Cut, config: CreditRiskConfig, seed: int) -> _Fitted:
     """Train on all customers of the earlier months; calibrate and judge by folds of customers."""
     training, holdout = made.parts["train"], made.parts["holdout"]
-    matrix, labels, later = to_matrix(training), label_array(training), to_matrix(holdout)
     training_fold, holdout_fold = _folds(training[CUSTOMER_KEY], config), _folds(holdout[CUSTOMER_KEY], config)
+    baselines = {name: np.empty(len(holdout)) for name in BASELINES}
+    for fold in np.unique(holdout_fold):
+        inside, own = training_fold != fold, holdout_fold == fold
+        for name, scores in baseline_scores(training[inside], holdout[own]).items():
+            baselines[name][own] = scores
+    card, card_probabilities = _scorecard_across_folds(made, training_fold, holdout_fold, config)
+    models: dict[Candidate, CreditRiskModel] = {"scorecard": _scorecard_model(card, config)}
+    probabilities: dict[Candidate, FloatArray] = {"scorecard": card_probabilities}
+    if "boosted_trees" in config.candidates:
+        booster, calibrator, tree_probabilities = _trees_across_folds(made, training_fold, holdout_fold, config, seed)
+        models["boosted_trees"] = _tree_model(booster, calibrator, card, config)
+        probabilities["boosted_trees"] = tree_probabilities
+    return _Fitted(_wanted(models, config), _wanted(probabilities, config), baselines)
+
+
+def _scorecard_across_folds(
+    made: Cut, training_fold: np.ndarray, holdout_fold: np.ndarray, config: CreditRiskConfig
+) -> tuple[WoeScorecard, FloatArray]:
+    training, holdout = made.parts["train"], made.parts["holdout"]
+    labels = label_array(training)
+    penalty, margins, regressions = _card_out_of_fold(training, labels, training_fold, config)
+    probabilities = np.empty(len(holdout))
+    for fold, regression in regressions.items():
+        own, others = holdout_fold == fold, training_fold != fold
+        if not own.any():
+            continue
+        card = regression.scorecard(
+            fit_scaling(margins[others], labels[others]), columns_of_frame(training[others]), labels[others], config
+        )
+        probabilities[own] = card.probabilities(card.points(columns_of_frame(holdout[own])))
+    final = fit_regression(bin_columns(training, labels, config.scorecard), labels, penalty)
+    scaling = fit_scaling(margins, labels)
+    return final.scorecard(scaling, columns_of_frame(training), labels, config), probabilities
+
+
+def _card_out_of_fold(
+    rows: pd.DataFrame, labels: FloatArray, fold_of_row: np.ndarray, config: CreditRiskConfig
+) -> tuple[float, FloatArray, dict[str, WoeRegression]]:
+    """Return the best penalty, its margins out of fold, and its regressions by the fold that they do not know."""
+    folds, places = np.unique(fold_of_row, return_inverse=True)
+    chosen = [places == place for place in range(len(folds))]
+    penalty, margins, regressions = choose_penalty(
+        [bin_columns(rows[~own], labels[~own], config.scorecard) for own in chosen],
+        [columns_of_frame(rows[own]) for own in chosen],
+        labels,
+        places,
+        config.scorecard.penalties,
+    )
+    return penalty, margins, dict(zip(folds.tolist(), regressions, strict=True))
+
+
+def _trees_across_folds(
+    made: Cut, training_fold: np.ndarray, holdout_fold: np.ndarray, config: CreditRiskConfig, seed: int
+) -> tuple[xgb.Booster, Calibrator, FloatArray]:
+    training, holdout = made.parts["train"], made.parts["holdout"]
+    matrix, labels, later = to_matrix(training), label_array(training), to_matrix(holdout)
     depth, rounds = _choose_size(matrix, labels, training_fold, config.booster, seed)
     margins, later_margins = np.empty(len(training)), np.empty(len(holdout))
-    baselines = {name: np.empty(len(holdout)) for name in BASELINES}
     for fold in np.unique(training_fold):
         inside, own, own_later = training_fold != fold, training_fold == fold, holdout_fold == fold
         booster = _grow(matrix[inside], labels[inside], config.booster, depth, rounds, seed)
         margins[own], later_margins[own_later] = _margins(booster, matrix[own]), _margins(booster, later[own_later])
-        if own_later.any():
-            for name, scores in baseline_scores(training[inside], holdout[own_later]).items():
-                baselines[name][own_later] = scores
     probabilities = np.empty(len(holdout))
     for fold in np.unique(holdout_fold):
         others = training_fold != fold
         calibrator = _calibrate(margins[others], labels[others], config)
         probabilities[holdout_fold == fold] = calibrator.probabilities(later_margins[holdout_fold == fold])
     booster = _grow(matrix, labels, config.booster, depth, rounds, seed)
-    return _Fitted(
-        model=_model(booster, _calibrate(margins, labels, config), config),
-        probabilities=probabilities,
-        baseline_scores=baselines,
-    )
+    return booster, _calibrate(margins, labels, config), probabilities
 
 
 def _fit_apart(made: Cut, config: CreditRiskConfig, seed: int) -> _Fitted:
     """Train, calibrate and judge on different customers of the same months."""
     training, calibration, holdout = (made.parts[part] for part in ("train", "calibration", "holdout"))
-    matrix, labels = to_matrix(training), label_array(training)
-    depth, rounds = _choose_size(matrix, labels, _folds(training[CUSTOMER_KEY], config), config.booster, seed)
-    booster = _grow(matrix, labels, config.booster, depth, rounds, seed)
-    calibrator = _calibrate(_margins(booster, to_matrix(calibration)), label_array(calibration), config)
-    model = _model(booster, calibrator, config)
+    labels, later = label_array(training), label_array(calibration)
+    folds = _folds(training[CUSTOMER_KEY], config)
+    penalty, _, _ = _card_out_of_fold(training, labels, folds, config)
+    regression = fit_regression(bin_columns(training, labels, config.scorecard), labels, penalty)
+    scaling = fit_scaling(regression.margins(columns_of_frame(calibration)), later)
+    card = regression.scorecard(scaling, columns_of_frame(training), labels, config)
+    models: dict[Candidate, CreditRiskModel] = {"scorecard": _scorecard_model(card, config)}
+    if "boosted_trees" in config.candidates:
+        matrix = to_matrix(training)
+        depth, rounds = _choose_size(matrix, labels, folds, config.booster, seed)
+        booster = _grow(matrix, labels, config.booster, depth, rounds, seed)
+        calibrator = _calibrate(_margins(booster, to_matrix(calibration)), later, config)
+        models["boosted_trees"] = _tree_model(booster, calibrator, card, config)
+    models = _wanted(models, config)
+    rows = ScoringRows.of_frame(holdout)
     return _Fitted(
-        model=model,
-        probabilities=model.score(to_matrix(holdout)).probabilities,
+        models=models,
+        probabilities={name: model.score(rows).probabilities for name, model in models.items()},
         baseline_scores=baseline_scores(training, holdout),
     )
+
+
+def _wanted(by_candidate: Mapping[Candidate, _Part], config: CreditRiskConfig) -> dict[Candidate, _Part]:
+    """Return what belongs to the candidates of the settings; the scorecard is made in any case, as a companion."""
+    return {name: part for name, part in by_candidate.items() if name in config.candidates}
 
 
 def _folds(customers: pd.Series, config: CreditRiskConfig) -> np.ndarray:
@@ -210,8 +296,19 @@ def _calibrate(margins: FloatArray, labels: FloatArray, config: CreditRiskConfig
     )
 
 
-def _model(booster: xgb.Booster, calibrator: Calibrator, config: CreditRiskConfig) -> CreditRiskModel:
-    settings = ModelSettings(
+def _tree_model(
+    booster: xgb.Booster, calibrator: Calibrator, card: WoeScorecard, config: CreditRiskConfig
+) -> CreditRiskModel:
+    return CreditRiskModel(_settings("boosted_trees", calibrator, config), card, booster)
+
+
+def _scorecard_model(card: WoeScorecard, config: CreditRiskConfig) -> CreditRiskModel:
+    return CreditRiskModel(_settings("scorecard", None, config), card)
+
+
+def _settings(answers_by: Candidate, calibrator: Calibrator | None, config: CreditRiskConfig) -> ModelSettings:
+    return ModelSettings(
+        answers_by=answers_by,
         matrix_names=MATRIX_NAMES,
         calibrator=calibrator,
         base_points=config.base_points,
@@ -219,7 +316,6 @@ def _model(booster: xgb.Booster, calibrator: Calibrator, config: CreditRiskConfi
         points_to_double_odds=config.points_to_double_odds,
         minimum_reason_effect=config.minimum_reason_effect,
     )
-    return CreditRiskModel(booster, settings)
 
 
 def _choose_size(
@@ -283,10 +379,19 @@ def _importances(effects: np.ndarray) -> list[tuple[str, float]]:
     return [(feature_names[position], float(sizes[position] / total)) for position in order]
 
 
-def _notes(made: Cut, model: CreditRiskModel) -> tuple[str, ...]:
+def _notes(made: Cut, model: CreditRiskModel, choice: Choice) -> tuple[str, ...]:
     calibrator = model.settings.calibrator
+    calibration = (
+        f"Calibration: the points are scaled on {model.scorecard.rows:,} snapshots with {model.scorecard.defaults:,} "
+        "defaults, each by a model that did not know the customer."
+        if calibrator is None and made.time
+        else "Calibration: the points are scaled on the calibration rows."
+        if calibrator is None
+        else f"Calibration: {calibrator.method}, on {calibrator.rows:,} snapshots with {calibrator.events:,} defaults."
+    )
     notes = [
-        f"Calibration: {calibrator.method}, on {calibrator.rows:,} snapshots with {calibrator.events:,} defaults.",
+        choice.sentence,
+        calibration,
         "Intervals are 95 % bootstrap intervals over customers, since snapshots of one customer repeat each other.",
     ]
     if made.time is None:

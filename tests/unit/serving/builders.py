@@ -15,6 +15,7 @@ from ml.credit_risk.calibration import Calibrator
 from ml.credit_risk.features import MATRIX_NAMES, MONOTONE, to_matrix
 from ml.credit_risk.model import CreditRiskModel, ModelSettings
 from ml.credit_risk.schema import FEATURES as CREDIT_RISK_FEATURES
+from ml.credit_risk.woe_scorecard import Bin, Characteristic, WoeScorecard
 from ml.evaluation import Evaluation, Metric
 from ml.gate import Criterion, GateDecision
 from ml.model_card import ModelCard
@@ -161,6 +162,7 @@ def credit_risk_model(*, variant: int = 0) -> CreditRiskModel:
         num_boost_round=12,
     )
     settings = ModelSettings(
+        answers_by="boosted_trees",
         matrix_names=MATRIX_NAMES,
         calibrator=Calibrator(method="none"),
         base_points=600,
@@ -168,7 +170,21 @@ def credit_risk_model(*, variant: int = 0) -> CreditRiskModel:
         points_to_double_odds=20,
         minimum_reason_effect=0.0,
     )
-    return CreditRiskModel(booster, settings)
+    return CreditRiskModel(settings, scorecard(), booster)
+
+
+def scorecard() -> WoeScorecard:
+    """Return a card of one line: late bills are bad."""
+    bins = (
+        Bin(kind="range", points=10, upper=3.0),
+        Bin(kind="range", points=-30, lower=3.0),
+        Bin(kind="missing", points=0),
+        Bin(kind="other", points=0),
+    )
+    late = Characteristic(column="late_bills_12m_count", minimum=0.0, bins=bins)
+    return WoeScorecard(
+        start_points=560, base_points=600, base_odds=50, points_to_double_odds=20, characteristics=(late,)
+    )
 
 
 def write_small_bundle(directory: Path, use_case: str, *, variant: int = 0) -> BundleManifest:

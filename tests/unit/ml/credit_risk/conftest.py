@@ -81,3 +81,8 @@ def marts() -> tuple[pd.DataFrame, pd.DataFrame]:
 @pytest.fixture(scope="session")
 def trained(marts: tuple[pd.DataFrame, pd.DataFrame], quick_config: CreditRiskConfig) -> TrainingResult:
     return train(*marts, config=quick_config)
+
+
+@pytest.fixture(scope="session")
+def trained_trees(marts: tuple[pd.DataFrame, pd.DataFrame], quick_config: CreditRiskConfig) -> TrainingResult:
+    return train(*marts, config=quick_config.model_copy(update={"candidates": ("boosted_trees",)}))

@@ -8,8 +8,10 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ml.bundle import TrainingResult
 from ml.credit_risk.evaluation import (
+    Choice,
     average_precision,
     calibration_slope,
+    choose,
     compare_with_champion,
     expected_calibration_error,
     ks_statistic,
@@ -110,3 +112,26 @@ def test_a_model_against_itself_differs_by_nothing(trained: TrainingResult):
     assert comparison.challenger == comparison.champion
     assert comparison.challenger.value == pytest.approx(trained.evaluation.key_metric.value, abs=0.03)
     assert comparison.rows == len(trained.holdout)
+
+
+def test_the_trees_are_taken_only_when_they_predict_better_beyond_doubt():
+    rows = holdout(2000)
+    generator = np.random.default_rng(3)
+    truth = generator.beta(1, 9, len(rows))
+    labels = generator.random(len(rows)) < truth
+    rows["is_default"] = labels
+    flat = np.full(len(rows), truth.mean())
+
+    def choice(card: np.ndarray, trees: np.ndarray) -> Choice:
+        return choose({"scorecard": card, "boosted_trees": trees}, rows, replicates=60, seed=1)
+
+    better = choice(flat, truth)
+    assert better.taken == "boosted_trees"
+    assert "beyond doubt" in better.sentence
+    # Equal ones, a hair's breadth by chance, and better ranks with dishonest probabilities do not displace the card.
+    assert choice(truth, truth).taken == "scorecard"
+    assert choice(truth, np.clip(truth + generator.normal(0, 1e-4, len(rows)), 0.001, 1)).taken == "scorecard"
+    assert choice(flat, truth**0.1).taken == "scorecard"
+    only = choose({"boosted_trees": truth}, rows, replicates=60, seed=1)
+    assert only.taken == "boosted_trees"
+    assert "Only one candidate" in only.sentence

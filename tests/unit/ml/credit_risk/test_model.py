@@ -5,10 +5,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ml.bundle import TrainingResult
-from ml.columns import names
+from ml.columns import Column, names
 from ml.credit_risk.features import to_matrix
-from ml.credit_risk.model import BOOSTER_FILE, SETTINGS_FILE, CreditRiskModel
+from ml.credit_risk.model import BOOSTER_FILE, SCORECARD_FILE, SETTINGS_FILE, CreditRiskModel, ScoringRows
+from ml.credit_risk.rating import VETOES
 from ml.credit_risk.schema import FEATURES, PREDICTIONS, RATINGS
+from ml.credit_risk.woe_scorecard import columns_of_frame
 from ml.errors import BundleError
 
 SETTINGS = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -21,10 +23,18 @@ ROWS = st.lists(
 )
 
 
+@pytest.fixture(scope="module", params=["scorecard", "boosted_trees"])
+def model(request: pytest.FixtureRequest) -> CreditRiskModel:
+    result: TrainingResult = request.getfixturevalue("trained" if request.param == "scorecard" else "trained_trees")
+    assert isinstance(result.model, CreditRiskModel)
+    assert result.model.settings.answers_by == request.param
+    return result.model
+
+
 @pytest.fixture(scope="module")
-def model(trained: TrainingResult) -> CreditRiskModel:
-    assert isinstance(trained.model, CreditRiskModel)
-    return trained.model
+def trees(trained_trees: TrainingResult) -> CreditRiskModel:
+    assert isinstance(trained_trees.model, CreditRiskModel)
+    return trained_trees.model
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +66,7 @@ def test_saving_changes_no_bit(model: CreditRiskModel, rows: pd.DataFrame):
     loaded = CreditRiskModel.from_files(files)
     pd.testing.assert_frame_equal(loaded.predict(rows), model.predict(rows), check_exact=True)
     assert loaded.to_files() == files
-    assert sorted(files) == [BOOSTER_FILE, SETTINGS_FILE]
+    assert set(files) - {BOOSTER_FILE} == {SCORECARD_FILE, SETTINGS_FILE}
 
 
 def test_answers_have_the_columns_of_the_schema_and_its_values(model: CreditRiskModel, rows: pd.DataFrame):
@@ -65,6 +75,7 @@ def test_answers_have_the_columns_of_the_schema_and_its_values(model: CreditRisk
     assert answers["customer_key"].equals(rows["customer_key"])
     assert answers["default_probability"].between(0, 1, inclusive="neither").all()
     assert set(answers["credit_rating"]) <= set(RATINGS)
+    assert set(answers["rating_veto_code"].dropna()) <= {veto.code for veto in VETOES}
     codes = answers[[f"reason_{rank}_code" for rank in (1, 2, 3)]]
     assert set(codes.stack().dropna()) <= set(names(FEATURES))
 
@@ -82,9 +93,9 @@ def test_a_row_without_any_value_is_scored(model: CreditRiskModel):
 
 @pytest.mark.parametrize("column", [column for column in FEATURES if column.monotone], ids=lambda column: column.name)
 def test_the_probability_moves_only_in_the_direction_of_the_schema(
-    model: CreditRiskModel, rows: pd.DataFrame, column: object
+    model: CreditRiskModel, rows: pd.DataFrame, column: Column
 ):
-    values = np.linspace(-5, 120, 60)
+    values = np.linspace(_or(column.minimum, -5), _or(column.maximum, 120), 60)
     for _, row in rows.head(3).iterrows():
         grid = pd.DataFrame([row] * len(values)).assign(**{column.name: values})
         steps = np.diff(model.predict(grid)["default_probability"])
@@ -92,7 +103,7 @@ def test_the_probability_moves_only_in_the_direction_of_the_schema(
 
 
 def test_reasons_are_the_exact_contributions_that_raise_the_risk(model: CreditRiskModel, rows: pd.DataFrame):
-    scores = model.score(to_matrix(rows))
+    scores = model.score(ScoringRows.of_frame(rows))
     answers = model.predict(rows)
     feature_names = names(FEATURES)
     for position, reasons in enumerate(model.explain(rows)):
@@ -108,24 +119,45 @@ def test_reasons_are_the_exact_contributions_that_raise_the_risk(model: CreditRi
             assert found.value == (None if pd.isna(value) else value)
 
 
-def test_contributions_add_up_to_the_log_odds(model: CreditRiskModel, rows: pd.DataFrame):
+def test_contributions_of_the_trees_add_up_to_the_log_odds(trees: CreditRiskModel, rows: pd.DataFrame):
     import xgboost as xgb
 
     from ml.credit_risk.features import MATRIX_NAMES
 
-    matrix = to_matrix(rows)
-    data = xgb.DMatrix(matrix, feature_names=list(MATRIX_NAMES))
-    margins = model.booster.predict(data, output_margin=True)
-    bias = model.booster.predict(data, pred_contribs=True)[:, -1]
-    np.testing.assert_allclose(model.score(matrix).effects.sum(axis=1) + bias, margins, atol=1e-4)
+    assert trees.booster is not None
+    data = xgb.DMatrix(to_matrix(rows), feature_names=list(MATRIX_NAMES))
+    margins = trees.booster.predict(data, output_margin=True)
+    bias = trees.booster.predict(data, pred_contribs=True)[:, -1]
+    effects = trees.score(ScoringRows.of_frame(rows)).effects
+    np.testing.assert_allclose(effects.sum(axis=1) + bias, margins, atol=1e-4)
+
+
+def test_the_points_of_the_card_are_part_of_every_answer_and_are_the_credit_points_where_it_answers(
+    model: CreditRiskModel, rows: pd.DataFrame
+):
+    answers = model.predict(rows)
+    expected = model.scorecard.points(columns_of_frame(rows))
+    np.testing.assert_array_equal(answers["scorecard_points"], expected)
+    if model.settings.answers_by == "scorecard":
+        np.testing.assert_array_equal(answers["credit_points"], expected)
 
 
 def test_files_that_are_not_this_model_are_refused(model: CreditRiskModel):
     files = model.to_files()
-    with pytest.raises(BundleError, match=r"lacks booster\.ubj"):
-        CreditRiskModel.from_files({SETTINGS_FILE: files[SETTINGS_FILE]})
+    for name in files:
+        with pytest.raises(BundleError, match=f"lacks {name}"):
+            CreditRiskModel.from_files({other: data for other, data in files.items() if other != name})
     with pytest.raises(BundleError, match="is not valid"):
         CreditRiskModel.from_files({**files, SETTINGS_FILE: b"{}"})
     other = files[SETTINGS_FILE].replace(b"tenure_months", b"shoe_size")
     with pytest.raises(BundleError, match="trained on other columns"):
         CreditRiskModel.from_files({**files, SETTINGS_FILE: other})
+
+
+def test_settings_and_parts_must_agree(trees: CreditRiskModel):
+    with pytest.raises(BundleError, match="if and only if the trees answer"):
+        CreditRiskModel(trees.settings, trees.scorecard)
+
+
+def _or(limit: float | None, otherwise: float) -> float:
+    return otherwise if limit is None else limit

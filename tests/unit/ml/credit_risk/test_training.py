@@ -71,6 +71,7 @@ def test_noise_is_refused_by_the_gate(marts: Marts, quick_config: CreditRiskConf
 def test_the_evaluation_holds_intervals_baselines_and_slices(trained: TrainingResult):
     evaluation = trained.evaluation
     assert {comparison.name for comparison in evaluation.baselines} == {
+        "boosted_trees",
         "last_status",
         "late_bill_count",
         "logistic_dimensions",
@@ -124,9 +125,22 @@ def test_one_outcome_only_is_refused_in_words(marts: Marts, quick_config: Credit
         train(features, outcomes.assign(is_default=outcome), config=quick_config)
 
 
-def test_the_seed_changes_the_model_and_hardly_its_quality(
-    trained: TrainingResult, marts: Marts, quick_config: CreditRiskConfig
+def test_the_seed_moves_trees_a_little_and_the_scorecard_not_at_all(
+    trained: TrainingResult, trained_trees: TrainingResult, marts: Marts, quick_config: CreditRiskConfig
 ):
-    other = train(*marts, config=quick_config, seed=8)
-    assert other.model.to_files() != trained.model.to_files()
-    assert other.evaluation.key_metric.value == pytest.approx(trained.evaluation.key_metric.value, abs=0.02)
+    for first, candidate in ((trained, "scorecard"), (trained_trees, "boosted_trees")):
+        other = train(*marts, config=quick_config.model_copy(update={"candidates": (candidate,)}), seed=8)
+        assert (other.model.to_files() == first.model.to_files()) == (candidate == "scorecard")
+        assert other.evaluation.key_metric.value == pytest.approx(first.evaluation.key_metric.value, abs=0.02)
+
+
+def test_every_bundle_holds_a_readable_scorecard_and_the_evidence_for_the_choice(
+    trained: TrainingResult, trained_trees: TrainingResult
+):
+    for result in (trained, trained_trees):
+        assert isinstance(result.model, CreditRiskModel)
+        tables = {table.name: table for table in result.evaluation.tables}
+        assert tables["scorecard"] == result.model.scorecard.table()
+        taken = [row[0] for row in tables["candidates"].rows if row[-1] == "yes"]
+        assert taken == [result.model.settings.answers_by.replace("_", " ")]
+        assert tables["candidates"].note in result.evaluation.notes
