@@ -1,4 +1,4 @@
-"""Kilowise from the command line: the main job in one process, landing alone, and the erasure of a customer."""
+"""Kilowise from the command line: the main job in one process, landing alone, erasure, and the credit desk."""
 
 import argparse
 import os
@@ -10,6 +10,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ml.errors import KilowiseError
+from orchestration.credit_desk import add_commands as add_credit_commands
+from orchestration.credit_desk import run_command as run_credit_command
 from orchestration.settings import PROJECT_ROOT, PlatformSettings
 
 
@@ -24,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("land", help="land what is new in the inbox and say what was refused; nothing else")
     erasing = commands.add_parser("erase", help="remove every trace of a customer, make the rest anew, and prove it")
     erasing.add_argument("customer_id", metavar="CUSTOMER_ID", help="the supplier's id of the customer")
+    add_credit_commands(commands)
     parsed = parser.parse_args(arguments)
     try:
         settings = PlatformSettings()
@@ -33,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from orchestration.erasure import erase
 
             return 0 if erase(settings, parsed.customer_id, run, _say) else 1
+        if parsed.command == "credit":
+            return run_credit_command(parsed, settings, _say)
         return run(settings)
     except ValidationError as error:
         for problem in error.errors():

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from ml.credit_risk.rehearsal import Rehearsal
 
 FOLDER = "credit_policy"
+DUNNING_FOLDER = "dunning"
+FOLDERS = (FOLDER, DUNNING_FOLDER)
+"""Folders of reports that name customers by their key."""
 REPORT = "index.html"
 _PARQUET_TABLES = ("rows", "customers")
 _CREDIT_RISK = CreditRisk()

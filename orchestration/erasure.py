@@ -11,7 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ml.credit_risk.register import erase as erase_from_register
 from ml.errors import KilowiseError
+from orchestration.credit_policy import FOLDERS as CREDIT_FOLDERS
 from orchestration.ingestion.identities import erase_customer, find_traces, is_erased
 from orchestration.ingestion.pseudonym import customer_key
 from orchestration.lifecycle import forget_lost_challengers
@@ -21,6 +23,8 @@ from orchestration.traces import CustomerTrace
 from serving.model_store import ModelStore
 
 Say = Callable[[str], None]
+
+REPORT_FOLDERS = (SIMULATIONS_FOLDER, *CREDIT_FOLDERS)
 
 
 class UnknownCustomerError(KilowiseError):
@@ -96,9 +100,10 @@ def remove_derived(settings: PlatformSettings, trace: CustomerTrace, say: Say) -
     say(f"Releases rewritten without the customer: {_listed(store.snapshots_rewritten, 'none')}.")
     predictions = erase_predictions(settings.predictions_dir, trace.customer_key)
     say(f"Predictions: {predictions.rows_removed:,} rows removed from {predictions.files_changed} files.")
-    simulations = erase_simulations(settings.reports_dir, trace)
-    if simulations:
-        say(f"Price simulations: {', '.join(simulations)} named the customer and were removed; start them again.")
+    say(f"Credit register: {erase_from_register(settings.credit_register_path, trace.customer_key):,} records removed.")
+    reports = erase_reports(settings.reports_dir, trace)
+    if reports:
+        say(f"Reports: {', '.join(reports)} named the customer and were removed; start their jobs again.")
     (settings.marts_dir / "CURRENT").unlink(missing_ok=True)
     for folder in (settings.marts_dir / "versions", settings.warehouse_path.parent):
         if folder.exists():
@@ -129,13 +134,14 @@ def erase_predictions(predictions_dir: Path, key: str) -> PredictionErasure:
     return PredictionErasure(removed, changed)
 
 
-def erase_simulations(reports_dir: Path, trace: CustomerTrace) -> list[str]:
-    """Remove the price simulations that name a customer and return their names; only a person makes them anew."""
+def erase_reports(reports_dir: Path, trace: CustomerTrace) -> list[str]:
+    """Remove the reports that name a customer and that only a person makes anew; return them as ``folder/name``."""
     removed = []
-    for folder in sorted((reports_dir / SIMULATIONS_FOLDER).glob("*")):
-        if any(trace.below(folder)):
-            shutil.rmtree(folder)
-            removed.append(folder.name)
+    for kind in REPORT_FOLDERS:
+        for folder in sorted((reports_dir / kind).glob("*")):
+            if any(trace.below(folder)):
+                shutil.rmtree(folder)
+                removed.append(f"{kind}/{folder.name}")
     return removed
 
 

@@ -1,13 +1,15 @@
 """The erasure of a customer from a whole home, and the commands beside the main job."""
 
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from ml.credit_risk.register import Register, StatusRecord, append
 from orchestration.__main__ import land, main
-from orchestration.erasure import UnknownCustomerError, erase, erase_simulations
+from orchestration.erasure import UnknownCustomerError, erase, erase_reports
 from orchestration.ingestion.pseudonym import customer_key
 from orchestration.settings import PlatformSettings
 from orchestration.traces import CustomerTrace
@@ -102,6 +104,27 @@ def test_erased_customer_is_gone_and_the_inbox_does_not_bring_them_back(settings
     assert (settings.inbox_dir / "2024-09" / "customers.csv").read_text() == CUSTOMERS
 
 
+def test_credit_register_loses_the_customer_and_keeps_the_others(settings: PlatformSettings) -> None:
+    land(settings)
+    for key in (KEY, "f" * 32):
+        append(
+            settings.credit_register_path,
+            StatusRecord(
+                recorded_by="desk",
+                customer_key=key,
+                status="low_income",
+                valid_from=date(2026, 1, 1),
+                valid_until=date(2027, 1, 1),
+            ),
+        )
+    said: list[str] = []
+
+    assert erase(settings, "CUST-0001", lambda _settings: 0, said.append)
+
+    assert "Credit register: 1 records removed." in said
+    assert set(Register.read(settings.credit_register_path).records) == {"f" * 32}
+
+
 def test_place_that_still_names_the_customer_is_listed(settings: PlatformSettings) -> None:
     land(settings)
     note = settings.home / "reports" / "note.html"
@@ -132,14 +155,15 @@ def test_unknown_customer_changes_nothing(settings: PlatformSettings) -> None:
     assert not (settings.landing_dir / "identities" / "erased.txt").exists()
 
 
-def test_price_simulations_that_name_the_customer_are_removed_whole(tmp_path: Path) -> None:
-    folder = tmp_path / "price_simulation"
+@pytest.mark.parametrize("kind", ["price_simulation", "credit_policy", "dunning"])
+def test_reports_that_name_the_customer_are_removed_whole(kind: str, tmp_path: Path) -> None:
+    folder = tmp_path / kind
     for name, key in (("spring", KEY), ("summer", "another")):
         (folder / name).mkdir(parents=True)
         (folder / name / "index.html").write_text("<html></html>")
         pd.DataFrame({"customer_key": [key]}).to_parquet(folder / name / "customers.parquet")
 
-    removed = erase_simulations(tmp_path, CustomerTrace("CUST-0001", KEY))
+    removed = erase_reports(tmp_path, CustomerTrace("CUST-0001", KEY))
 
-    assert removed == ["spring"]
+    assert removed == [f"{kind}/spring"]
     assert [path.name for path in folder.iterdir()] == ["summer"]

@@ -1,0 +1,156 @@
+"""The credit desk from the command line: outcomes, statuses, entries, appeals."""
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from ml.credit_risk.register import Register
+from orchestration.__main__ import main
+from orchestration.ingestion.pseudonym import customer_key
+from orchestration.settings import PlatformSettings
+from tests.unit.ml.credit_risk.policy_cases import BAD_PAYER, GOOD_PAYER
+
+PSEUDONYM_KEY = "a key of thirty-two characters or more"
+BAD, GOOD = "CUST-0001", "CUST-0002"
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PlatformSettings:
+    """Settings of a home with two scored customers; commands find it by the environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KILOWISE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("KILOWISE_PSEUDONYM_KEY", PSEUDONYM_KEY)
+    settings = PlatformSettings()
+    month = date(2026, 8, 1)
+    rows = pd.DataFrame(
+        [
+            {
+                "customer_key": customer_key(customer, PSEUDONYM_KEY), "as_of_month": month,
+                "customer_class": "commercial", "mean_bill_12m_amount": 1000.0, "default_probability": probability,
+                "credit_rating": rating, **facts,
+            }
+            for customer, facts, probability, rating in ((BAD, BAD_PAYER, 0.5, "D"), (GOOD, GOOD_PAYER, 0.004, "AAA"))
+        ]
+    )  # fmt: skip
+    version = settings.marts_dir / "versions" / "v1"
+    version.mkdir(parents=True)
+    rows.to_parquet(version / "customer_credit_features.parquet")
+    (version / "manifest.json").write_text(json.dumps({"customer_credit_features": {"rows": 2, "sha256": "0"}}))
+    (settings.marts_dir / "CURRENT").write_text("v1")
+    scored = settings.predictions_dir / "batch" / "credit_risk" / f"as_of_month={month}"
+    scored.mkdir(parents=True)
+    rows.to_parquet(scored / "predictions.parquet")
+    return settings
+
+
+def say(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Run a command of the desk that works and return what it said."""
+    assert main(["credit", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Run a command of the desk that is refused and return why."""
+    assert main(["credit", *arguments]) == 1
+    return capsys.readouterr().err
+
+
+def records(settings: PlatformSettings) -> list[Any]:
+    return [record for own in Register.read(settings.credit_register_path).records.values() for record in own]
+
+
+@pytest.mark.usefixtures("settings")
+def test_show_says_what_follows_why_and_how_to_appeal(capsys: pytest.CaptureFixture[str]) -> None:
+    said = say(capsys, "show", BAD)
+
+    assert "Notice of an entry on the black list" in said
+    assert "rule veto_arrears: Three months of this year's bills are unpaid" in said
+    assert "一票否决" in said
+    assert "Appeal until" in said
+    assert BAD not in said
+
+
+def test_upheld_appeal_changes_what_follows(settings: PlatformSettings, capsys: pytest.CaptureFixture[str]) -> None:
+    filed = say(capsys, "appeal", BAD, "--rule", "veto_arrears", "--ground", "already_paid", "--by", "desk")
+    appeal_id = records(settings)[0].appeal_id
+    waiting = say(capsys, "show", BAD)
+    decided = say(capsys, "decide", appeal_id, "upheld", "--by", "head of desk")
+    after = say(capsys, "show", BAD)
+
+    assert f"Appeal {appeal_id} recorded; decide it by " in filed
+    assert "withheld black_list of veto_arrears" in waiting
+    assert f"appeal {appeal_id} against veto_arrears: waits" in waiting
+    assert "veto_arrears do not apply until" in decided
+    assert "(appeal_upheld)" in after
+    assert "Notice of an entry on the black list" not in after
+    assert "is decided" in refusal(capsys, "decide", appeal_id, "rejected", "--by", "desk")
+
+
+def test_rejected_appeal_leaves_the_outcome(settings: PlatformSettings, capsys: pytest.CaptureFixture[str]) -> None:
+    say(capsys, "appeal", BAD, "--rule", "veto_arrears", "--ground", "hardship", "--by", "desk")
+
+    say(capsys, "decide", records(settings)[0].appeal_id, "rejected", "--by", "desk")
+
+    assert "Notice of an entry on the black list" in say(capsys, "show", BAD)
+
+
+def test_status_protects_from_the_black_list(settings: PlatformSettings, capsys: pytest.CaptureFixture[str]) -> None:
+    until = (date.today() + timedelta(days=400)).isoformat()
+    say(capsys, "status", BAD, "life_support", "--until", until, "--by", "desk")
+
+    why = refusal(capsys, "enter", BAD, "black", "--by", "desk")
+
+    assert why.startswith(
+        "The policy does not propose this customer for the black list. veto_arrears: Households in need"
+    )
+    assert len(records(settings)) == 1
+
+
+def test_entry_takes_its_days_from_the_policy_and_is_reviewed(
+    settings: PlatformSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    say(capsys, "enter", BAD, "black", "--by", "desk")
+    [entry] = records(settings)
+
+    assert (entry.effective_on - entry.notified_on).days == 15
+    assert (entry.review_on - entry.effective_on).days == 90
+    assert "veto_arrears" in entry.rule_ids
+    later = (entry.review_on - timedelta(days=1)).isoformat()
+    assert "stays until the review of" in say(capsys, "review", entry.entry_id, "keep", "--next", later, "--by", "desk")
+    assert "ended on" in say(capsys, "review", entry.entry_id, "remove", "--by", "desk")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("show", "CUST-0009"), "No customer of this id is in the marts"),
+        (
+            ("enter", GOOD, "black", "--by", "desk"),
+            "does not propose this customer for the black list. See `credit show`",
+        ),
+        (
+            ("appeal", BAD, "--rule", "mood", "--ground", "other", "--by", "x"),
+            "has no rule 'mood'; there are: remind_of",
+        ),
+        (
+            ("appeal", BAD, "--rule", "grade_a", "--ground", "why", "--by", "x"),
+            "Nothing was recorded. ground: Input should",
+        ),
+        (
+            ("status", BAD, "poor", "--until", "2030-01-01", "--by", "x"),
+            "Nothing was recorded. status: 'poor' is none of",
+        ),
+        (("status", BAD, "elderly", "--until", "2001-01-01", "--by", "x"), "valid_until: must be after valid_from"),
+        (("review", "nothing", "keep", "--by", "x"), "The register holds no entry nothing"),
+        (("decide", "nothing", "upheld", "--by", "x"), "The register holds no appeal nothing"),
+    ],
+)
+def test_mistake_is_one_sentence_and_records_nothing(
+    arguments: tuple[str, ...], sentence: str, settings: PlatformSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sentence in refusal(capsys, *arguments)
+    assert not settings.credit_register_path.exists()
