@@ -17,6 +17,8 @@ _FRAMEWORK_LINES = (
     "Skipping step",
 )
 _EVENT_ATTRIBUTE = "dagster_event"
+# One clock for all jobs of a process: a main run is two of them, and a person reads one.
+_STARTED_AT = time.monotonic()
 _WRAPPERS = ("Dagster", "RetryRequested")
 _OWN_ERROR = re.compile(r"^(ml|serving|monitoring|orchestration|dagster)(\.\w+)+: ")
 
@@ -26,7 +28,6 @@ class _ProgressHandler(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._started_at = time.monotonic()
         self._step_started_at: dict[str, float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -49,7 +50,7 @@ class _ProgressHandler(logging.Handler):
             self._write(f"- {_readable(step)} skipped")
 
     def _write(self, line: str) -> None:
-        sys.stderr.write(f"[{time.monotonic() - self._started_at:6.1f} s] {line}\n")
+        sys.stderr.write(f"[{time.monotonic() - _STARTED_AT:6.1f} s] {line}\n")
         sys.stderr.flush()
 
 
@@ -69,7 +70,7 @@ def _reason(event: dg.DagsterEvent) -> str:
 
 @dg.logger({}, description="One readable line per step, for a person at a terminal.")
 def progress_logger(init_context: dg.InitLoggerContext) -> logging.Logger:
-    """Return the logger that `make run` and `make score` show."""
+    """Return the logger that `make run` shows."""
     logger = logging.getLogger(f"kilowise.progress.{id(init_context)}")
     logger.propagate = False
     logger.setLevel(logging.DEBUG)

@@ -162,7 +162,8 @@ def build_model_assets(
             score_month(use_case, version, settings, date.fromisoformat(month)) for month in context.partition_keys
         ]
         for result in scored:
-            context.log.info(f"{result.month:%Y-%m}: {result.rows:,} customers scored {result.note}".rstrip())
+            note = f" ({result.note})" if result.note else ""
+            context.log.info(f"{result.month:%Y-%m}: {result.rows:,} customers scored{note}")
         table = [
             dg.TableRecord({"month": f"{r.month:%Y-%m}", "rows": r.rows, "release": r.release, "note": r.note})
             for r in scored

@@ -1,12 +1,14 @@
 """What a person sees in the terminal while a job works."""
 
+import logging
+import time
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from ml.errors import KilowiseError
-from orchestration.progress import progress_logger
+from orchestration.progress import _ProgressHandler, progress_logger
 
 
 class TooFewBillsError(KilowiseError):
@@ -52,6 +54,17 @@ def test_each_step_has_its_start_its_messages_and_its_time(capsys: pytest.Captur
     assert message == "  300 bills counted"
     assert end.startswith("  done in ")
     assert end.endswith(" s")
+
+
+def test_clock_goes_on_from_one_job_to_the_next(capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = _ProgressHandler(), _ProgressHandler()
+
+    first.emit(logging.makeLogRecord({"msg": "bills counted", "levelno": logging.INFO}))
+    time.sleep(0.2)
+    second.emit(logging.makeLogRecord({"msg": "bills summed", "levelno": logging.INFO}))
+
+    earlier, later = (float(line[1:].split()[0]) for line in capsys.readouterr().err.splitlines())
+    assert later > earlier
 
 
 def test_failure_names_step_and_cause_in_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
