@@ -173,7 +173,8 @@ def _check_expression(
     except (duckdb.BinderException, duckdb.ParserException, duckdb.CatalogException) as error:
         raise UnreadableFileError(
             f"{file_name}: the mapping's expression for {name}, {expression}, does not fit the file "
-            f"({first_line(error)}); its columns are {', '.join(list(opened.columns)[:20])}"
+            f"({first_line(error)}); its columns are {', '.join(list(opened.columns)[:20])}; "
+            "correct the mapping, or deliver the file again with the column"
         ) from error
 
 

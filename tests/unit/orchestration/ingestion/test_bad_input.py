@@ -139,6 +139,7 @@ class TestUnreadableFiles:
         [unreadable] = supplier.land().unreadable
 
         assert "the mapping's expression for customer_id, kundennummer, does not fit the file" in unreadable.message
+        assert unreadable.message.endswith("; correct the mapping, or deliver the file again with the column")
         assert "its columns are customer_id, customer_class, name, phone" in unreadable.message
 
     def test_column_named_twice(self, supplier: Supplier) -> None:
