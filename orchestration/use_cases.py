@@ -4,7 +4,6 @@ No Dagster in here, and no modelling: each class only says which marts a use cas
 it calls.
 """
 
-import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import date
@@ -339,30 +338,22 @@ def _interval_amounts(marts: MartsVersion, catalogue: "Catalogue", settings: Pla
 
     A tariff that readings cannot price either has no bills here; the advice says that it was left out.
     """
-    needing = [tariff for tariff in catalogue.tariffs if tariff.requires_intervals]
-    if not needing:
+    if not any(tariff.requires_intervals for tariff in catalogue.tariffs):
         return None
-    import pandas as pd
     import polars as pl
 
-    from ml.errors import TariffError
+    from ml.tariff_matching.interval_bills import interval_bills
     from ml.tariffs.calendar import DayCalendar
-    from ml.tariffs.catalogue import Catalogue
-    from ml.tariffs.pricing import monthly_amounts_from_intervals
     from orchestration.ingestion.holidays import known_holidays
 
-    # As Arrow: a million decimals as objects of pandas would take longer than pricing them.
-    readings = pl.DataFrame(marts.read_table("customer_interval_load"))
-    days = DayCalendar(*known_holidays(settings.jurisdiction))
-    amounts = []
-    for tariff in needing:
-        with contextlib.suppress(TariffError):
-            amounts.append(
-                monthly_amounts_from_intervals(
-                    Catalogue.of([tariff]), readings, time_zone=settings.time_zone, days=days
-                )
-            )
-    return pd.concat(amounts, ignore_index=True) if amounts else None
+    return interval_bills(
+        catalogue.tariffs,
+        marts.read("customer_tariff_features"),
+        # As Arrow: a million decimals as objects of pandas would take longer than pricing them.
+        pl.DataFrame(marts.read_table("customer_interval_load")),
+        time_zone=settings.time_zone,
+        days=DayCalendar(*known_holidays(settings.jurisdiction)),
+    )
 
 
 def _district_weather(marts: MartsVersion) -> "DistrictWeather":

@@ -280,7 +280,8 @@ def build_situation(
         if reason is not None:
             unpriced.append(NotPriced(tariff.tariff_id, reason))
             continue
-        columns += _columns_of(tariff, config)
+        # Bills from readings are on the basis that the customer has: there is nothing to choose.
+        columns += [OfferColumn(tariff)] if tariff.tariff_id in given else _columns_of(tariff, config)
     contracted_kw = _contracted_kw(columns, history, customers)
     current = _current_columns(columns, features, contracted_kw)
     is_offered = np.zeros((len(features), len(columns)), bool)
@@ -351,10 +352,10 @@ def _why_not_billed(situation: Situation, tariff: Tariff, row: int) -> str:
         first, *more = [month for month, lacks in zip(history.months, is_missing, strict=True) if lacks]
         months = f"{first:%Y-%m}" + (f" and {len(more)} more" if more else "")
         return f"its power factor needs kvarh of every month, and none were metered in {months}"
-    if tariff.tariff_id in situation.interval_amounts:
-        return "its prices change from interval to interval, and not every month that was read has a bill from readings"
     if not any(can_be_billed(column, customers, customers.contracted_kw)[row] for column in columns):
         return "it depends on contract_capacity_kva or contracted_kw, which is missing for the customer"
+    if tariff.tariff_id in situation.interval_amounts:
+        return f"it needs interval readings ({tariff.route.reason}), and not every month has a bill from them"
     return "a fact that the price depends on is missing for the customer"
 
 
@@ -599,7 +600,7 @@ def _why_not_priced(
     if tariff.requires_intervals:
         if tariff.tariff_id in given:
             return None
-        return "its prices change from interval to interval, and no bills from interval readings were given"
+        return f"it needs interval readings ({tariff.route.reason}), and no bills from interval readings were given"
     for cube in (history, carried):
         if months_in_validity(tariff, cube.months) is None:
             return f"valid from {tariff.valid_from} to {tariff.valid_to}, which holds no prices for every month needed"

@@ -1,13 +1,16 @@
 """The adapters between marts and models: what is priced from readings, and what is left out of it."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
+from ml.columns import names
+from ml.tariff_matching.schema import FEATURES
 from ml.tariffs.catalogue import Catalogue
 from ml.tariffs.schema import load_tariff
 from orchestration.marts import MartsVersion
@@ -42,28 +45,35 @@ CAPACITY = {"kind": "capacity", "name": "capacity", "tables": [{"price": 20}]}
 
 @pytest.fixture
 def marts() -> MartsVersion:
-    """One customer, one kWh in every hour of March 2026 in Shanghai."""
+    """Two customers, one kWh in every hour of March 2026 in Shanghai; the capacity of one is known."""
     start = datetime(2026, 2, 28, 16, tzinfo=UTC)
     readings = pa.table(
         {
-            "customer_key": ["c"] * HOURS_OF_MARCH,
-            "read_at": [start + timedelta(hours=hour) for hour in range(HOURS_OF_MARCH)],
-            "interval_minutes": [60] * HOURS_OF_MARCH,
-            "kwh": [Decimal("1.0000")] * HOURS_OF_MARCH,
+            "customer_key": ["c"] * HOURS_OF_MARCH + ["with_kva"] * HOURS_OF_MARCH,
+            "read_at": [start + timedelta(hours=hour) for hour in range(HOURS_OF_MARCH)] * 2,
+            "interval_minutes": [60] * 2 * HOURS_OF_MARCH,
+            "kwh": [Decimal("1.0000")] * 2 * HOURS_OF_MARCH,
         }
     )
-    return cast("MartsVersion", SimpleNamespace(read_table=lambda _mart: readings))
+    facts = {"customer_class": "industrial", "contract_capacity_kva": [None, 5.0]}
+    features = pd.DataFrame(
+        {"customer_key": ["c", "with_kva"], "as_of_month": date(2026, 3, 1)} | dict.fromkeys(names(FEATURES)) | facts
+    )
+    return cast("MartsVersion", SimpleNamespace(read_table=lambda _mart: readings, read=lambda _mart: features))
 
 
-def test_tariffs_that_need_readings_are_priced_and_those_that_lack_facts_are_left_out(marts: MartsVersion) -> None:
+def test_tariffs_that_need_readings_are_priced_for_customers_whose_facts_are_known(marts: MartsVersion) -> None:
     catalogue = Catalogue.of([tariff("ladder", LADDER_IN_TIME), tariff("needs_kva", LADDER_IN_TIME, CAPACITY)])
 
     amounts = _interval_amounts(marts, catalogue, PlatformSettings(_env_file=None))
 
     assert amounts is not None
-    [row] = amounts.to_dict("records")
-    assert (row["tariff_id"], row["customer_key"]) == ("ladder", "c")
-    assert row["amount"] == pytest.approx(31 * (12 * 0.5 + 12 * 1))
+    ladder = 31 * (12 * 0.5 + 12 * 1)
+    assert {(row.tariff_id, row.customer_key): row.amount for row in amounts.itertuples()} == {
+        ("ladder", "c"): pytest.approx(ladder),
+        ("ladder", "with_kva"): pytest.approx(ladder),
+        ("needs_kva", "with_kva"): pytest.approx(ladder + 5 * 20),
+    }
 
 
 def test_readings_are_not_read_when_the_cube_prices_everything(marts: MartsVersion) -> None:
