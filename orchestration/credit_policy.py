@@ -1,6 +1,6 @@
-"""The credit policy on the published marts: its dry run over past months, with a report.
+"""The credit policy on the published marts: its dry run over past months, and the dunning list, each with a report.
 
-No Dagster in here, and no calculation: the dry run is in ``ml.credit_risk.rehearsal``.
+No Dagster in here, and no calculation: that is in ``ml.credit_risk.rehearsal`` and ``ml.credit_risk.dunning``.
 """
 
 import shutil
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ml.bundle import Bundle
+    from ml.credit_risk.dunning import DunningBackTest, DunningList
     from ml.credit_risk.policy_schema import CreditPolicy
     from ml.credit_risk.rehearsal import Rehearsal
 
@@ -31,6 +32,8 @@ FOLDERS = (FOLDER, DUNNING_FOLDER)
 REPORT = "index.html"
 _PARQUET_TABLES = ("rows", "customers")
 _CREDIT_RISK = CreditRisk()
+# Twelve months to judge and the months after which the back-test looks again.
+_BACK_TEST_MONTHS = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,61 @@ def rehearse_policy(
         tables(rehearsal),
     )
     return RehearsalReport(rehearsal, page, summary(rehearsal, settings.currency), {PLOT: image})
+
+
+@dataclass(frozen=True, slots=True)
+class DunningReport:
+    """A finished dunning list, its back-test, and where the report lies.
+
+    Attributes:
+        made: The list.
+        tested: Its back-test; ``None`` when there is too little history for one.
+        page: The HTML page; the list lies beside it as ``customers.parquet``, the back-test as CSV.
+        sentence: The result in one sentence.
+        plots: Plots of the page by file name.
+    """
+
+    made: "DunningList"
+    tested: "DunningBackTest | None"
+    page: Path
+    sentence: str
+    plots: Mapping[str, bytes]
+
+
+def make_dunning_list(settings: PlatformSettings, *, today: date, daily_capacity: int | None = None) -> DunningReport:
+    """Rank the customers with overdue bills of the latest month, judge the ranking by past months, write the report.
+
+    Args:
+        settings: Settings of the platform.
+        today: Day whose version of the policy says how much money is at stake; disputes are those of that day.
+        daily_capacity: Contacts of a working day; by default that of the settings.
+
+    Raises:
+        KilowiseError: A mistake that a person can correct; the message says how.
+    """
+    from ml.credit_risk.dunning import DunningConfig, back_test, dunning_list
+    from ml.credit_risk.dunning_report import PLOT, plot, render_report, summary, tables
+    from ml.credit_risk.register import Register
+
+    config = DunningConfig(
+        daily_capacity=daily_capacity or settings.dunning_daily_capacity,
+        exposure_months=chosen_policy(settings, today).exposure_months,
+    )
+    scored = scored_snapshots(current_marts(settings.marts_dir), settings, _BACK_TEST_MONTHS)
+    register = Register.read(settings.credit_register_path)
+    made = dunning_list(scored.rows, config, disputing=register.disputing(today))
+    try:
+        tested = back_test(scored.rows, config, seed=settings.seed)
+    except InsufficientDataError:
+        # A young platform has a list from its first month; its report says that no back-test is possible yet.
+        tested = None
+    images = {PLOT: plot(tested)} if tested else {}
+    page = write_report(
+        settings.reports_dir / DUNNING_FOLDER / f"{made.month:%Y-%m}",
+        render_report(made, tested, config, settings.currency, images.get(PLOT), scored.trained_until),
+        tables(made, tested),
+    )
+    return DunningReport(made, tested, page, summary(made, tested, config, settings.currency), images)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ def build_definitions(
         ]
     return dg.Definitions(
         assets=assets,
-        jobs=[*jobs.ASSET_JOBS, jobs.rollback_release, jobs.simulate_prices, jobs.rehearse_credit_policy],
+        jobs=[*jobs.ASSET_JOBS, *jobs.SINGLE_JOBS],
         schedules=build_schedules(settings, months),
         sensors=[inbox_sensor, drift_verdict_sensor, build_automation_sensor()],
         resources={**build_resources(settings), **(resource_overrides or {})},

@@ -188,6 +188,47 @@ def rehearse_credit_policy() -> None:
     decide_past_months()
 
 
+class DunningConfig(dg.Config):
+    """How many customers can be contacted."""
+
+    daily_capacity: int = Field(default=0, ge=0, description="Contacts of a working day; 0 for the platform's setting.")
+
+
+@dg.op
+def rank_overdue_customers(
+    context: dg.OpExecutionContext, config: DunningConfig, settings: dg.ResourceParam[PlatformSettings]
+) -> None:
+    """Rank the customers with overdue bills by expected loss, and judge the ranking by past months."""
+    from orchestration.credit_policy import make_dunning_list
+
+    try:
+        report = make_dunning_list(
+            settings, today=datetime.now(UTC).date(), daily_capacity=config.daily_capacity or None
+        )
+    except KilowiseError as error:
+        raise dg.Failure("; ".join(str(error).splitlines()), allow_retries=False) from None
+    context.log.info(report.sentence)
+    tested = {"back_test": frame_value(report.tested.rows)} if report.tested else {}
+    context.add_output_metadata(
+        {
+            "report": report_link(settings, report.page),
+            "in words": report.sentence,
+            "list": dg.MetadataValue.path(str(report.page.with_name("customers.parquet"))),
+            **tested,
+            **pictures(report.plots),
+        }
+    )
+
+
+@dg.job(
+    description="The dunning list of the latest scored month: customers with overdue bills by expected loss, dealt out "
+    "to working days by the daily capacity, with a back-test against ranking by age of debt. Contacts nobody."
+)
+def rank_dunning() -> None:
+    """Make the dunning list."""
+    rank_overdue_customers()
+
+
 ASSET_JOBS = [
     full_refresh,
     refresh_data,
@@ -197,3 +238,7 @@ ASSET_JOBS = [
     score_customers,
     review_drift,
 ]
+"""Jobs that materialise assets."""
+
+SINGLE_JOBS = [rollback_release, simulate_prices, rehearse_credit_policy, rank_dunning]
+"""Jobs that do one thing beside the graph."""

@@ -71,6 +71,9 @@ class PlatformSettings(BaseSettings):
     catalogue_paths: tuple[Path, ...] = Field(default=(), description="Tariff files beside the built-in catalogue")
     credit_policy: str = Field(default="cn_local", description="Id of the credit policy that says what follows")
     credit_policy_paths: tuple[Path, ...] = Field(default=(), description="Policy files beside the built-in ones")
+    dunning_daily_capacity: int = Field(
+        default=5, ge=1, le=100_000, description="Customers whom the dunning desk can contact on a working day"
+    )
     duckdb_memory_limit: str = Field(default="2GB", pattern=r"^\d+(\.\d+)?(MB|GB)$")
     reports_url: str = Field(default="http://127.0.0.1:3200", description="Where `make reports` serves the reports")
     alert_webhook_url: AnyHttpUrl | None = Field(default=None, description="Called once per drift incident")

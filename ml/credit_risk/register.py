@@ -28,6 +28,9 @@ REGISTER_FILE = Path("policy") / "register.jsonl"
 SHORTEST_NOTICE_DAYS = 7
 
 AppealGround = Literal["already_paid", "disputed_bill", "facts_wrong", "hardship", "protected", "other"]
+DEBT_GROUNDS: tuple[AppealGround, ...] = ("already_paid", "disputed_bill")
+"""Grounds by which a customer says that the money is not owed."""
+
 Person = Annotated[str, Field(pattern=r"^[\w .@-]{1,80}$", description="Member of staff or desk that recorded it")]
 RecordId = Annotated[str, Field(pattern=r"^[a-z0-9-]{4,40}$")]
 CustomerKey = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
@@ -320,6 +323,15 @@ class Register:
                 if isinstance(record, ListEntry)
             ),
             appeals=appeals,
+        )
+
+    def disputing(self, day: date) -> frozenset[str]:
+        """Return the customers who contest what they owe and wait for a decision on a day."""
+        return frozenset(
+            key
+            for key in self.records
+            for appeal in self.standing(key, day).appeals
+            if appeal.is_waiting and appeal.appeal.ground in DEBT_GROUNDS
         )
 
     def entry(self, entry_id: str) -> ListEntry:

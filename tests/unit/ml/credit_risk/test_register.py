@@ -105,6 +105,14 @@ def test_what_was_recorded_later_was_not_known_then() -> None:
     assert not register.standing(KEY, DAY).appeals[0].is_waiting
 
 
+def test_whoever_says_that_the_money_is_not_owed_is_disputing_until_it_is_decided() -> None:
+    paid = appeal("veto_arrears", ground="already_paid")
+
+    assert Register({KEY: [paid]}).disputing(DAY) == {KEY}
+    assert Register({KEY: [appeal("veto_arrears", ground="hardship")]}).disputing(DAY) == frozenset()
+    assert Register({KEY: [paid, decision("rejected")]}).disputing(DAY) == frozenset()
+
+
 def test_decision_needs_an_appeal_that_waits(path: Path) -> None:
     with pytest.raises(RegisterError, match="holds no appeal appeal-1"):
         append(path, decision("upheld"))
