@@ -45,7 +45,11 @@ class _ProgressHandler(logging.Handler):
         elif kind == "STEP_SUCCESS":
             self._write(f"  done in {time.monotonic() - self._step_started_at.get(step, time.monotonic()):.1f} s")
         elif kind == "STEP_FAILURE":
-            self._write(f"! {_readable(step)} failed: {_reason(event)}")
+            checks = _blocking_checks(event)
+            if checks:
+                self._write(f"! {_readable(step)} stops what follows it: {checks} did not pass")
+            else:
+                self._write(f"! {_readable(step)} failed: {_reason(event)}")
         elif kind == "STEP_SKIPPED":
             self._write(f"- {_readable(step)} skipped")
 
@@ -56,6 +60,15 @@ class _ProgressHandler(logging.Handler):
 
 def _readable(step: str) -> str:
     return step.replace("__", "/")
+
+
+def _blocking_checks(event: dg.DagsterEvent) -> str:
+    """Return the blocking checks that a step reported as failed; empty when the step itself failed."""
+    error = getattr(event.event_specific_data, "error", None)
+    if error is None or error.cls_name != "DagsterAssetCheckFailedError":
+        return ""
+    # A sentence, then per line an asset and its checks.
+    return ", ".join(line.split(": ", 1)[1] for line in error.message.strip().splitlines()[1:])
 
 
 def _reason(event: dg.DagsterEvent) -> str:

@@ -74,3 +74,18 @@ def test_failure_names_step_and_cause_in_one_line(capsys: pytest.CaptureFixture[
     assert failure.startswith("! bills/sum failed: ")
     assert failure.endswith("TooFewBillsError: bills.csv has 3 bills, 300 are needed; deliver the other months")
     assert not any("> bills/mean" in line for line in lines)
+
+
+@dg.asset(
+    key=["bills", "gate"], check_specs=[dg.AssetCheckSpec("release_gate", asset=["bills", "gate"], blocking=True)]
+)
+def refused(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    context.log.info("Refused: too few bills.")
+    return dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=False, check_name="release_gate")])
+
+
+def test_blocking_check_reads_as_a_decision(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert progress_of([refused], capsys, tmp_path)[1:] == [
+        "  Refused: too few bills.",
+        "! bills/gate stops what follows it: release_gate did not pass",
+    ]
