@@ -387,20 +387,8 @@ def pays(
     interval_amounts: pd.DataFrame | None = None,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return what customers would pay by staying, by following a given forecast, and at best."""
-    situation = build_situation(
-        learning.features,
-        cube,
-        tariffs,
-        origin.decision_month,
-        config,
-        interval_amounts,
-        history_months=origin.history_months,
-        horizon_months=origin.horizon_months,
-    )
-    keys = learning.features[CUSTOMER_KEY].to_numpy(dtype=object)
-    bills = price_window(
-        situation, learning.future, interval_amount_arrays(interval_amounts, keys, learning.future.months)
-    )
+    situation = _situation_at(origin, learning.features, cube, tariffs, config, interval_amounts)
+    bills = _bills_after(situation, learning, interval_amounts)
     outlook = look_ahead(situation, forecast, config)
     savings = savings_of(outlook, forecast.spreads(READINGS, situation.classes)[0], config)
     chosen = decide(situation, outlook, savings, config).recommended
@@ -533,6 +521,34 @@ def _fill(whole: Outlook, rows: npt.NDArray[np.intp], part: Outlook) -> None:
         whole.choice[number][rows] = columns
 
 
+def _situation_at(
+    origin: Origin,
+    features: pd.DataFrame,
+    cube: LoadCube,
+    tariffs: Sequence[Tariff],
+    config: TariffMatchingConfig,
+    interval_amounts: pd.DataFrame | None = None,
+) -> Situation:
+    """Collect what was known at a past decision."""
+    return build_situation(
+        features,
+        cube,
+        tariffs,
+        origin.decision_month,
+        config,
+        interval_amounts,
+        history_months=origin.history_months,
+        horizon_months=origin.horizon_months,
+    )
+
+
+def _bills_after(situation: Situation, learning: Learning, interval_amounts: pd.DataFrame | None) -> WindowBills:
+    """Return the bills of the months that followed a decision."""
+    keys = learning.features[CUSTOMER_KEY].to_numpy(dtype=object)
+    given = interval_amount_arrays(interval_amounts, keys, learning.future.months)
+    return price_window(situation, learning.future, given)
+
+
 @dataclass(frozen=True)
 class _Decided:
     judged: Judged
@@ -550,22 +566,10 @@ def _decide_at(
     factors: IntArray,
 ) -> _Decided:
     """Advise at one month and pay the bills that followed."""
-    situation = build_situation(
-        learning.features,
-        cube,
-        tariffs,
-        origin.decision_month,
-        config,
-        interval_amounts,
-        history_months=origin.history_months,
-        horizon_months=origin.horizon_months,
-    )
-    keys = learning.features[CUSTOMER_KEY].to_numpy(dtype=object)
+    situation = _situation_at(origin, learning.features, cube, tariffs, config, interval_amounts)
     folds = _folds(learning, config)
     outlook = _cross_fitted_outlook(situation, learning, folds, config, factors)
-    happened = price_window(
-        situation, learning.future, interval_amount_arrays(interval_amounts, keys, learning.future.months)
-    )
+    happened = _bills_after(situation, learning, interval_amounts)
     return _concluded(situation, outlook, happened, folds, origin, config)
 
 
@@ -593,15 +597,7 @@ def _masked_at(
         )
         for half in (0, 1)
     ]
-    situation = build_situation(
-        sample.features,
-        joined(loads).take(keys),
-        tariffs,
-        origin.decision_month,
-        quick,
-        history_months=origin.history_months,
-        horizon_months=origin.horizon_months,
-    )
+    situation = _situation_at(origin, sample.features, joined(loads).take(keys), tariffs, quick)
     # One number of scenarios for both halves, so that they fit into one array.
     neighbours_count = min(quick.neighbours_count, *(len(one.donor_classes) for one in forecasts.values()))
     quick = quick.model_copy(update={"neighbours_count": neighbours_count})

@@ -42,8 +42,7 @@ def prepare_features(features: pd.DataFrame) -> pd.DataFrame:
     missing = [name for name in (CUSTOMER_KEY, *names(FEATURES)) if name not in features.columns]
     if missing:
         raise SchemaMismatchError(
-            f"customer_tariff_features lacks the column(s) {', '.join(missing)}: rebuild the mart, or send them with "
-            "the request"
+            f"customer_tariff_features lacks {', '.join(missing)}: rebuild the mart, or send them with the request"
         )
     prepared: dict[str, object] = {CUSTOMER_KEY: features[CUSTOMER_KEY].astype(str)}
     has_month = AS_OF_MONTH in features.columns
@@ -387,7 +386,7 @@ def interval_amount_arrays(
         return {}
     missing = [name for name in _INTERVAL_COLUMNS if name not in amounts.columns]
     if missing:
-        raise SchemaMismatchError(f"interval_amounts lacks the column(s) {', '.join(missing)}")
+        raise SchemaMismatchError(f"interval_amounts lacks {', '.join(missing)}")
     rows = pd.Index(np.asarray(customer_keys, dtype=object)).get_indexer(pd.Index(amounts[CUSTOMER_KEY].astype(str)))
     month_index = pd.Index(pd.to_datetime(pd.Series(list(months), dtype=object)))
     columns = month_index.get_indexer(pd.Index(pd.to_datetime(amounts["month"])))

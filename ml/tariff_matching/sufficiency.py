@@ -21,6 +21,7 @@ from ml.tariff_matching.offers import build_situation
 from ml.tariffs.catalogue import Catalogue
 from ml.tariffs.load_cube import LoadCube
 from ml.tariffs.schema import Tariff
+from ml.wording import plural
 
 USE_CASE = "tariff_matching"
 
@@ -82,11 +83,12 @@ def check_sufficiency(
     findings.append(
         Finding(
             check="months_of_load",
-            found=f"{len(loads.months)} months",
+            found=plural(len(loads.months), "month"),
             required=f"at least {needed}, {config.history_months + config.horizon_months} for a full back-test",
             passed=origin is not None,
-            message=f"The loads span {len(loads.months)} month(s); advice is judged by deciding at a past month and "
-            f"paying the bills after it, which needs at least {needed} months: deliver a longer history of readings."
+            message=f"The loads span {plural(len(loads.months), 'month')}; advice is judged by deciding at a past "
+            f"month and paying the bills after it, which needs at least {needed} months: deliver a longer history of "
+            "readings."
             if origin is None
             else f"The back-test decides at the end of {origin.decision_month:%Y-%m} on {origin.history_months} months "
             f"and pays the bills of the {origin.horizon_months} months after it"

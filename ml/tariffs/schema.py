@@ -48,7 +48,7 @@ Percent = Annotated[Decimal, Field(decimal_places=PRICE_DECIMALS - 2, allow_inf_
 RatchetPercent = Annotated[Decimal, Field(decimal_places=FACTOR_DECIMALS - 2, ge=0, le=100, allow_inf_nan=False)]
 
 _NUMBER = re.compile(r"-?\d+(\.\d{1,8})?")
-_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MONTHS_CHECKED_AFTER_LAST_CHANGE = 12
 
 
@@ -931,7 +931,7 @@ def load_tariff(source: Path | str | Mapping[str, Any]) -> Tariff:
     else:
         document, labels = source, []
     if not isinstance(document, Mapping):
-        found = f"expected a mapping of fields, found {type(document).__name__}"
+        found = f"expected a mapping of fields, found {_kind_of(document)}"
         raise TariffError(prefixed([found], *(labels or ["tariff"])))
     try:
         return Tariff.model_validate(document)
@@ -949,13 +949,51 @@ def read_document(path: Path) -> Any:
     return _parse(text, path.name)
 
 
+class RepeatedFieldError(ValueError):
+    """A field stands twice in one mapping, of which parsers silently keep the last."""
+
+
+class _Loader(_YAML_LOADER):
+    """The safe loader, refusing a field that stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        fields = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        repeated = [key for key, _ in node.value if fields.count(key.value) > 1]
+        if repeated:
+            line = repeated[-1].start_mark.line + 1
+            raise RepeatedFieldError(f"line {line}: `{repeated[-1].value}` stands twice; keep one of them")
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
+def unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the fields of a JSON object.
+
+    Raises:
+        RepeatedFieldError: A field stands twice.
+    """
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise RepeatedFieldError(
+            f"`{next(name for name in names if names.count(name) > 1)}` stands twice; keep one of them"
+        )
+    return fields
+
+
 def _parse(text: str, label: str) -> Any:
     try:
         if text.lstrip().startswith(("{", "[")):
-            return json.loads(text, parse_float=Decimal)
-        return yaml.load(text, Loader=_YAML_LOADER)  # noqa: S506 - a safe loader
+            return json.loads(text, parse_float=Decimal, object_pairs_hook=unique_fields)
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
+    except RepeatedFieldError as error:
+        raise TariffError(f"{label}: {error}") from error
     except (ValueError, yaml.YAMLError) as error:
         raise TariffError(f"{label}: neither valid JSON nor YAML ({error})") from error
+
+
+def _kind_of(document: object) -> str:
+    return "nothing" if document is None else f"`{document}`" if isinstance(document, str) else type(document).__name__
 
 
 def _reason_for_intervals(component: Component) -> str | None:

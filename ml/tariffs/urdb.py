@@ -21,7 +21,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from ml.errors import TariffError
 from ml.tariffs.calendar import ALL_PERIODS
 from ml.tariffs.exact import PRICE_DECIMALS
-from ml.tariffs.schema import Rounding, Tariff, load_tariff
+from ml.tariffs.schema import RepeatedFieldError, Rounding, Tariff, load_tariff, unique_fields
 
 _Part = TypeVar("_Part")
 _Hours = tuple[tuple[int, ...], ...]
@@ -273,7 +273,9 @@ def _records(source: Path | str | Mapping[str, Any] | Sequence[Mapping[str, Any]
 
 def _parsed(text: str, label: str) -> Any:
     try:
-        return json.loads(text, parse_float=Decimal)
+        return json.loads(text, parse_float=Decimal, object_pairs_hook=unique_fields)
+    except RepeatedFieldError as error:
+        raise TariffError(f"{label}: {error}") from error
     except ValueError as error:
         raise TariffError(f"{label}: no valid JSON ({error}); URDB rates come as JSON") from error
 

@@ -146,7 +146,7 @@ def test_a_history_too_short_for_the_back_test_is_said_in_words(
     short = town.last_months(8)
     report = check_sufficiency(facts, short, catalogue, config=config)
     assert not report.is_sufficient
-    assert "The loads span 8 month(s)" in report.sentence()
+    assert "The loads span 8 months" in report.sentence()
     with pytest.raises(InsufficientDataError, match="deliver a longer history"):
         train(facts, short, catalogue, config=config)
 

@@ -215,51 +215,6 @@ class TestReference:
                 tariff, readings, Customer(Decimal(1), Decimal(1), "capacity"), 30, Decimal(0)
             )
 
-    @settings(max_examples=40, deadline=None)
-    @given(tariff=tariffs(), load=loads(ZONE, 30), order=st.randoms(use_true_random=False))
-    def test_the_order_of_readings_changes_nothing(self, tariff: Tariff, load: list, order: Any) -> None:
-        shuffled = list(load)
-        order.shuffle(shuffled)
-
-        bills = [
-            price_intervals(
-                tariff,
-                as_frame(readings),
-                interval_minutes=30,
-                time_zone=ZONE,
-                days=DAYS,
-                customers=customer(31.5, 14.25),
-                opening_kwh={"c": Decimal(7)},
-            )
-            for readings in (load, shuffled)
-        ]
-
-        assert bills[0].total_units.tolist() == bills[1].total_units.tolist()
-
-    @settings(max_examples=40, deadline=None)
-    @given(tariff=tariffs(), load=loads(ZONE, 30))
-    def test_bills_of_disjoint_months_add_up_to_the_bill_of_all(self, tariff: Tariff, load: list) -> None:
-        cube = LoadCube.from_intervals(as_frame(load), interval_minutes=30, time_zone=ZONE, days=DAYS)
-        cube = replace(cube, opening_kwh=np.zeros(1, np.int64))
-        facts = customer(31.5, 14.25)
-
-        parts = [price_cube(tariff, cube.select(month, month), facts).sum_units[0] for month in cube.months]
-
-        assert sum(parts) == price_cube(tariff, cube, facts).sum_units[0]
-
-    @settings(max_examples=40, deadline=None)
-    @given(
-        price=st.decimals("-1", "2", places=8),
-        rise=st.decimals("0", "1", places=8),
-        kwh=st.decimals("0", "100000", places=4),
-    )
-    def test_a_higher_price_never_makes_a_bill_lower(self, price: Decimal, rise: Decimal, kwh: Decimal) -> None:
-        cube = cube_of([float(kwh)], date(2025, 1, 1))
-
-        lower, higher = (price_cube(tariff_of(energy(str(p))), cube).sum_units[0] for p in (price, price + rise))
-
-        assert higher >= lower
-
 
 class TestPriceSeries:
     @settings(max_examples=20, deadline=None)

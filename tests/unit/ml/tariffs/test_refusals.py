@@ -10,6 +10,7 @@ import yaml
 from ml.errors import TariffError
 from ml.tariffs.catalogue import load_catalogue
 from ml.tariffs.schema import load_tariff
+from ml.tariffs.urdb import load_urdb
 
 RECORD: dict[str, Any] = {
     "tariff_id": "t",
@@ -108,3 +109,23 @@ def test_a_file_with_one_tariff_is_named_too(tmp_path: Path) -> None:
     path.write_text("- 1\n- 2\n", encoding="utf-8")
     with pytest.raises(TariffError, match=r"^one\.yaml: expected a mapping of fields, found list"):
         load_tariff(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("currency: CNY\nname: T\ncurrency: EUR\n", r"^tariff: line 3: `currency` stands twice; keep one of them$"),
+        ("name: T\nrounding: {scope: line, scope: total}\n", r"^tariff: line 2: `scope` stands twice"),
+        ('{"currency": "CNY", "currency": "EUR"}', r"^tariff: `currency` stands twice; keep one of them$"),
+        ("", "^tariff: expected a mapping of fields, found nothing$"),
+        ("sd_res_tier", "^tariff: expected a mapping of fields, found `sd_res_tier`$"),
+    ],
+)
+def test_a_text_of_which_a_parser_would_keep_a_part_only_is_refused(text: str, message: str) -> None:
+    with pytest.raises(TariffError, match=message):
+        load_tariff(text)
+
+
+def test_a_field_of_a_rate_that_stands_twice_is_refused() -> None:
+    with pytest.raises(TariffError, match="`label` stands twice"):
+        load_urdb('[{"label": "a", "label": "b"}]')
