@@ -35,7 +35,7 @@ def _headline(outcome: RunOutcome) -> str:
     if outcome.refused_use_cases:
         return (
             f"everything is done; the gate refused the new model of {' and of '.join(outcome.refused_use_cases)}, so "
-            "what was served before stays."
+            "what is served stays as it was."
         )
     return "everything is done."
 

@@ -28,7 +28,7 @@ def test_a_refusal_is_a_decision_and_no_failure(settings: PlatformSettings) -> N
     assert outcome.succeeded
     assert headline(settings, outcome) == (
         "Kilowise: everything is done; the gate refused the new model of segmentation and of tariff_matching, so what "
-        "was served before stays."
+        "is served stays as it was."
     )
 
 
