@@ -30,11 +30,14 @@ class BaselineRequirement(_Frozen):
         name: Name of the baseline in the evaluation.
         minimum_improvement: Smallest accepted difference; negative tolerates a model that is a little worse.
         judged_by: Whether the point estimate or the lower end of its interval must reach it.
+        least_lower_end: Where the estimate is judged: smallest accepted lower end of its interval, so that being no
+            worse is shown by enough data and not assumed for want of it.
     """
 
     name: str
     minimum_improvement: float = 0.0
     judged_by: Literal["value", "lower"] = "value"
+    least_lower_end: float | None = None
 
 
 class ChampionRequirement(_Frozen):
@@ -262,12 +265,18 @@ def _baseline_criterion(evaluation: Evaluation, requirement: BaselineRequirement
     minimum = requirement.minimum_improvement
     required = f"at least {minimum:+.4g}" if minimum else "at least 0"
     required += " (lower end of the interval)" if requirement.judged_by == "lower" else ""
+    if requirement.least_lower_end is not None:
+        required += f", and the lower end of the interval at least {requirement.least_lower_end:+.4g}"
     figure = None if comparison is None else getattr(comparison.difference, requirement.judged_by)
-    if comparison is None or figure is None:
+    lower = None if comparison is None else comparison.difference.lower
+    lacks_lower = requirement.least_lower_end is not None and lower is None
+    if comparison is None or figure is None or lacks_lower:
         reason = f"The comparison with {baseline_title(requirement.name).en} is missing."
         return Criterion(name=name, passed=None, required=required, aspect="baselines", reason=reason)
-    passed = figure >= requirement.minimum_improvement
-    verb = "improves" if passed else "does not improve enough"
+    is_shown = requirement.least_lower_end is None or (lower is not None and lower >= requirement.least_lower_end)
+    is_better = figure >= requirement.minimum_improvement
+    passed = is_better and is_shown
+    verb = "improves" if passed else "does not improve enough" if not is_better else "is not shown to improve"
     return Criterion(
         name=name,
         passed=passed,

@@ -48,6 +48,17 @@ class ScorecardConfig(BaseModel):
     )
 
 
+class ActionConfig(BaseModel):
+    """What an early action (a call, an offer of instalments) costs and brings: assumptions of the supplier."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cost_amount: float = Field(default=10.0, ge=0, description="Cost of one action, in the platform's currency")
+    success_share: float = Field(
+        default=0.3, gt=0, le=1, description="Share of one mean bill that an action saves when a default was coming"
+    )
+
+
 class CreditRiskConfig(BaseModel):
     """Settings of credit-risk training: cuts, candidates, calibration, points, demands on the data."""
 
@@ -60,6 +71,7 @@ class CreditRiskConfig(BaseModel):
     )
     booster: BoosterConfig = BoosterConfig()
     scorecard: ScorecardConfig = ScorecardConfig()
+    action: ActionConfig = ActionConfig()
 
     folds: int = Field(
         default=4,

@@ -12,7 +12,7 @@ from ml.credit_risk.config import Candidate
 from ml.credit_risk.labels import label_array
 from ml.credit_risk.model import CreditRiskModel
 from ml.credit_risk.schema import RATINGS
-from ml.credit_risk.scorecard import HIGH_RISK_RATINGS, RATING_UPPER_PROBABILITIES
+from ml.credit_risk.scorecard import HIGH_RISK_FROM, RATING_UPPER_PROBABILITIES
 from ml.evaluation import (
     BaselineComparison,
     ChampionComparison,
@@ -26,8 +26,11 @@ from ml.evaluation import (
 
 KEY_METRIC = "roc_auc"
 CALIBRATION_BINS = 10
-SLICE_COLUMNS = ("customer_class", "district", AS_OF_MONTH)
+TENURE_BAND = "tenure_band"
+SLICE_COLUMNS = ("customer_class", "district", TENURE_BAND, AS_OF_MONTH)
 FAIRNESS_COLUMNS = ("customer_class", "district")
+DEPOSIT_LATE_BILLS = 2
+"""Bills unpaid for 30 days in a year from which policies may ask a customer of high risk for money in advance."""
 UNKNOWN = "unknown"
 
 BASELINES = {
@@ -167,15 +170,25 @@ def rating_stability_index(expected: FloatArray, actual: FloatArray) -> float:
     Equally filled bins would be cut through the many customers with nearly the same low probability, and would call
     a move that no rating and no decision notices a drift.
     """
-    if not len(expected) or not len(actual):
-        return math.nan
+    return _stability(expected, actual)(np.ones(len(actual)))
+
+
+def _stability(expected: FloatArray, actual: FloatArray) -> Statistic:
     edges = np.asarray(RATING_UPPER_PROBABILITIES)
-    share = [
-        (np.bincount(np.searchsorted(edges, sample, side="right"), minlength=len(edges) + 1) + 0.5)
-        / (len(sample) + 0.5 * (len(edges) + 1))
-        for sample in (expected, actual)
-    ]
-    return float(((share[1] - share[0]) * np.log(share[1] / share[0])).sum())
+    before, now = (np.searchsorted(edges, sample, side="right") for sample in (expected, actual))
+    count = len(edges) + 1
+
+    def share(positions: np.ndarray, weights: FloatArray) -> FloatArray:
+        counted = np.bincount(positions, weights=weights, minlength=count) + 0.5
+        return np.asarray(counted / counted.sum(), dtype=np.float64)
+
+    def statistic(weights: FloatArray) -> float:
+        if not len(before) or not len(now):
+            return math.nan
+        old, new = share(before, np.ones(len(before))), share(now, weights)
+        return float(((new - old) * np.log(new / old)).sum())
+
+    return statistic
 
 
 def overall_metrics(
@@ -239,19 +252,34 @@ def overall_metrics(
         )
         for name, (value, lower, upper) in figures.items()
     ]
-    psi = rating_stability_index(development, current)
+    psi, lower, upper = bootstrap(
+        {"rating_psi": _stability(development, current)},
+        holdout[CUSTOMER_KEY].to_numpy(),
+        replicates=replicates,
+        seed=seed,
+        distances=("rating_psi",),
+    )["rating_psi"]
     metrics.append(
-        Metric(name="rating_psi", value=psi, higher_is_better=False, rows=len(holdout), note="development to hold-out")
+        Metric(
+            name="rating_psi",
+            value=psi,
+            lower=lower,
+            upper=upper,
+            higher_is_better=False,
+            rows=len(holdout),
+            note="development to hold-out",
+        )
     )
     return metrics
 
 
 def slice_metrics(probabilities: FloatArray, holdout: pd.DataFrame, *, replicates: int, seed: int) -> list[Metric]:
-    """Return ranking, calibration and fairness figures by class, district and month."""
+    """Return ranking, calibration and fairness figures by class, district, time as a customer, and month."""
     labels = label_array(holdout)
     clusters = holdout[CUSTOMER_KEY].to_numpy()
-    high_risk = probabilities >= _high_risk_from()
-    overall_alarm = _share(high_risk, labels == 0)
+    treatment = _Treatment.of(probabilities, holdout, labels)
+    if "tenure_months" in holdout.columns:
+        holdout = holdout.assign(**{TENURE_BAND: _tenure_bands(holdout["tenure_months"])})
     metrics: list[Metric] = []
     for column in SLICE_COLUMNS:
         if column not in holdout.columns:
@@ -260,10 +288,13 @@ def slice_metrics(probabilities: FloatArray, holdout: pd.DataFrame, *, replicate
         for value in sorted(values.unique()):
             rows = (values == value).to_numpy()
             p, y = probabilities[rows], labels[rows]
-            statistics = _slice_statistics(p, y, high_risk[rows], overall_alarm, fairness=column in FAIRNESS_COLUMNS)
+            statistics = _slice_statistics(p, y)
+            if column in FAIRNESS_COLUMNS:
+                statistics |= treatment.statistics(rows)
             figures = bootstrap(statistics, clusters[rows], replicates=replicates, seed=seed)
-            if "calibration_gap" in figures:
-                figures["calibration_gap"] = _absolute(figures["calibration_gap"])
+            for name in ("calibration_gap", "missed_default_gap"):
+                if name in figures:
+                    figures[name] = _absolute(figures[name])
             metrics += [
                 Metric(
                     name=name,
@@ -285,32 +316,86 @@ _SLICE_DIRECTIONS: dict[str, bool | None] = {
     "default_rate": None,
     "mean_probability": None,
     "calibration_gap": False,
-    "high_risk_share": None,
+    "approval_share": None,
+    "approval_ratio": None,
+    "deposit_share": None,
     "false_alarm_gap": False,
+    "missed_default_gap": False,
 }
 
 
-def _slice_statistics(
-    probabilities: FloatArray, labels: FloatArray, high_risk: np.ndarray, overall_alarm: float, *, fairness: bool
-) -> dict[str, Statistic]:
-    statistics: dict[str, Statistic] = {
+@dataclass(frozen=True, slots=True)
+class _Treatment:
+    """What follows for each row, and for all of them: the yardstick of fairness.
+
+    Attributes:
+        probabilities: Predicted.
+        labels: 1 for a default.
+        high_risk: Whether the probability means C or D.
+        deposit: Whether money in advance may be asked for: high risk and several bills long unpaid.
+        approval: Share of all rows that are not high risk.
+        alarm: Share of the good payers that are.
+        missed: Share of the defaults that are not.
+    """
+
+    probabilities: FloatArray
+    labels: FloatArray
+    high_risk: FloatArray
+    deposit: FloatArray | None
+    approval: float
+    alarm: float
+    missed: float
+
+    @classmethod
+    def of(cls, probabilities: FloatArray, holdout: pd.DataFrame, labels: FloatArray) -> "_Treatment":
+        high_risk = (probabilities >= HIGH_RISK_FROM).astype(np.float64)
+        deposit = None
+        if "overdue_30d_bills_12m_count" in holdout.columns:
+            unpaid = holdout["overdue_30d_bills_12m_count"].to_numpy(dtype=np.float64, na_value=np.nan)
+            deposit = high_risk * (unpaid >= DEPOSIT_LATE_BILLS)
+        return cls(
+            probabilities=probabilities,
+            labels=labels,
+            high_risk=high_risk,
+            deposit=deposit,
+            approval=1 - float(high_risk.mean()),
+            alarm=_share(high_risk, labels == 0),
+            missed=1 - _share(high_risk, labels == 1),
+        )
+
+    def statistics(self, rows: np.ndarray) -> dict[str, Statistic]:
+        """Return the figures of one group."""
+        labels, high_risk = self.labels[rows], self.high_risk[rows]
+        approved = weighted_mean(1 - high_risk)
+        alarm = weighted_mean(high_risk)
+        found: dict[str, Statistic] = {
+            "calibration_gap": weighted_mean(labels - self.probabilities[rows]),
+            "approval_share": approved,
+            "approval_ratio": lambda weights: _ratio(approved(weights), self.approval),
+            "false_alarm_gap": lambda weights: alarm(weights * (1 - labels)) - self.alarm,
+            "missed_default_gap": lambda weights: 1 - alarm(weights * labels) - self.missed,
+        }
+        if self.deposit is not None:
+            found["deposit_share"] = weighted_mean(self.deposit[rows])
+        return found
+
+
+def _slice_statistics(probabilities: FloatArray, labels: FloatArray) -> dict[str, Statistic]:
+    return {
         KEY_METRIC: roc_auc(probabilities, labels),
         "default_rate": weighted_mean(labels),
         "mean_probability": weighted_mean(probabilities),
     }
-    if not fairness:
-        return statistics
-    good = (labels == 0).astype(np.float64)
-    alarm = weighted_mean(high_risk.astype(np.float64))
 
-    def false_alarm_gap(weights: FloatArray) -> float:
-        return alarm(weights * good) - overall_alarm
 
-    return statistics | {
-        "calibration_gap": weighted_mean(labels - probabilities),
-        "high_risk_share": alarm,
-        "false_alarm_gap": false_alarm_gap,
-    }
+def _tenure_bands(months: pd.Series) -> pd.Series:
+    bands = pd.cut(
+        months.astype("float64"),
+        [-np.inf, 12, 36, np.inf],
+        right=False,
+        labels=["under 1 year", "1 to 3 years", "3 years and more"],
+    )
+    return bands.astype("object")
 
 
 def baseline_comparisons(
@@ -409,13 +494,13 @@ def candidate_table(
         title_zh="候选模型对比（相同留出样本）",
         columns=(
             "candidate",
-            "auc",
+            "AUC",
             "from",
             "to",
-            "average_precision",
-            "log_loss",
-            "brier_score",
-            "calibration_error",
+            "average precision",
+            "log loss",
+            "Brier score",
+            "calibration error",
             "taken",
         ),
         rows=tuple(rows),
@@ -547,8 +632,3 @@ def _ratio(above: float, below: float) -> float:
 
 def _share(chosen: np.ndarray, among: np.ndarray) -> float:
     return float(chosen[among].mean()) if among.any() else math.nan
-
-
-def _high_risk_from() -> float:
-    """Return the probability from which a customer is rated among `HIGH_RISK_RATINGS`."""
-    return RATING_UPPER_PROBABILITIES[RATINGS.index(HIGH_RISK_RATINGS[0]) - 1]

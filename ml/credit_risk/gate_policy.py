@@ -9,11 +9,13 @@ GATE_POLICY = GatePolicy(
     valid_from=date(2026, 11, 1),
     baselines=(
         BaselineRequirement(name="last_status", judged_by="lower"),
-        # The difference to these two has a standard error of 0.02 to 0.03 with a hundred defaulting customers, so a
-        # demand above zero would refuse by the toss of a coin. Where they tie, calibrated probabilities, monotone
-        # effects and exact reasons decide.
-        BaselineRequirement(name="late_bill_count", minimum_improvement=-0.01, judged_by="value"),
-        BaselineRequirement(name="logistic_dimensions", minimum_improvement=-0.01, judged_by="value"),
+        # Better, as an estimate, and shown to be at most 0.02 worse. The estimate alone would pass by luck where data
+        # is thin (a hundred defaulting customers leave a standard error of 0.01 to 0.02); a lower end above zero would
+        # refuse good models of such suppliers year after year. It is no toss of a coin either: one of the candidates
+        # is a logistic regression itself, on finer grounds, and leads by 0.013 on the simulated supplier (0.021 over
+        # late bills), with a standard error of 0.009 (0.007): a chance of 9 % (1 %) to be refused by bad luck.
+        BaselineRequirement(name="late_bill_count", least_lower_end=-0.02),
+        BaselineRequirement(name="logistic_dimensions", least_lower_end=-0.02),
     ),
     champion=ChampionRequirement(tolerance=0.0),
     limits=(
@@ -37,13 +39,28 @@ GATE_POLICY = GatePolicy(
             slice_column="district",
             minimum_rows=100,
         ),
-        MetricLimit(
-            metric="false_alarm_gap",
-            aspect="fairness",
-            maximum=0.10,
-            judged_by="interval",
-            slice_column="district",
-            minimum_rows=100,
+        *(
+            MetricLimit(
+                metric="false_alarm_gap",
+                aspect="fairness",
+                maximum=0.10,
+                judged_by="interval",
+                slice_column=column,
+                minimum_rows=100,
+            )
+            for column in ("customer_class", "district")
+        ),
+        # Four fifths: the rule of thumb of United States employment law (29 CFR 1607.4 D), against all customers.
+        *(
+            MetricLimit(
+                metric="approval_ratio",
+                aspect="fairness",
+                minimum=0.8,
+                judged_by="interval",
+                slice_column=column,
+                minimum_rows=100,
+            )
+            for column in ("customer_class", "district")
         ),
     ),
 )

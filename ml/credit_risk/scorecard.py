@@ -14,6 +14,9 @@ RATING_UPPER_PROBABILITIES = (0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.30)
 HIGH_RISK_RATINGS = ("C", "D")
 """Ratings on which a supplier would act; the fairness table counts who is put there."""
 
+HIGH_RISK_FROM = RATING_UPPER_PROBABILITIES[RATINGS.index(HIGH_RISK_RATINGS[0]) - 1]
+"""Probability from which a customer is rated among `HIGH_RISK_RATINGS`."""
+
 PROBABILITY_FLOOR = 1e-6
 """Points are computed from a probability kept this far from 0 and 1, so that they stay finite."""
 

@@ -52,6 +52,12 @@ from ml.credit_risk.scorecard_training import (
     fit_scaling,
 )
 from ml.credit_risk.sufficiency import USE_CASE, check_sufficiency
+from ml.credit_risk.usefulness import (
+    decision_value_table,
+    feature_stability_table,
+    gains_table,
+    top_tenth_metrics,
+)
 from ml.credit_risk.woe_scorecard import WoeScorecard, columns_of_frame
 from ml.evaluation import Evaluation, FloatArray
 from ml.splits import customer_parts, month_start
@@ -111,14 +117,23 @@ def train(
         use_case=USE_CASE,
         holdout_description=made.sentence(),
         key_metric=next(metric for metric in metrics if metric.name == KEY_METRIC),
-        metrics=(*metrics, *slice_metrics(probabilities, holdout, replicates=replicates, seed=seed)),
+        metrics=(
+            *metrics,
+            *top_tenth_metrics(probabilities, holdout, replicates=replicates, seed=seed),
+            *slice_metrics(probabilities, holdout, replicates=replicates, seed=seed),
+        ),
         baselines=tuple(baseline_comparisons(probabilities, others, holdout, replicates=replicates, seed=seed)),
         sufficiency=sufficiency,
         tables=(
             candidate_table(fitted.probabilities, choice, holdout, replicates=replicates, seed=seed),
             rating_table(pd.Series(ratings(probabilities), dtype="object"), labels, probabilities),
             reliability_table(probabilities, labels),
+            gains_table(probabilities, labels),
+            decision_value_table(
+                probabilities, holdout, config.action, currency=config.currency, replicates=replicates, seed=seed
+            ),
             model.scorecard.table(),
+            feature_stability_table(made.parts["train"], holdout),
         ),
         notes=_notes(made, model, choice),
     )

@@ -165,6 +165,26 @@ def test_an_improvement_within_the_noise_does_not_beat_a_baseline_judged_by_the_
     assert failed_names(decision) == ["better than last_status"]
 
 
+@pytest.mark.parametrize(
+    ("value", "width", "approved"),
+    [(0.01, 0.02, True), (-0.001, 0.01, False), (0.01, 0.04, False), (0.01, None, False)],
+)
+def test_an_estimate_above_a_baseline_must_also_be_shown_by_enough_data(
+    value: float, width: float | None, approved: bool
+):
+    requirement = BaselineRequirement(name="last_status", least_lower_end=-0.02)
+    difference = figure("difference", value, width) if width else Metric(name="difference", value=value)
+    compared = BaselineComparison(name="last_status", metric=figure("roc_auc", 0.7), difference=difference)
+    decision = decide(
+        evaluation(baselines=(compared,)),
+        policy=POLICY.model_copy(update={"baselines": (requirement,)}),
+        decided_on=TODAY,
+        has_champion=False,
+    )
+    assert decision.approved == approved
+    assert "lower end of the interval at least -0.02" in decision.criteria[2].required
+
+
 def test_a_missing_comparison_with_the_champion_is_refused():
     decision = judge(evaluation(), has_champion=True)
     assert failed_names(decision) == ["not worse than the champion"]
