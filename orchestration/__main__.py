@@ -1,4 +1,4 @@
-"""Kilowise from the command line: the main job in one process, landing alone, erasure, and the credit desk."""
+"""Kilowise from the command line: the main job in one process, landing alone, erasure, the credit desk, replay."""
 
 import argparse
 import os
@@ -27,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     erasing = commands.add_parser("erase", help="remove every trace of a customer, make the rest anew, and prove it")
     erasing.add_argument("customer_id", metavar="CUSTOMER_ID", help="the supplier's id of the customer")
     add_credit_commands(commands)
+    replaying = commands.add_parser("replay", help="compute a logged credit decision again and compare every digit")
+    replaying.add_argument("request_id", metavar="REQUEST_ID", help="id of an answer of the API, or of a batch")
+    replaying.add_argument("--customer", default="", metavar="CUSTOMER_ID", help="only this customer of a batch")
     parsed = parser.parse_args(arguments)
     try:
         settings = PlatformSettings()
@@ -36,6 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from orchestration.erasure import erase
 
             return 0 if erase(settings, parsed.customer_id, run, _say) else 1
+        if parsed.command == "replay":
+            from orchestration.replay import run_command as replay
+
+            return replay(settings, parsed.request_id, parsed.customer, _say)
         if parsed.command == "credit":
             return run_credit_command(parsed, settings, _say)
         return run(settings)
