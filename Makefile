@@ -7,8 +7,14 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 DBT_FILES := $(shell find dbt_project -path dbt_project/target -prune -o -name '*.sql' -print -o -name '*.yml' -print -o -name '*.csv' -print 2>/dev/null)
 
-# One place says where the state is; every tool below reads it. No tool sends usage data.
-export KILOWISE_HOME ?= $(CURDIR)/data
+# One place says where the state is; every tool below reads it: the environment, else .env, else ./data. Absolute, as
+# Dagster demands. No tool sends usage data.
+hash := \#
+ifndef KILOWISE_HOME
+KILOWISE_HOME := $(shell sed -nE "s/^(export )?KILOWISE_HOME *= *['\"]?([^'\"$(hash)]*[^'\"$(hash) ]).*/\2/p" .env 2>/dev/null | tail -n 1)
+endif
+override KILOWISE_HOME := $(shell home="$(or $(KILOWISE_HOME),data)"; realpath -m -- "$${home/$(hash)\~/$$HOME}")
+export KILOWISE_HOME
 export DAGSTER_HOME ?= $(KILOWISE_HOME)/dagster
 export BENTOML_HOME ?= $(KILOWISE_HOME)/models
 export DO_NOT_TRACK := 1
@@ -47,7 +53,7 @@ dbt_project/target/manifest.json: $(VENV)/.ready $(DBT_FILES)
 	@touch $@
 
 dagster-home: $(VENV)/.ready
-	@mkdir -p $(DAGSTER_HOME) && cp dagster.yaml $(DAGSTER_HOME)/dagster.yaml
+	@mkdir -p "$(DAGSTER_HOME)" && cp dagster.yaml "$(DAGSTER_HOME)/dagster.yaml"
 
 run: manifest dagster-home  ## Set everything up and do the main job: raw files -> released models -> scores -> drift reports
 	@$(BIN)/python -m orchestration run

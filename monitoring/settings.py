@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -14,3 +14,8 @@ class MonitoringSettings(BaseSettings):
     home: Path = Field(default=Path("data"), description="State folder of the platform.")
     reports_port: int = Field(default=3200, ge=0, le=65535, description="Port of the model owners' site.")
     workspace_port: int = Field(default=3201, ge=1, le=65535, description="Port of the Evidently workspace.")
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
