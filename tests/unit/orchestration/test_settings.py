@@ -1,9 +1,14 @@
 """What an operator may set in the environment."""
 
+import re
+from pathlib import Path
+
 import pytest
+from dotenv import dotenv_values
 from pydantic import ValidationError
 
-from orchestration.settings import PlatformSettings
+from orchestration.settings import PROJECT_ROOT, PlatformSettings
+from serving.settings import ServingSettings
 
 
 @pytest.mark.parametrize("name", ["slot_minutes", "simulated_interval_minutes"])
@@ -20,3 +25,18 @@ def test_other_minutes_are_refused(minutes: str, monkeypatch: pytest.MonkeyPatch
 
     with pytest.raises(ValidationError, match="15, 30 or 60"):
         PlatformSettings()
+
+
+def test_example_of_the_settings_file_can_be_taken_as_it_stands(tmp_path: Path) -> None:
+    example = (PROJECT_ROOT / ".env.example").read_text(encoding="utf-8")
+    file = tmp_path / ".env"
+    file.write_text(re.sub(r"(?m)^# (?=KILOWISE_)", "", example), encoding="utf-8")
+
+    platform, serving = PlatformSettings(_env_file=file), ServingSettings(_env_file=file)
+
+    names = {name.removeprefix("KILOWISE_").lower() for name in dotenv_values(file)}
+    assert names <= PlatformSettings.model_fields.keys() | ServingSettings.model_fields.keys()
+    assert names <= platform.model_fields_set | serving.model_fields_set
+    assert platform.home == serving.home == Path("data").resolve()
+    assert platform.time_zone == "Asia/Shanghai"
+    assert len(serving.api_keys) == 1
