@@ -1,11 +1,12 @@
 """Serves credit risk: probability of default, points, rating and the reasons for them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml.columns import by_name
-from ml.credit_risk.model import CreditRiskModel
-from ml.credit_risk.reasons import Reason
+from ml.credit_risk.model import CreditRiskModel, Explanation
+from ml.credit_risk.rating import veto_text
+from ml.credit_risk.reasons import dimension_title
 from ml.credit_risk.schema import FEATURES
 from serving.released_model import ReleasedModel, ScoringInput, ScoringResult
 
@@ -24,25 +25,47 @@ class ReleasedCreditRisk(ReleasedModel):
     def _score(self, inputs: Sequence[ScoringInput]) -> list[ScoringResult]:
         if len(inputs) >= _SMALLEST_FRAME_ROWS:
             frame = self._feature_frame(inputs)
-            records = self._prediction_records(self._model.predict(frame))
-            explained = self._model.explain(frame)
+            predictions, explanations = self._model.predict_and_explain(frame)
+            answers = list(zip(self._prediction_records(predictions), explanations, strict=True))
         else:
-            records = self._model.predict_records([item.features for item in inputs])
-            explained = [record.pop("reasons") for record in records]
+            answers = self._model.predict_records([item.features for item in inputs])
+        points = self._model.points_per_log_odds
         return [
-            ScoringResult(record, {"reasons": [_reason_record(reason) for reason in reasons]})
-            for record, reasons in zip(records, explained, strict=True)
+            ScoringResult(prediction, _details(prediction, explanation, points)) for prediction, explanation in answers
         ]
 
 
-def _reason_record(reason: Reason) -> dict[str, Any]:
+def _details(prediction: Mapping[str, Any], explanation: Explanation, points_per_log_odds: float) -> dict[str, Any]:
+    veto = prediction["rating_veto_code"]
+    text = veto_text(veto) if veto is not None else None
     return {
-        "code": reason.code,
-        "dimension": reason.dimension,
-        "text": reason.text,
-        "text_zh": reason.text_zh,
-        "value": reason.value,
-        "unit": _COLUMNS[reason.code].unit,
+        "reasons": [
+            {
+                "code": reason.code,
+                "dimension": reason.dimension,
+                "text": reason.text,
+                "text_zh": reason.text_zh,
+                "value": reason.value,
+                "unit": _COLUMNS[reason.code].unit,
+                "points_lost": round(reason.effect * points_per_log_odds, 1),
+                "improvement": reason.improvement,
+                "improvement_zh": reason.improvement_zh,
+            }
+            for reason in explanation.reasons
+        ],
+        "dimensions": [
+            {
+                "dimension": dimension,
+                "title": title,
+                "title_zh": title_zh,
+                # Without the sign that a tiny loss leaves on a zero.
+                "points": round(-effect * points_per_log_odds, 1) + 0.0,
+            }
+            for dimension, effect in explanation.dimension_effects.items()
+            for title, title_zh in (dimension_title(dimension),)
+        ],
+        "rating_veto": text.en if text else None,
+        "rating_veto_zh": text.zh if text else None,
     }
 
 

@@ -254,6 +254,18 @@ class Reason(Answer):
     text_zh: str = Field(description="The same in Chinese / 中文说明")
     value: float | str | None = Field(description="The customer's value of the column")
     unit: str = Field(description="Unit of the value; empty for counts and ratios")
+    points_lost: float = Field(description="Credit points that the column costs, against the mean customer")
+    improvement: str = Field(description="What would improve it")
+    improvement_zh: str = Field(description="The same in Chinese / 中文说明")
+
+
+class DimensionPoints(Answer):
+    """What all columns of one dimension do to the credit points."""
+
+    dimension: str = Field(description="Group of columns, such as timeliness")
+    title: str
+    title_zh: str
+    points: float = Field(description="Credit points gained (positive) or lost, against the mean customer")
 
 
 class SegmentAdvice(Answer):
@@ -480,7 +492,16 @@ CreditRiskAnswer, CreditRiskBatchAnswer = _answer_models(
         "reasons": (
             list[Reason] | None,
             Field(default=None, description="Strongest first; empty when nothing raises the risk"),
-        )
+        ),
+        "dimensions": (
+            list[DimensionPoints] | None,
+            Field(default=None, description="What each group of columns does to the credit points"),
+        ),
+        "rating_veto": (
+            str | None,
+            Field(default=None, description="The fact that lowered the rating, in words; null where none did"),
+        ),
+        "rating_veto_zh": (str | None, Field(default=None, description="The same in Chinese / 中文说明")),
     },
 )
 

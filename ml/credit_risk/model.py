@@ -22,7 +22,7 @@ from ml.credit_risk.config import Candidate
 from ml.credit_risk.features import FEATURE_OF, MATRIX_NAMES, Matrix, matrix_from_records, to_matrix
 from ml.credit_risk.rating import capped_ratings
 from ml.credit_risk.reasons import Reason, reason
-from ml.credit_risk.schema import FEATURES, PREDICTIONS
+from ml.credit_risk.schema import DIMENSIONS, FEATURES, PREDICTIONS
 from ml.credit_risk.scorecard import PointScale
 from ml.credit_risk.woe_scorecard import Columns, WoeScorecard, columns_of_frame, columns_of_records
 from ml.errors import BundleError
@@ -33,6 +33,7 @@ SCORECARD_FILE = "scorecard.json"
 SETTINGS_FILE = "model.json"
 REASONS = 3
 _FEATURE_NAMES = names(FEATURES)
+_DIMENSION_OF = [list(DIMENSIONS).index(column.dimension) for column in FEATURES]
 _Part = TypeVar("_Part", bound=BaseModel)
 
 
@@ -104,6 +105,20 @@ class Scores:
     effects: npt.NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a row got its answer.
+
+    Attributes:
+        reasons: What raises the risk most, largest effect first; empty when nothing does.
+        dimension_effects: Log odds of a default that all columns of each dimension add, against the mean customer;
+            negative where a dimension speaks for the customer.
+    """
+
+    reasons: list[Reason]
+    dimension_effects: dict[str, float]
+
+
 class CreditRiskModel:
     """A trained credit-risk model.
 
@@ -132,48 +147,51 @@ class CreditRiskModel:
         Returns:
             ``customer_key`` and the columns of ``PREDICTIONS``, in the order of the rows.
         """
-        scores = self.score(ScoringRows.of_frame(features))
-        codes = self._reason_positions(scores.effects)
-        frame = pd.DataFrame({CUSTOMER_KEY: features[CUSTOMER_KEY].to_numpy()})
-        frame["default_probability"] = scores.probabilities
-        frame["credit_points"] = scores.points
-        frame["credit_rating"] = scores.ratings
-        frame["rating_veto_code"] = pd.Series(scores.vetoes, dtype="object")
-        frame["scorecard_points"] = scores.scorecard_points
-        for rank in range(REASONS):
-            frame[f"reason_{rank + 1}_code"] = pd.Series(
-                [_FEATURE_NAMES[row[rank]] if rank < len(row) else None for row in codes], dtype="object"
-            )
-        return frame[[CUSTOMER_KEY, *names(PREDICTIONS)]]
+        return self._predictions(features, self.score(ScoringRows.of_frame(features)))
 
-    def predict_records(self, records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Score feature rows given as mappings; equal to `predict`, without the cost of a data frame.
+    def predict_and_explain(self, features: pd.DataFrame) -> tuple[pd.DataFrame, list[Explanation]]:
+        """Return what `predict` and `explain` return, at the cost of one."""
+        scores = self.score(ScoringRows.of_frame(features))
+        values = features[_FEATURE_NAMES].to_numpy(dtype=object).tolist()
+        return self._predictions(features, scores), self._explanations(scores.effects, values)
+
+    def predict_records(self, records: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, Any], Explanation]]:
+        """Score feature rows given as mappings; equal to `predict_and_explain`, without the cost of a data frame.
 
         Returns:
-            One mapping per row with the names of ``PREDICTIONS`` and ``reasons``, a list of `Reason`.
+            Per row a mapping with the names of ``PREDICTIONS``, and the explanation.
         """
         scores = self.score(ScoringRows.of_records(records))
-        explained = self._reasons(scores.effects, [[record[name] for name in _FEATURE_NAMES] for record in records])
+        explained = self._explanations(
+            scores.effects, [[record[name] for name in _FEATURE_NAMES] for record in records]
+        )
         return [
-            {
-                "default_probability": float(scores.probabilities[row]),
-                "credit_points": float(scores.points[row]),
-                "credit_rating": scores.ratings[row],
-                "rating_veto_code": scores.vetoes[row],
-                "scorecard_points": float(scores.scorecard_points[row]),
-                **{
-                    f"reason_{rank + 1}_code": reasons[rank].code if rank < len(reasons) else None
-                    for rank in range(REASONS)
+            (
+                {
+                    "default_probability": float(scores.probabilities[row]),
+                    "credit_points": float(scores.points[row]),
+                    "credit_rating": scores.ratings[row],
+                    "rating_veto_code": scores.vetoes[row],
+                    "scorecard_points": float(scores.scorecard_points[row]),
+                    **{
+                        f"reason_{rank + 1}_code": reasons[rank].code if rank < len(reasons) else None
+                        for rank in range(REASONS)
+                    },
                 },
-                "reasons": reasons,
-            }
-            for row, reasons in enumerate(explained)
+                explanation,
+            )
+            for row, explanation in enumerate(explained)
+            for reasons in (explanation.reasons,)
         ]
 
-    def explain(self, features: pd.DataFrame) -> list[list[Reason]]:
-        """Return the reasons of each row in words, largest effect first; empty when nothing raises the risk."""
-        scores = self.score(ScoringRows.of_frame(features))
-        return self._reasons(scores.effects, features[_FEATURE_NAMES].to_numpy(dtype=object).tolist())
+    def explain(self, features: pd.DataFrame) -> list[Explanation]:
+        """Return the reasons of each row in words, and what each dimension adds."""
+        return self.predict_and_explain(features)[1]
+
+    @property
+    def points_per_log_odds(self) -> float:
+        """Credit points that one unit of log odds is worth."""
+        return self._scale.factor
 
     def score(self, rows: ScoringRows) -> Scores:
         """Score rows."""
@@ -234,14 +252,36 @@ class CreditRiskModel:
             [int(position) for position in row if effects[index, position] > least] for index, row in enumerate(order)
         ]
 
-    def _reasons(self, effects: npt.NDArray[np.float32], values: Sequence[Sequence[Any]]) -> list[list[Reason]]:
+    def _explanations(self, effects: npt.NDArray[np.float32], values: Sequence[Sequence[Any]]) -> list[Explanation]:
+        # Added column by column: a product of matrices may differ in the last bit with the size of the batch.
+        sums = np.zeros((len(effects), len(DIMENSIONS)))
+        for feature, dimension in enumerate(_DIMENSION_OF):
+            sums[:, dimension] += effects[:, feature]
+        by_dimension = sums.tolist()
         return [
-            [
-                reason(_FEATURE_NAMES[position], float(effects[row, position]), _plain(values[row][position]))
-                for position in positions
-            ]
+            Explanation(
+                reasons=[
+                    reason(_FEATURE_NAMES[position], float(effects[row, position]), _plain(values[row][position]))
+                    for position in positions
+                ],
+                dimension_effects=dict(zip(DIMENSIONS, by_dimension[row], strict=True)),
+            )
             for row, positions in enumerate(self._reason_positions(effects))
         ]
+
+    def _predictions(self, features: pd.DataFrame, scores: Scores) -> pd.DataFrame:
+        codes = self._reason_positions(scores.effects)
+        frame = pd.DataFrame({CUSTOMER_KEY: features[CUSTOMER_KEY].to_numpy()})
+        frame["default_probability"] = scores.probabilities
+        frame["credit_points"] = scores.points
+        frame["credit_rating"] = scores.ratings
+        frame["rating_veto_code"] = pd.Series(scores.vetoes, dtype="object")
+        frame["scorecard_points"] = scores.scorecard_points
+        for rank in range(REASONS):
+            frame[f"reason_{rank + 1}_code"] = pd.Series(
+                [_FEATURE_NAMES[row[rank]] if rank < len(row) else None for row in codes], dtype="object"
+            )
+        return frame[[CUSTOMER_KEY, *names(PREDICTIONS)]]
 
 
 def _plain(value: Any) -> float | str | None:

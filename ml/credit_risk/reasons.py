@@ -22,6 +22,8 @@ class Reason:
         value: Value of the column; ``None`` when it is missing.
         text: The reason in English.
         text_zh: The reason in Chinese.
+        improvement: What would improve it.
+        improvement_zh: The same in Chinese.
     """
 
     code: str
@@ -30,6 +32,8 @@ class Reason:
     value: float | str | None
     text: str
     text_zh: str
+    improvement: str
+    improvement_zh: str
 
 
 _COLUMNS = by_name(FEATURES)
@@ -118,7 +122,52 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "mean_bill_12m_amount": ("The mean bill of 12 months is {value:,.0f}", "月均电费为 {value:,.0f}"),
     "bills_12m_count": ("{value:.0f} bills in the last 12 months", "近十二月账单 {value:.0f} 张"),
     "contract_capacity_kva": ("The contracted capacity is {value:,.0f} kVA", "合同容量为 {value:,.0f} kVA"),
+    "credit_limit_amount": (
+        "The credit limit is {value:,.0f}",
+        "信用额度为 {value:,.0f}",
+    ),
 }
+
+
+_IMPROVEMENTS: dict[str, tuple[str, str]] = {
+    "recovery": (
+        "Pay what is owed, or agree on instalments; every bill paid in full by its due date raises the share.",
+        "结清欠费或申请分期；每笔电费按期足额缴纳都会提高回收率。",
+    ),
+    "timeliness": (
+        "Pay the coming bills by their due date, by direct debit if you like; late bills leave the record with time.",
+        "后续电费按期缴纳，可开通自动代扣；逾期记录会随时间移出统计期。",
+    ),
+    "load_stability": (
+        "Nothing has to be done: use that settles again settles this. Tell us about a change of use or of occupancy.",
+        "无需专门处理：用电恢复平稳后即改善；如用电性质或住户变更请告知。",
+    ),
+    "credit_record": (
+        "Keep paying within 30 days of the due date; the record of older arrears fades with every such month.",
+        "保持到期后三十日内缴清；较早的欠费记录会逐月淡出。",
+    ),
+    "service": (
+        "Have the open matter settled with us; contacts leave the windows after half a year.",
+        "请与我们处理完未决事项；服务记录半年后移出统计期。",
+    ),
+    "customer": (
+        "A fact about the supply that needs no action; a good record of payment outweighs it with time.",
+        "属用电基本情况，无需处理；良好的缴费记录会逐步抵消其影响。",
+    ),
+}
+"""What would improve a column, by its dimension, or by its own name where that says more."""
+
+_IMPROVEMENTS_OF_COLUMNS: dict[str, tuple[str, str]] = {
+    "confirmed_breaches_24m_count": (
+        "Settle what was found and keep the meter untouched; it counts for 24 months.",
+        "处理完违约用电事项并保持计量装置完好；记录保留二十四个月。",
+    ),
+    "tenure_months": (
+        "Nothing has to be done: it improves by itself with every month on supply.",
+        "无需处理：随用电年限逐月改善。",
+    ),
+}
+_MISSING_IMPROVEMENT = ("It improves as soon as the supplier knows it.", "补充该项资料后即可改善。")
 
 
 def reason(code: str, effect: float, value: float | str | None) -> Reason:
@@ -133,9 +182,11 @@ def reason(code: str, effect: float, value: float | str | None) -> Reason:
     known = value is not None and not (isinstance(value, float) and math.isnan(value))
     if known:
         en, zh = _TEXTS[code]
+        improvement, improvement_zh = _IMPROVEMENTS_OF_COLUMNS.get(code) or _IMPROVEMENTS[column.dimension]
         text = en.format(value=value)
         text_zh = zh.format(value=value, value_zh=CLASSES_ZH.get(str(value), str(value)))
     else:
+        improvement, improvement_zh = _MISSING_IMPROVEMENT
         text = f"Not known: {column.description[0].lower()}{column.description[1:]}"
         text_zh = f"缺少数据：{column.description_zh}"
     return Reason(
@@ -145,6 +196,8 @@ def reason(code: str, effect: float, value: float | str | None) -> Reason:
         value=value if known else None,
         text=text,
         text_zh=text_zh,
+        improvement=improvement,
+        improvement_zh=improvement_zh,
     )
 
 

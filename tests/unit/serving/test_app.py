@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from ml.credit_risk.schema import DIMENSIONS
 from serving import schemas
 from serving.runtime import Runtime
 from serving.settings import ServingSettings
@@ -125,6 +126,8 @@ def test_credit_reasons_say_why(client: TestClient) -> None:
         result["prediction"][f"reason_{rank}_code"] for rank in range(1, len(result["reasons"]) + 1)
     ]
     assert all(reason["text"] and reason["text_zh"] for reason in result["reasons"])
+    assert all(reason["improvement"] and reason["points_lost"] >= 0 for reason in result["reasons"])
+    assert [entry["dimension"] for entry in result["dimensions"]] == list(DIMENSIONS)
 
 
 def test_an_unknown_customer_is_404_with_what_to_do(client: TestClient) -> None:

@@ -9,7 +9,7 @@ from ml.columns import Column, names
 from ml.credit_risk.features import to_matrix
 from ml.credit_risk.model import BOOSTER_FILE, SCORECARD_FILE, SETTINGS_FILE, CreditRiskModel, ScoringRows
 from ml.credit_risk.rating import VETOES
-from ml.credit_risk.schema import FEATURES, PREDICTIONS, RATINGS
+from ml.credit_risk.schema import DIMENSIONS, FEATURES, PREDICTIONS, RATINGS
 from ml.credit_risk.woe_scorecard import columns_of_frame
 from ml.errors import BundleError
 
@@ -55,10 +55,11 @@ def test_a_row_gets_the_same_answer_alone_in_any_batch_and_as_a_record(
     pd.testing.assert_frame_equal(shuffled, batch, check_exact=True)
     position = order[0]
     alone = model.predict(frame.iloc[[position]]).iloc[0]
-    as_record = model.predict_records([records[position]])[0]
+    as_record, as_words = model.predict_records([records[position]])[0]
     for name in names(PREDICTIONS):
         assert alone[name] == batch[name][position]
         assert as_record[name] == batch[name][position]
+    assert as_words == model.explain(frame)[position]
 
 
 def test_saving_changes_no_bit(model: CreditRiskModel, rows: pd.DataFrame):
@@ -87,7 +88,7 @@ def test_no_rows_give_no_answers(model: CreditRiskModel, rows: pd.DataFrame):
 
 
 def test_a_row_without_any_value_is_scored(model: CreditRiskModel):
-    answer = model.predict_records([{column.name: None for column in FEATURES}])[0]
+    answer, _ = model.predict_records([{column.name: None for column in FEATURES}])[0]
     assert 0 < answer["default_probability"] < 1
 
 
@@ -106,7 +107,8 @@ def test_reasons_are_the_exact_contributions_that_raise_the_risk(model: CreditRi
     scores = model.score(ScoringRows.of_frame(rows))
     answers = model.predict(rows)
     feature_names = names(FEATURES)
-    for position, reasons in enumerate(model.explain(rows)):
+    for position, explanation in enumerate(model.explain(rows)):
+        reasons = explanation.reasons
         effects = dict(zip(feature_names, scores.effects[position], strict=True))
         assert [r.effect for r in reasons] == sorted((r.effect for r in reasons), reverse=True)
         largest = sorted((effect for effect in effects.values() if effect > 0.02), reverse=True)[:3]
@@ -117,6 +119,16 @@ def test_reasons_are_the_exact_contributions_that_raise_the_risk(model: CreditRi
         for found in reasons:
             value = rows[found.code][position]
             assert found.value == (None if pd.isna(value) else value)
+
+
+def test_dimensions_add_up_to_all_contributions(model: CreditRiskModel, rows: pd.DataFrame):
+    effects = model.score(ScoringRows.of_frame(rows)).effects
+    for position, explanation in enumerate(model.explain(rows)):
+        assert list(explanation.dimension_effects) == list(DIMENSIONS)
+        assert sum(explanation.dimension_effects.values()) == pytest.approx(effects[position].sum(), abs=1e-4)
+        timely = [column.dimension == "timeliness" for column in FEATURES]
+        expected = effects[position][timely].sum()
+        assert explanation.dimension_effects["timeliness"] == pytest.approx(expected, abs=1e-4)
 
 
 def test_contributions_of_the_trees_add_up_to_the_log_odds(trees: CreditRiskModel, rows: pd.DataFrame):

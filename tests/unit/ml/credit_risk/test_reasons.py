@@ -18,6 +18,8 @@ def test_every_column_has_a_text_in_both_languages(code: str, known: bool):
     assert found.dimension in DIMENSIONS
     assert found.value == value
     assert found.text
+    assert found.improvement.endswith(".")
+    assert found.improvement_zh.endswith("。")
     assert any("\u4e00" <= character <= "\u9fff" for character in found.text_zh)
 
 
@@ -36,3 +38,8 @@ def test_a_missing_value_is_called_missing():
 def test_classes_are_translated_and_unseen_ones_are_shown_as_they_are():
     assert reason("customer_class", 0.1, "industrial").text_zh.endswith(CLASSES_ZH["industrial"])
     assert reason("customer_class", 0.1, "space station").text_zh.endswith("space station")
+
+
+def test_a_missing_value_is_improved_by_telling_it():
+    assert reason("tenure_months", 0.1, None).improvement == "It improves as soon as the supplier knows it."
+    assert "every month on supply" in reason("tenure_months", 0.1, 3.0).improvement

@@ -112,8 +112,8 @@ def test_the_service_gives_the_same_points_alone_in_a_batch_and_after_saving(
     ]
     for one in (served, loaded):
         np.testing.assert_array_equal(one.predict(usable)["scorecard_points"], expected)
-        assert [answer["scorecard_points"] for answer in one.predict_records(records)] == expected.tolist()
-    alone = [loaded.predict_records([record])[0] for record in records]
+        assert [answer["scorecard_points"] for answer, _ in one.predict_records(records)] == expected.tolist()
+    alone = [loaded.predict_records([record])[0][0] for record in records]
     assert [answer["scorecard_points"] for answer in alone] == expected.tolist()
     assert [answer["credit_points"] for answer in alone] == expected.tolist()
     assert WoeScorecard.model_validate_json(loaded.to_files()[SCORECARD_FILE]) == card
