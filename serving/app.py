@@ -32,6 +32,8 @@ from serving.runtime import START_SENTENCE, Runtime
 
 T = TypeVar("T")
 
+CREDIT_RISK = "credit_risk"
+
 API_VERSION = "1.0"
 DESCRIPTION = (
     "Answers of the released models, for one customer or many.\n\n"
@@ -79,11 +81,11 @@ ROUTES = (
         "Best tariff and what it saves / 电价匹配",
     ),
     Route(
-        "credit_risk",
+        CREDIT_RISK,
         "/v1/credit_risk/score",
         schemas.CreditRiskRequest,
         (schemas.CreditRiskAnswer, schemas.CreditRiskBatchAnswer),
-        "Probability of default, points, rating and reasons / 电费信用评估",
+        "Probability of default, points, rating, reasons and what follows / 电费信用评估",
     ),
 )
 
@@ -403,7 +405,7 @@ def _score(
         if isinstance(result, ApiError):
             outcomes.append(result)
             continue
-        outcomes.append((item, result))
+        outcomes.append((item, _with_policy(result, item, model, runtime, decided_at)))
         rows.append(
             LoggedPrediction(
                 request_id=request_id,
@@ -422,6 +424,16 @@ def _score(
     if runtime.log is not None:
         runtime.log.record(rows)
     return outcomes
+
+
+def _with_policy(
+    result: ScoringResult, item: ScoringInput, model: ReleasedModel, runtime: Runtime, decided_at: datetime
+) -> ScoringResult:
+    """Add what follows by the policy to a credit score; other use cases have none."""
+    if model.identity.use_case != CREDIT_RISK:
+        return result
+    outcome = runtime.policy_desk.outcome(item.customer_key, item.features, result.prediction, decided_at)
+    return ScoringResult(result.prediction, {**result.details, "policy": outcome})
 
 
 def _predict_each(model: ReleasedModel, inputs: Sequence[ScoringInput]) -> list[ScoringResult | ApiError]:

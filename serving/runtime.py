@@ -7,6 +7,7 @@ import anyio
 
 from ml.columns import USE_CASES
 from serving.model_store import ModelStore
+from serving.policy_desk import PolicyDesk
 from serving.prediction_log import PredictionLog
 from serving.release_board import ReleaseBoard
 from serving.settings import ServingSettings
@@ -21,6 +22,7 @@ class Runtime:
         settings: What the operator chose.
         board: Releases that are served.
         log: Prediction log, or None when it is switched off.
+        policy_desk: Says what follows from a credit score.
         requests_in_flight_count: Requests in work or waiting in this process.
     """
 
@@ -35,6 +37,13 @@ class Runtime:
             )
             if settings.log_predictions
             else None
+        )
+        self.policy_desk = PolicyDesk(
+            settings.home,
+            settings.credit_policy,
+            paths=settings.credit_policy_paths,
+            currency=settings.currency,
+            time_zone=settings.time_zone,
         )
         self.requests_in_flight_count = 0
         self.pseudonym_key = settings.pseudonym_key.get_secret_value().encode()

@@ -14,6 +14,7 @@ from ml.columns import Column
 from ml.credit_risk import schema as credit_risk_schema
 from ml.segmentation import schema as segmentation_schema
 from ml.tariff_matching import schema as tariff_matching_schema
+from serving.policy_schemas import CreditPolicyOutcome
 
 LARGEST_NUMBER = 1e12
 """No feature of one customer is larger; it keeps sums and products finite."""
@@ -502,6 +503,10 @@ CreditRiskAnswer, CreditRiskBatchAnswer = _answer_models(
             Field(default=None, description="The fact that lowered the rating, in words; null where none did"),
         ),
         "rating_veto_zh": (str | None, Field(default=None, description="The same in Chinese / 中文说明")),
+        "policy": (
+            CreditPolicyOutcome | None,
+            Field(default=None, description="What follows by the credit policy, why, until when, how to appeal"),
+        ),
     },
 )
 

@@ -39,6 +39,10 @@ class ServingSettings(BaseSettings):
     )
     currency: str = Field(default="CNY", pattern=r"^[A-Z]{3}$", description="ISO 4217 code of all amounts")
 
+    time_zone: str = Field(default="Asia/Shanghai", description="IANA zone whose day a credit policy applies to")
+    credit_policy: str = Field(default="cn_local", description="Id of the credit policy that says what follows")
+    credit_policy_paths: tuple[Path, ...] = Field(default=(), description="Policy files beside the built-in ones")
+
     host: str = Field(default="127.0.0.1", description="Address to listen on")
     port: int = Field(default=3100, ge=1, le=65535, description="Dagster uses 3000, the reports 3200")
     workers: int = Field(default=1, ge=1, le=64, description="Server processes")
