@@ -1,9 +1,12 @@
+import shutil
 from pathlib import Path
 
+import dagster as dg
 import sqlalchemy
 from sqlalchemy.pool import NullPool
 
 from orchestration.run_history import spare_disk_syncs
+from orchestration.settings import PROJECT_ROOT
 
 FULL, NORMAL = 2, 1
 
@@ -38,3 +41,11 @@ def test_write_ahead_log_outlives_the_connections_and_is_merged_at_the_end(tmp_p
     assert not log.exists()
     with _engine(file).connect() as connection:
         assert connection.exec_driver_sql("select count(*) from events").scalar_one() == 0
+
+
+def test_process_that_died_is_started_again_and_a_step_that_failed_is_not(tmp_path: Path) -> None:
+    shutil.copyfile(PROJECT_ROOT / "dagster.yaml", tmp_path / "dagster.yaml")
+
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert instance.run_retries_enabled
+        assert not instance.run_retries_retry_on_asset_or_op_failure
