@@ -45,6 +45,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "{value:.0f} % of the amounts due in the last 3 months was paid by the due date",
         "近三月到期电费中有 {value:.0f}% 按期缴纳",
     ),
+    "recovery_rate_due_6m_pct": (
+        "{value:.0f} % of the amounts due in the last 6 months was paid by the due date",
+        "近六月到期电费中有 {value:.0f}% 按期缴纳",
+    ),
     "recovery_rate_due_12m_pct": (
         "{value:.0f} % of the amounts due in the last 12 months was paid by the due date",
         "近十二月到期电费中有 {value:.0f}% 按期缴纳",
@@ -53,23 +57,55 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "{value:.0f} % of the amounts of the last 12 months was paid within 30 days of the due date",
         "近十二月电费中有 {value:.0f}% 在到期后三十日内缴纳",
     ),
+    "money_received_3m_pct": (
+        "{value:.0f} % of the amounts due in the last 3 months was paid in money, the rest is owed or carried over",
+        "近三月到期电费实收 {value:.0f}%，其余未缴或结转",
+    ),
+    "money_received_12m_pct": (
+        "{value:.0f} % of the amounts due in the last 12 months was paid in money, the rest is owed or carried over",
+        "近十二月到期电费实收 {value:.0f}%，其余未缴或结转",
+    ),
+    "lowest_money_received_12m_pct": (
+        "On one bill of the last 12 months {value:.0f} % was paid in money",
+        "近十二月有一笔账单仅实收 {value:.0f}%",
+    ),
     "unpaid_balance_ratio": (
         "The overdue balance is {value:.1f} times the mean bill",
         "欠费余额为月均电费的 {value:.1f} 倍",
+    ),
+    "open_balance_ratio": (
+        "The unpaid balance, due or not, is {value:.1f} times the mean bill",
+        "未缴余额（含未到期）为月均电费的 {value:.1f} 倍",
     ),
     "on_time_share_12m_pct": (
         "{value:.0f} % of the bills of the last 12 months were paid in full and on time",
         "近十二月账单中有 {value:.0f}% 按期缴清",
     ),
     "late_bills_3m_count": ("{value:.0f} late bills in the last 3 months", "近三月逾期 {value:.0f} 笔"),
+    "late_bills_6m_count": (
+        "{value:.0f} late bills in the last 6 months",
+        "近六月逾期 {value:.0f} 笔",
+    ),
     "late_bills_12m_count": ("{value:.0f} late bills in the last 12 months", "近十二月逾期 {value:.0f} 笔"),
+    "months_since_late_bill_months": (
+        "The last bill that was paid late was due {value:.0f} months ago",
+        "距上次逾期 {value:.0f} 个月",
+    ),
     "mean_days_late_12m_days": (
         "Bills of the last 12 months were paid {value:.1f} days late on average",
         "近十二月平均逾期 {value:.1f} 天",
     ),
+    "max_days_late_3m_days": (
+        "The latest payment of the last 3 months came {value:.0f} days after the due date",
+        "近三月最长逾期 {value:.0f} 天",
+    ),
     "max_days_late_12m_days": (
         "The latest payment of the last 12 months came {value:.0f} days after the due date",
         "近十二月最长逾期 {value:.0f} 天",
+    ),
+    "oldest_debt_days": (
+        "The oldest unpaid bill is {value:.0f} days past due",
+        "最早欠费已逾期 {value:.0f} 天",
     ),
     "days_late_trend_days": (
         "Recent payments are {value:+.1f} days later than over the year",
@@ -103,6 +139,14 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "months_since_overdue_30d_months": (
         "A bill was last unpaid 30 days after its due date {value:.0f} months ago",
         "距上次逾期三十日以上 {value:.0f} 个月",
+    ),
+    "credit_limit_utilisation_pct": (
+        "The unpaid balance reaches {value:.0f} % of the credit limit",
+        "未缴余额为信用额度的 {value:.0f}%",
+    ),
+    "mean_bill_to_credit_limit_pct": (
+        "The mean bill is {value:.0f} % of the credit limit",
+        "月均电费为信用额度的 {value:.0f}%",
     ),
     "confirmed_breaches_24m_count": (
         "{value:.0f} inspections of the last 24 months found theft or tampering",

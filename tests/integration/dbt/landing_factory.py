@@ -171,7 +171,7 @@ def deliver_history(
                 "customers": f"""
                     select customer_key, ['residential', 'commercial', 'industrial'][1 + n % 3] as customer_class,
                         'district_' || n % 4 as district, '1-10(20)kV' as voltage_level, 'catalogue' as supply_route,
-                        10.0 + n % 90 as contract_capacity_kva,
+                        10.0 + n % 90 as contract_capacity_kva, 100.0 + n % 50 as credit_limit_amount,
                         date '{first_month}' - cast(30 + n % 2000 as integer) as registered_date
                     from {people}""",
                 "meters": f"""

@@ -98,7 +98,8 @@ def _deliver_what_became_known_later(landing: LandingFactory) -> None:
             """,
             "customers": f"""
                 select {customer} as customer_key, 'industrial' as customer_class, 'elsewhere' as district,
-                    900.0 as contract_capacity_kva, date '2000-01-01' as registered_date, 1 as revision
+                    900.0 as contract_capacity_kva, 8000.0 as credit_limit_amount,
+                    date '2000-01-01' as registered_date, 1 as revision
             """,
             "meters": f"""
                 select 'M3' as meter_id, {customer} as customer_key, 60 as interval_minutes, 1.0 as multiplier,
@@ -165,6 +166,7 @@ def test_later_knowledge_changes_no_earlier_feature_row(history: History, mart: 
     [
         ("customer_credit_features", "confirmed_breaches_24m_count", 1),
         ("customer_credit_features", "contract_capacity_kva", 900),
+        ("customer_credit_features", "credit_limit_amount", 8000),
         ("customer_credit_features", "customer_class", "industrial"),
         ("customer_segmentation_features", "peak_kw", 77),
         ("customer_segmentation_features", "programmes_count", 1),

@@ -63,8 +63,10 @@ known_payments as (
         bill_versions.visible_from_month_number,
         bill_versions.billed_amount,
         bill_versions.due_date,
+        payments.payment_id,
         payments.paid_amount,
         payments.paid_date,
+        payments.is_money,
         sum(payments.paid_amount) over (
             partition by bill_versions.bill_id, bill_versions.visible_from_month_number
             order by payments.paid_date, payments.payment_id
@@ -78,6 +80,20 @@ known_payments as (
 
 ),
 
+-- Money that was taken back later (a payment returned by the bank) has never settled anything.
+lasting_payments as (
+
+    select
+        *,
+        min(paid_so_far_amount) over (
+            partition by bill_id, visible_from_month_number
+            order by paid_date, payment_id
+            rows between current row and unbounded following
+        ) as lasting_amount
+    from known_payments
+
+),
+
 settlements as (
 
     select
@@ -85,15 +101,16 @@ settlements as (
         visible_from_month_number,
         cast(count(case when paid_amount > 0 then 1 end) as integer) as payments_count,
         sum(paid_amount) as paid_amount,
-        sum(case when paid_date <= due_date then paid_amount else 0 end) as paid_by_due_date_amount,
-        sum(
-            case when paid_date <= {{ add_days_to_date('due_date', 30) }} then paid_amount else 0 end
+        sum(case when is_money then paid_amount else 0 end) as money_amount,
+        max(case when paid_date <= due_date then lasting_amount end) as paid_by_due_date_amount,
+        max(
+            case when paid_date <= {{ add_days_to_date('due_date', 30) }} then lasting_amount end
         ) as paid_30_days_late_amount,
-        sum(
-            case when paid_date <= {{ add_days_to_date('due_date', var('default_days')) }} then paid_amount else 0 end
+        max(
+            case when paid_date <= {{ add_days_to_date('due_date', var('default_days')) }} then lasting_amount end
         ) as paid_before_default_amount,
-        min(case when paid_so_far_amount >= billed_amount then paid_date end) as fully_paid_date
-    from known_payments
+        min(case when lasting_amount >= billed_amount then paid_date end) as fully_paid_date
+    from lasting_payments
     group by bill_id, visible_from_month_number
 
 ),
@@ -113,6 +130,7 @@ final as (
         coalesce(settlements.payments_count, 0) as payments_count,
         bill_versions.billed_amount,
         {{ capped_amount('settlements.paid_amount', 'bill_versions.billed_amount') }} as allocated_amount,
+        {{ capped_amount('settlements.money_amount', 'bill_versions.billed_amount') }} as money_amount,
         {{ capped_amount('settlements.paid_by_due_date_amount', 'bill_versions.billed_amount') }}
             as paid_by_due_date_amount,
         {{ capped_amount('settlements.paid_30_days_late_amount', 'bill_versions.billed_amount') }}

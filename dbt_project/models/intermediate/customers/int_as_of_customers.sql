@@ -66,6 +66,7 @@ final as (
         as_of_months.as_of_month_number,
         as_of_months.recency_rank,
         customers.contract_capacity_kva,
+        customers.credit_limit_amount,
         as_of_months.as_of_month_number - {{ month_number('customers.registered_date') }} as tenure_months,
         customers.registered_date,
         customers.closed_date,

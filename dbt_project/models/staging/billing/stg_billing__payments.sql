@@ -13,6 +13,8 @@ versions as (
         channel,
         amount as paid_amount,
         paid_date,
+        -- What a later bill contains is settled here and owed there: no money came.
+        coalesce(channel, '') <> 'carried_over' as is_money,
         known_at,
         revision,
         {{ visible_from_month_number('known_at', month_number('paid_date')) }} as visible_from_month_number

@@ -16,6 +16,7 @@ versions as (
         industry_code,
         supply_route,
         cast(contract_capacity_kva as double) as contract_capacity_kva,
+        cast(credit_limit_amount as double) as credit_limit_amount,
         registered_date,
         closed_date,
         known_at,

@@ -73,24 +73,24 @@ def test_uci_credit_default_label_follows_from_bills_and_payments(shared_data: P
     assert report.rows_in == report.rows_loaded
     clients = pl.read_parquet(shared_data / "uci_credit_default" / "clients.parquet")
     settled = """
-        select b.customer_key, b.due_date, b.amount, b.known_at <= b.issued_date as is_known_when_issued,
+        select b.customer_key, b.due_date, b.amount, b.known_at <= date '2005-10-01' as is_known_in_time,
             coalesce(sum(p.amount) filter (p.paid_date <= b.due_date + 30), 0) as paid_in_time,
             coalesce(sum(p.amount) filter (p.paid_date <= date '2005-09-30'), 0) as paid_by_september
         from {bills} b left join {payments} p using (bill_id) group by all
     """
-    [(clients_count, defaults, known_when_issued)] = query(
+    [(clients_count, defaults, known_in_time)] = query(
         tmp_path,
-        "select count(*), count(*) filter (paid_in_time < amount), bool_and(is_known_when_issued) "
+        "select count(*), count(*) filter (paid_in_time < amount), bool_and(is_known_in_time) "
         f"from ({settled}) where due_date = date '2005-10-25'",
     )  # fmt: skip
-    assert (clients_count, defaults, known_when_issued) == (clients.height, clients["default_next_month"].sum(), True)
+    assert (clients_count, defaults, known_in_time) == (clients.height, clients["default_next_month"].sum(), True)
     assert query(
         tmp_path, f"select count(*) from ({settled}) where due_date < date '2005-10-01' and paid_by_september < amount"
     ) == [(0,)]
     attributes = {
         key for (text,) in query(tmp_path, "select distinct attributes from {customers}") for key in orjson.loads(text)
     }
-    assert attributes == {"limit_bal", "education"}
+    assert attributes == {"education"}
 
 
 def test_swiss_readings_keep_their_interval(shared_data: Path, tmp_path: Path) -> None:
