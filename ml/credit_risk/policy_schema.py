@@ -6,6 +6,7 @@ appeals. What a document cannot say precisely is refused with the field's path. 
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -403,17 +404,16 @@ def load_policies(paths: Sequence[Path] = ()) -> tuple[CreditPolicy, ...]:
     Raises:
         PolicyError: A file cannot be read or says what cannot be; the message names file and field.
     """
-    files: list[Path] = []
-    for path in (POLICIES_DIRECTORY, *paths):
+    found = dict(_built_in())
+    for path in paths:
         if not path.exists():
             raise PolicyError(f"There is no policy file {path}; correct the path, or leave it out.")
-        files += sorted(path.glob("*.yaml")) if path.is_dir() else [path]
-    policies = tuple(_read(file) for file in files)
-    versions = [policy.version for policy in policies]
-    for file, version in zip(files, versions, strict=True):
-        if versions.count(version) > 1:
-            raise PolicyError(f"{file.name}: {version} is given in two files; change valid_from of one of them.")
-    return policies
+        found |= {file: _read(file) for file in (sorted(path.glob("*.yaml")) if path.is_dir() else [path])}
+    versions = [policy.version for policy in found.values()]
+    for file, policy in found.items():
+        if versions.count(policy.version) > 1:
+            raise PolicyError(f"{file.name}: {policy.version} is given in two files; change valid_from of one of them.")
+    return tuple(found.values())
 
 
 def policy_on(policies: Sequence[CreditPolicy], policy_id: str, day: date) -> CreditPolicy:
@@ -430,6 +430,11 @@ def policy_on(policies: Sequence[CreditPolicy], policy_id: str, day: date) -> Cr
             "with KILOWISE_CREDIT_POLICY, or add a version with an earlier valid_from."
         )
     return max(started, key=lambda policy: policy.valid_from)
+
+
+@cache
+def _built_in() -> Mapping[Path, CreditPolicy]:
+    return {file: _read(file) for file in sorted(POLICIES_DIRECTORY.glob("*.yaml"))}
 
 
 def _read(file: Path) -> CreditPolicy:
