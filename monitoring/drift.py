@@ -5,6 +5,7 @@ score does not depend on another month's extremes. Evidently draws the same numb
 ``monitoring.reports``. Missing and infinite values are not part of the score; they are judged on their own.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -22,6 +23,8 @@ UNSEEN = "(unseen)"
 RARE = "(rare)"
 """Bin of the categories that are rare in the reference."""
 _Z_999 = 3.0902
+# Digits of an edge, for a reader.
+_FEWEST_DIGITS, _MOST_DIGITS = 3, 12
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Bins:
         if len(self.edges) == 0:
             return ["all"]
         starts_atom = [float(np.nextafter(high, -np.inf)) == low for low, high in pairwise(self.edges)]
-        texts = [_number_text(edge) for edge in self.edges]
+        texts = _edge_texts(self.edges, starts_atom)
         inner = [
             texts[place + 1] if is_atom else f"{texts[place]} – {texts[place + 1]}"
             for place, is_atom in enumerate(starts_atom)
@@ -76,10 +79,20 @@ class Bins:
         return counts / max(len(values), 1)
 
 
-def _number_text(value: float) -> str:
+def _edge_texts(edges: NDArray[np.float64], starts_atom: Sequence[bool]) -> list[str]:
+    """Return the edges with as many digits as tell neighbours apart; the two edges of one value read alike."""
+    texts: list[str] = []
+    for digits in range(_FEWEST_DIGITS, _MOST_DIGITS + 1):
+        texts = [_number_text(edge, digits) for edge in edges]
+        if all(is_atom or low != high for is_atom, (low, high) in zip(starts_atom, pairwise(texts), strict=True)):
+            break
+    return texts
+
+
+def _number_text(value: float, digits: int) -> str:
     if abs(value) < np.finfo(float).tiny:
         return "0"
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.{digits}g}"
 
 
 def usable_values(values: "pd.Series[Any]", kind: ColumnKind) -> "pd.Series[Any]":

@@ -82,6 +82,15 @@ def test_labels_of_a_count_column_name_the_count() -> None:
     assert reference_bins(counts, "numeric", **RULE).labels[1] == "0"
 
 
+def test_labels_of_close_edges_tell_them_apart() -> None:
+    coverage = pd.Series(np.linspace(99.90, 99.99, 1000))
+
+    labels = reference_bins(coverage, "numeric", **RULE).labels
+
+    assert len(set(labels)) == len(labels)
+    assert labels[0].startswith("≤ 99.9")
+
+
 def test_missing_and_infinite_values_are_not_part_of_the_score() -> None:
     column = pd.Series([1.0, np.nan, np.inf, -np.inf, 2.0])
     assert usable_values(column, "numeric").tolist() == [1.0, 2.0]
