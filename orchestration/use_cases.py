@@ -299,6 +299,21 @@ class CreditRisk(UseCase):
 
         return CreditRiskModel.from_files(bundle.estimator_files()).predict(features)
 
+    def score(self, bundle_dir: Path, marts: MartsVersion, month: date, settings: PlatformSettings) -> "pd.DataFrame":
+        """Add the rating in force, which follows from the months up to this one."""
+        from ml.bundle import read_bundle
+        from ml.credit_risk.model import CreditRiskModel
+        from ml.credit_risk.rating import HISTORY_COLUMNS
+
+        scored = super().score(bundle_dir, marts, month, settings)
+        if scored.empty:
+            return scored
+        features = marts.read(self.feature_mart, filters=[("as_of_month", "<=", month)])
+        model = CreditRiskModel.from_files(read_bundle(bundle_dir).estimator_files())
+        history = model.rating_history(features)
+        now = history.loc[history["as_of_month"] == month, ["customer_key", *HISTORY_COLUMNS]]
+        return scored.merge(now, on="customer_key", how="left", validate="one_to_one")
+
     def outcomes(self, marts: MartsVersion) -> "pd.DataFrame":
         return marts.read("customer_credit_outcomes")
 

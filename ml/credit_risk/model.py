@@ -16,11 +16,11 @@ import pandas as pd
 import xgboost as xgb
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ml.columns import CUSTOMER_KEY, names
+from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, names
 from ml.credit_risk.calibration import Calibrator
 from ml.credit_risk.config import Candidate
 from ml.credit_risk.features import FEATURE_OF, MATRIX_NAMES, Matrix, matrix_from_records, to_matrix
-from ml.credit_risk.rating import capped_ratings
+from ml.credit_risk.rating import capped_ratings, rating_history
 from ml.credit_risk.reasons import Reason, reason
 from ml.credit_risk.schema import DIMENSIONS, FEATURES, PREDICTIONS
 from ml.credit_risk.scorecard import PointScale
@@ -188,6 +188,23 @@ class CreditRiskModel:
         """Return the reasons of each row in words, and what each dimension adds."""
         return self.predict_and_explain(features)[1]
 
+    def rating_history(self, features: pd.DataFrame) -> pd.DataFrame:
+        """Return the rating in force of every customer and month; see ``rating.rating_history``.
+
+        Args:
+            features: Feature rows of all months up to the last that is asked for.
+        """
+        rows = ScoringRows.of_frame(features)
+        if self.booster is None or self.settings.calibrator is None:
+            probabilities = self.scorecard.probabilities(self.scorecard.points(rows.columns))
+        else:
+            probabilities = self.settings.calibrator.probabilities(_margins(self.booster, rows.matrix))
+        found, vetoes = capped_ratings(probabilities, rows.columns)
+        monthly = features[[CUSTOMER_KEY, AS_OF_MONTH]].assign(
+            credit_rating=found, rating_veto_code=pd.Series(vetoes, dtype="object", index=features.index)
+        )
+        return rating_history(monthly)
+
     @property
     def points_per_log_odds(self) -> float:
         """Credit points that one unit of log odds is worth."""
@@ -288,6 +305,11 @@ def _plain(value: Any) -> float | str | None:
     if value is None or value is pd.NA:
         return None
     return value if isinstance(value, str) else float(value)
+
+
+def _margins(booster: xgb.Booster, matrix: Matrix) -> FloatArray:
+    data = xgb.DMatrix(matrix, feature_names=list(MATRIX_NAMES), nthread=1)
+    return np.asarray(booster.predict(data, output_margin=True), dtype=np.float64)
 
 
 def _tree_answers(booster: xgb.Booster, matrix: Matrix) -> tuple[FloatArray, npt.NDArray[np.float32]]:

@@ -24,6 +24,9 @@ from ml.wording import Bilingual
 MONTHS_TO_MOVE = 2
 """Months in a row that must point to the same side before the rating in force moves."""
 
+HISTORY_COLUMNS = ("rating_in_force", "in_force_since_month", "moved_by")
+"""What `rating_history` adds."""
+
 Columns = Mapping[str, npt.NDArray[Any]]
 
 
@@ -118,8 +121,8 @@ def rating_history(monthly: pd.DataFrame) -> pd.DataFrame:
             ``rating_veto_code``.
 
     Returns:
-        The rows sorted by customer and month with ``rating_in_force``, ``in_force_since_month`` and ``moved_by``
-        (``first``, ``two_months``, ``veto`` or ``None``).
+        The rows by customer and month with `HISTORY_COLUMNS`: the rating, the month since when it holds, and what
+        moved it in this month (``first``, ``two_months``, ``veto`` or ``None``).
     """
     rows = monthly.assign(**{AS_OF_MONTH: [month_start(month) for month in monthly[AS_OF_MONTH]]})
     rows = rows.sort_values([CUSTOMER_KEY, AS_OF_MONTH], kind="stable", ignore_index=True)

@@ -42,6 +42,7 @@ from ml.credit_risk.features import MATRIX_NAMES, MONOTONE, Matrix, to_matrix
 from ml.credit_risk.labels import LABEL, SALT, Cut, cut, label_array, labelled_rows
 from ml.credit_risk.model import CreditRiskModel, ModelSettings, ScoringRows
 from ml.credit_risk.plots import effects_plot, ranking_plot, rating_plot, reliability_plot
+from ml.credit_risk.rating import migration_table
 from ml.credit_risk.schema import FEATURES, PREDICTIONS
 from ml.credit_risk.scorecard import ratings
 from ml.credit_risk.scorecard_training import (
@@ -110,7 +111,7 @@ def train(
         holdout,
         replicates=replicates,
         seed=seed,
-        development=model.score(ScoringRows.of_frame(made.parts.get("calibration", made.parts["train"]))).probabilities,
+        development=model.score(ScoringRows.of_frame(made.parts["train"])).probabilities,
         current=now.probabilities,
     )
     evaluation = Evaluation(
@@ -134,6 +135,7 @@ def train(
             ),
             model.scorecard.table(),
             feature_stability_table(made.parts["train"], holdout),
+            migration_table(model.rating_history(features)),
         ),
         notes=_notes(made, model, choice),
     )
@@ -239,8 +241,8 @@ def _trees_across_folds(
     depth, rounds = _choose_size(matrix, labels, training_fold, config.booster, seed)
     margins, later_margins = np.empty(len(training)), np.empty(len(holdout))
     for fold in np.unique(training_fold):
-        inside, own, own_later = training_fold != fold, training_fold == fold, holdout_fold == fold
-        booster = _grow(matrix[inside], labels[inside], config.booster, depth, rounds, seed)
+        own, own_later = training_fold == fold, holdout_fold == fold
+        booster = _grow(matrix[~own], labels[~own], config.booster, depth, rounds, seed)
         margins[own], later_margins[own_later] = _margins(booster, matrix[own]), _margins(booster, later[own_later])
     probabilities = np.empty(len(holdout))
     for fold in np.unique(holdout_fold):
@@ -252,21 +254,24 @@ def _trees_across_folds(
 
 
 def _fit_apart(made: Cut, config: CreditRiskConfig, seed: int) -> _Fitted:
-    """Train, calibrate and judge on different customers of the same months."""
-    training, calibration, holdout = (made.parts[part] for part in ("train", "calibration", "holdout"))
-    labels, later = label_array(training), label_array(calibration)
-    folds = _folds(training[CUSTOMER_KEY], config)
-    penalty, _, _ = _card_out_of_fold(training, labels, folds, config)
+    """Train on some customers, calibrated by folds of them, and judge the others in the same months."""
+    training, holdout = made.parts["train"], made.parts["holdout"]
+    labels, fold_of_row = label_array(training), _folds(training[CUSTOMER_KEY], config)
+    penalty, card_margins, _ = _card_out_of_fold(training, labels, fold_of_row, config)
     regression = fit_regression(bin_columns(training, labels, config.scorecard), labels, penalty)
-    scaling = fit_scaling(regression.margins(columns_of_frame(calibration)), later)
+    scaling = fit_scaling(card_margins, labels)
     card = regression.scorecard(scaling, columns_of_frame(training), labels, config)
     models: dict[Candidate, CreditRiskModel] = {"scorecard": _scorecard_model(card, config)}
     if "boosted_trees" in config.candidates:
         matrix = to_matrix(training)
-        depth, rounds = _choose_size(matrix, labels, folds, config.booster, seed)
+        depth, rounds = _choose_size(matrix, labels, fold_of_row, config.booster, seed)
+        margins = np.empty(len(training))
+        for fold in np.unique(fold_of_row):
+            own = fold_of_row == fold
+            apart = _grow(matrix[~own], labels[~own], config.booster, depth, rounds, seed)
+            margins[own] = _margins(apart, matrix[own])
         booster = _grow(matrix, labels, config.booster, depth, rounds, seed)
-        calibrator = _calibrate(_margins(booster, to_matrix(calibration)), later, config)
-        models["boosted_trees"] = _tree_model(booster, calibrator, card, config)
+        models["boosted_trees"] = _tree_model(booster, _calibrate(margins, labels, config), card, config)
     models = _wanted(models, config)
     rows = ScoringRows.of_frame(holdout)
     return _Fitted(

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -15,7 +16,8 @@ from ml.tariffs.catalogue import Catalogue
 from ml.tariffs.schema import load_tariff
 from orchestration.marts import MartsVersion
 from orchestration.settings import PlatformSettings
-from orchestration.use_cases import _interval_amounts
+from orchestration.use_cases import CreditRisk, _interval_amounts
+from tests.unit.serving.builders import feature_table, write_small_bundle
 
 HOURS_OF_MARCH = 31 * 24
 
@@ -82,3 +84,32 @@ def test_readings_are_not_read_when_the_cube_prices_everything(marts: MartsVersi
     nothing = _interval_amounts(marts, Catalogue.of([tariff("flat", flat)]), PlatformSettings(_env_file=None))
 
     assert nothing is None
+
+
+def test_the_rating_in_force_of_a_month_follows_from_the_months_up_to_it(tmp_path: Path) -> None:
+    write_small_bundle(tmp_path / "bundle", "credit_risk")
+    calm = feature_table("credit_risk", 6, month=date(2026, 1, 1)).assign(
+        unpaid_balance_ratio=0.0, confirmed_breaches_24m_count=0.0, bills_12m_count=12.0
+    )
+    caught = calm.assign(as_of_month=date(2026, 2, 1), confirmed_breaches_24m_count=1.0)
+    months = pd.concat([calm, caught, calm.assign(as_of_month=date(2026, 3, 1))], ignore_index=True)
+
+    def read(mart: str, filters: list[tuple[str, str, date]]) -> pd.DataFrame:
+        assert mart == "customer_credit_features"
+        [(column, sign, month)] = filters
+        return months[months[column].eq(month) if sign == "==" else months[column].le(month)].reset_index(drop=True)
+
+    marts = cast(MartsVersion, SimpleNamespace(read=read))
+    settings = cast(PlatformSettings, None)
+    january, february, march = (
+        CreditRisk().score(tmp_path / "bundle", marts, date(2026, month, 1), settings).set_index("customer_key")
+        for month in (1, 2, 3)
+    )
+
+    assert january["rating_in_force"].equals(january["credit_rating"])
+    assert set(february["rating_in_force"]) <= {"C", "D"}
+    # One good month does not lift a cap.
+    assert march["rating_in_force"].equals(february["rating_in_force"])
+    capped = february["moved_by"] == "veto"
+    assert capped.any()
+    assert set(march.loc[capped, "in_force_since_month"]) == {date(2026, 2, 1)}

@@ -173,3 +173,12 @@ def test_settings_and_parts_must_agree(trees: CreditRiskModel):
 
 def _or(limit: float | None, otherwise: float) -> float:
     return otherwise if limit is None else limit
+
+
+def test_the_rating_in_force_starts_from_the_ratings_of_the_answers(model: CreditRiskModel, rows: pd.DataFrame):
+    history = model.rating_history(rows)
+    answers = model.predict(rows)
+    keys = ["customer_key", "as_of_month"]
+    expected = rows[keys].assign(**answers[["credit_rating", "rating_veto_code"]]).sort_values(keys, ignore_index=True)
+    pd.testing.assert_frame_equal(history[expected.columns], expected, check_dtype=False)
+    assert (history["in_force_since_month"] <= history["as_of_month"]).all()
