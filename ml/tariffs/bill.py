@@ -18,6 +18,7 @@ from ml.tariffs.bill_wording import Language
 from ml.tariffs.calendar import DayCalendar
 from ml.tariffs.eligibility import CustomerTable
 from ml.tariffs.exact import FACTOR_DECIMALS, PRICE_DECIMALS, QUANTITY_DECIMALS, IntArray, from_scaled
+from ml.tariffs.load_checks import check_scale
 from ml.tariffs.load_cube import LoadCube
 from ml.tariffs.priced_load import MissingIntervals
 from ml.tariffs.pricing import BillArray, LineArray, price_cube, price_intervals
@@ -154,6 +155,7 @@ def bill_from_cube(
         missing: What to do about intervals that were not read.
     """
     own = cube.take(np.array([customer_key], dtype=object))
+    check_scale(own, customers)
     return bill_of(price_cube(tariff, own, customers, missing=missing), customer_key, month)
 
 
@@ -176,9 +178,12 @@ def bill_from_intervals(
     For a billing period, take it with ``bill_of`` out of the bills of ``price_billing_periods``.
     """
     frame = readings if isinstance(readings, pl.DataFrame) else pl.from_pandas(readings)
+    own = frame.filter(pl.col("customer_key").cast(pl.String) == customer_key)
+    if own.is_empty():
+        raise SchemaMismatchError(f"readings: none of customer {customer_key}")
     bills = price_intervals(
         tariff,
-        frame.filter(pl.col("customer_key").cast(pl.String) == customer_key),
+        own,
         interval_minutes=interval_minutes,
         time_zone=time_zone,
         days=days,
@@ -203,7 +208,12 @@ def bill_of(bills: BillArray, customer_key: str, first_day: date) -> Bill:
     """
     found = np.flatnonzero(bills.customer_keys == customer_key)
     if not found.size or first_day not in bills.months:
-        raise SchemaMismatchError(f"no bill of customer {customer_key} for {first_day:%Y-%m}")
+        starts = ", ".join(f"{day}" for day in bills.months[:3]) + (", …" if len(bills.months) > 3 else "")
+        raise SchemaMismatchError(
+            f"no bill of customer {customer_key} that begins on {first_day}; there are bills from {starts}"
+            if found.size
+            else f"no bill of customer {customer_key} is among these"
+        )
     row, column = int(found[0]), bills.months.index(first_day)
     if not bills.is_priced[row, column]:
         raise SchemaMismatchError(f"customer {customer_key} has no reading in {first_day:%Y-%m}: nothing to bill")

@@ -11,8 +11,9 @@ from decimal import ROUND_DOWN, Decimal
 from functools import cache
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from ml.errors import TariffError
 from ml.tariffs.bill_wording import (
     MISSING,
     PARTS,
@@ -123,7 +124,13 @@ class BillDocument:
 
 
 def bill_document(bill: "Bill", language: Language = "en") -> BillDocument:
-    """Return what a bill shows, as texts in one language."""
+    """Return what a bill shows, as texts in one language.
+
+    Raises:
+        TariffError: There are no texts in this language.
+    """
+    if language not in get_args(Language):
+        raise TariffError(f"language: `{language}` is not one of {', '.join(get_args(Language))}")
     return BillDocument(
         language=language,
         title=f"{_text('title', language)} · {_window(bill, language)}",

@@ -107,10 +107,16 @@ class EnergyLadders:
             by_part = self._climbed(tiers, self.period_kwh(period) * prices_period, period)
         else:
             by_part = self._climbed(tiers, self.period_kwh(ALL_PERIODS), ALL_PERIODS)
-        found = [self.load.sum_of_days(energy, days) for energy in by_part]
-        if tiers.allocation == "prorata" and period != ALL_PERIODS:
-            return split_in_proportion(self.load.sum_of_days(self.period_kwh(period), days), found)
-        return found
+        if tiers.allocation != "prorata" or period == ALL_PERIODS:
+            return [self.load.sum_of_days(energy, days) for energy in by_part]
+        shares = [
+            split_in_proportion(
+                self.load.sum_of_days(self.period_kwh(period), on_ladder),
+                [self.load.sum_of_days(energy, on_ladder) for energy in by_part],
+            )
+            for on_ladder in _days_by_ladder(tiers, days)
+        ]
+        return [sum(of_tier[1:], of_tier[0]) for of_tier in zip(*shares, strict=True)]
 
     def _climbed(self, tiers: Tiers, energy: IntArray, period: str) -> list[IntArray]:
         """Return the energy of each tier by part when ``energy`` climbs one ladder part after part."""
@@ -236,6 +242,19 @@ class EnergyLadders:
     def _ladder_start(self, tiers: Tiers) -> str:
         """Return the column whose values have a ladder each."""
         return {"day": "local_date", "year": "year"}.get(tiers.basis, "window")
+
+
+def _days_by_ladder(tiers: Tiers, days: tuple[Window | None, ...]) -> list[tuple[Window | None, ...]]:
+    """Return the days of a stretch by the ladder that they climb: a ladder of the year starts anew on 1 January."""
+    if tiers.basis != "year":
+        return [days]
+    cut = [
+        [] if run is None else run.cut_at([month for month in run.inner_month_starts() if month.month == 1])
+        for run in days
+    ]
+    return [
+        tuple(parts[number] if number < len(parts) else None for parts in cut) for number in range(max(map(len, cut)))
+    ]
 
 
 def split_in_proportion(period_kwh: IntArray, tiers: Sequence[IntArray]) -> list[IntArray]:

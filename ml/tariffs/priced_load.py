@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -268,6 +268,8 @@ def complete(load: PricedLoad, missing: MissingIntervals, label: str) -> PricedL
     Raises:
         TariffError: A window is not complete, or it is not known whether it is.
     """
+    if missing not in get_args(MissingIntervals):
+        raise TariffError(f"missing: `{missing}` is not one of {', '.join(get_args(MissingIntervals))}")
     if missing == "as_zero":
         return load
     cube, present = load.cube, load.present

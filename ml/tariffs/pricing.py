@@ -33,6 +33,7 @@ from ml.tariffs.exact import (
     to_scaled,
 )
 from ml.tariffs.ladders import EnergyLadders
+from ml.tariffs.load_checks import check_scale
 from ml.tariffs.load_cube import LoadCube, to_polars, utc_column
 from ml.tariffs.power_factor import PERCENT_DECIMALS, power_factor_percents
 from ml.tariffs.price_series import series_sums
@@ -193,7 +194,7 @@ def price_cube(
 
     Args:
         tariff: The tariff; all months of the cube must lie in its validity.
-        cube: Loads.
+        cube: Loads; taken as they are, ``check_scale`` tells whether their unit is credible.
         customers: Capacity, contracted demand and billing basis, any order; needed by tariffs that charge for them.
             A customer who names no billing basis is billed on the tariff's first.
         missing: What to do about intervals that were not read.
@@ -234,10 +235,15 @@ def price_intervals(
         customers: See ``price_cube``.
         opening_kwh: Energy of each customer from 1 January until the first month.
         missing: What to do about intervals that were not read.
+
+    Raises:
+        TariffError: The tariff needs what the readings or ``customers`` do not hold.
+        SchemaMismatchError: The readings are none, or look like W or Wh (see ``check_scale``).
     """
     load = PricedLoad.of_readings(
         readings, tariff, None, interval_minutes=interval_minutes, time_zone=time_zone, days=days
     )
+    check_scale(load.cube, customers)
     return _bills(tariff, _with_opening(load, opening_kwh), customers, series or {}, missing, _BY_INTERVALS)
 
 
@@ -278,6 +284,7 @@ def price_billing_periods(
     load = PricedLoad.of_readings(
         readings, tariff, windows, interval_minutes=interval_minutes, time_zone=time_zone, days=days
     )
+    check_scale(load.cube, customers)
     return _bills(tariff, _with_opening(load, opening_kwh), customers, series or {}, missing, _BY_INTERVALS)
 
 
@@ -337,14 +344,16 @@ def monthly_amounts_from_intervals(
         months = frame.select(local_month.unique().sort()).to_series().to_list()
         covered = [month for month in months if _is_covered(tariff, month, time_zone)]
         for (interval_minutes,), part in frame.filter(local_month.is_in(covered)).group_by("interval_minutes"):
-            bills = price_intervals(
-                tariff,
+            load = PricedLoad.of_readings(
                 part,
+                tariff,
+                None,
                 interval_minutes=int(interval_minutes),
                 time_zone=time_zone,
                 days=days or DayCalendar(),
-                customers=customers,
             )
+            # The readings are a mart's: one customer's wrong capacity must not stop the bills of all others.
+            bills = _bills(tariff, load, customers, {}, "as_zero", _BY_INTERVALS)
             parts.append(bills.to_frame()[list(_MONTHLY_AMOUNT_COLUMNS)])
     if not parts:
         return pd.DataFrame(columns=list(_MONTHLY_AMOUNT_COLUMNS))
@@ -999,11 +1008,16 @@ def price_tariffs(tariffs: Sequence[Tariff], cube: LoadCube, customers: Customer
         tariffs: In one currency.
         cube: Loads over the months to compare.
         customers: Facts and options, any order.
+
+    Raises:
+        TariffError: The tariffs have several currencies, or need what the loads or ``customers`` do not hold.
+        SchemaMismatchError: The loads look like W or Wh (see ``check_scale``).
     """
     currencies = {tariff.currency for tariff in tariffs}
     if len(currencies) > 1:
         raise TariffError(f"tariffs in {' and '.join(sorted(currencies))} cannot be compared: choose one currency")
     aligned = customers.aligned_to(cube.customer_keys)
+    check_scale(cube, aligned)
     offers = offers_of(tariffs)
     sum_units = np.zeros((len(cube), len(offers)), np.int64)
     is_eligible = np.zeros((len(cube), len(offers)), bool)

@@ -993,7 +993,10 @@ def _parse(text: str, label: str) -> Any:
 
 
 def _kind_of(document: object) -> str:
-    return "nothing" if document is None else f"`{document}`" if isinstance(document, str) else type(document).__name__
+    if isinstance(document, str):
+        hint = "; pass a file as a Path" if document.endswith((".yaml", ".yml", ".json")) else ""
+        return f"`{document}`{hint}"
+    return "nothing" if document is None else type(document).__name__
 
 
 def _reason_for_intervals(component: Component) -> str | None:

@@ -25,8 +25,16 @@ class Catalogue:
 
     @classmethod
     def of(cls, tariffs: Iterable[Tariff]) -> Self:
-        """Collect tariffs; refuse two versions of one tariff that are valid on the same day."""
+        """Collect tariffs; refuse two versions of one tariff that have one name or are valid on the same day."""
         ordered = sorted(tariffs, key=lambda tariff: (tariff.tariff_id, tariff.valid_from))
+        named: dict[tuple[str, str], Tariff] = {}
+        for tariff in ordered:
+            other = named.setdefault((tariff.tariff_id, tariff.version), tariff)
+            if other is not tariff:
+                raise TariffError(
+                    f"{tariff.tariff_id}: version {tariff.version} stands twice, from {other.valid_from} and from "
+                    f"{tariff.valid_from}; give one of them another version"
+                )
         for earlier, later in pairwise(ordered):
             if earlier.tariff_id == later.tariff_id and (
                 earlier.valid_to is None or later.valid_from <= earlier.valid_to

@@ -9,8 +9,11 @@ import pandas as pd
 import pytest
 
 from ml.errors import KilowiseError
+from ml.tariffs.bill import bill_from_cube, bill_from_intervals, bill_of
 from ml.tariffs.calendar import DayCalendar
-from ml.tariffs.pricing import BillArray, price_intervals
+from ml.tariffs.eligibility import CustomerTable
+from ml.tariffs.load_cube import LoadCube
+from ml.tariffs.pricing import BillArray, price_billing_periods, price_intervals, price_tariffs
 from ml.tariffs.schema import Tariff, load_tariff
 
 DAYS = DayCalendar()
@@ -139,3 +142,50 @@ def test_a_month_without_any_reading_has_no_bill_instead_of_one_of_zero() -> Non
 
     assert bills.is_priced.tolist() == [[True, False, True]]
     assert pd.isna(bills.total_amount[0, 1])
+
+
+def test_readings_in_watts_are_refused_wherever_facts_tell() -> None:
+    frame = whole_month(date(2025, 1, 1), date(2025, 2, 1), "Europe/London", kwh=800.0)
+    place: dict[str, Any] = {"interval_minutes": 30, "time_zone": "Europe/London", "days": DAYS}
+    home = CustomerTable.from_frame(pd.DataFrame({"customer_key": ["c"], "customer_class": ["residential"]}))
+    cube = LoadCube.from_intervals(frame, **place)
+    month, end = date(2025, 1, 1), date(2025, 2, 1)
+
+    for priced in (
+        lambda: price_intervals(flat_tariff(), frame, customers=home, **place),
+        lambda: price_billing_periods(flat_tariff(), frame, [(month, end)], customers=home, **place),
+        lambda: price_tariffs([flat_tariff()], cube, home),
+        lambda: bill_from_cube(flat_tariff(), cube, "c", month, home),
+        lambda: bill_from_intervals(flat_tariff(), frame, "c", month, customers=home, **place),
+    ):
+        with pytest.raises(KilowiseError, match="the readings look like W or Wh"):
+            priced()
+
+
+def test_an_unknown_policy_for_missing_readings_is_refused() -> None:
+    with pytest.raises(KilowiseError, match="missing: `guess` is not one of as_zero, refuse, scale_to_complete"):
+        price(readings(), missing="guess")
+
+
+def test_a_bill_that_is_not_there_says_which_are() -> None:
+    bills = price(readings())
+    with pytest.raises(KilowiseError, match=r"no bill of customer c that begins on 2025-01-10; .* from 2025-01-01$"):
+        bill_of(bills, "c", date(2025, 1, 10))
+    with pytest.raises(KilowiseError, match="no bill of customer d is among these"):
+        bill_of(bills, "d", date(2025, 1, 1))
+    with pytest.raises(KilowiseError, match="readings: none of customer d"):
+        bill_from_intervals(
+            flat_tariff(),
+            readings(),
+            "d",
+            date(2025, 1, 1),
+            interval_minutes=30,
+            time_zone="Europe/London",
+            days=DAYS,
+        )
+
+
+def test_a_bill_in_another_language_is_refused() -> None:
+    bill = bill_of(price(readings()), "c", date(2025, 1, 1))
+    with pytest.raises(KilowiseError, match="language: `de` is not one of en, zh"):
+        bill.to_text("de")  # type: ignore[arg-type]  # what a caller without a type checker may write

@@ -130,6 +130,14 @@ def test_overlapping_versions_are_refused(tmp_path: Path) -> None:
         load_catalogue([tmp_path])
 
 
+def test_two_versions_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(flat_tariff("1", "2012-01-01", "2012-12-31"), encoding="utf-8")
+    (tmp_path / "b.yaml").write_text(flat_tariff("1", "2013-01-01", None), encoding="utf-8")
+
+    with pytest.raises(TariffError, match="own: version 1 stands twice, from 2012-01-01 and from 2013-01-01"):
+        load_catalogue([tmp_path])
+
+
 def test_errors_name_the_file(tmp_path: Path) -> None:
     path = tmp_path / "broken.yaml"
     path.write_text(flat_tariff("1", "2012-01-15", "2012-01-14"), encoding="utf-8")

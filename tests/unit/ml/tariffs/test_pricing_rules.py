@@ -116,15 +116,33 @@ class TestAllocation:
             ("valley", 1): 0.6667, ("valley", 2): 0.6667, ("valley", 3): 0.6666,
         }  # fmt: skip
 
+    def test_a_ladder_of_the_year_shares_out_each_years_tiers_among_that_years_periods(self) -> None:
+        component = energy(
+            {"peak": [1, 2], "valley": [3, 4]}, tiers={"basis": "year", "limits_kwh": [60], "allocation": "prorata"}
+        )
+        load = readings([("2024-12-25 13", 100), ("2025-01-05 06", 30)])
+
+        bills = price_billing_periods(
+            tariff_of(component),
+            load,
+            [(date(2024, 12, 20), date(2025, 1, 10))],
+            interval_minutes=60,
+            time_zone=ZONE,
+            days=DAYS,
+            opening_kwh={"c": Decimal(0)},
+        )
+
+        assert by_period_and_tier(bills) == {("peak", 1): 60, ("peak", 2): 40, ("valley", 1): 30}
+
     def test_shares_of_a_large_load_stay_exact_beyond_64_bits(self) -> None:
         component = energy(
             {"peak": [1, 2], "valley": 1},
-            tiers={"basis": "month", "limits_kwh": [400_000_000], "allocation": "prorata"},
+            tiers={"basis": "month", "limits_kwh": [1_600_000], "allocation": "prorata"},
         )
 
-        bills = price(tariff_of(component), readings([("2025-01-01 13", 700_000_001), ("2025-01-01 06", 200_000_002)]))
+        bills = price(tariff_of(component), readings([("2025-01-01 13", 1_700_001), ("2025-01-01 06", 1_200_002)]))
 
-        exact = Decimal(400_000_000) * 700_000_001 / 900_000_003
+        exact = Decimal(1_600_000) * 1_700_001 / 2_900_003
         assert by_period_and_tier(bills)["peak", 1] == float(exact.quantize(Decimal("0.0001")))
 
 
