@@ -15,7 +15,7 @@ def credit_model_card(
     importances: list[tuple[str, float]],
 ) -> ModelCard:
     """Return the texts of the card of one trained model."""
-    words = {"train": ("to train", "训练"), "calibration": ("to calibrate", "校准"), "holdout": ("held out", "留出")}
+    words = {"train": ("to train", "训练"), "holdout": ("held out", "留出")}
     used = ", ".join(f"{len(rows):,} {words[part][0]}" for part, rows in made.parts.items())
     used_zh = "，".join(f"{words[part][1]} {len(rows):,}" for part, rows in made.parts.items())
     reasons = [(count, exclusion_title(reason)) for reason, count in labelled.excluded.items()]

@@ -1,8 +1,8 @@
 """Settings of credit-risk training, recorded with every bundle."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 Candidate = Literal["scorecard", "boosted_trees"]
 
@@ -84,9 +84,6 @@ class CreditRiskConfig(BaseModel):
     holdout_customer_share: float = Field(
         default=0.3, gt=0, lt=1, description="Customers held out when the history is too short to hold out months"
     )
-    calibration_customer_share: float = Field(
-        default=0.2, gt=0, lt=1, description="Customers for calibration in that case"
-    )
     minimum_train_months: int = Field(default=3, ge=1)
     warm_up_months: int = Field(
         default=3,
@@ -118,9 +115,3 @@ class CreditRiskConfig(BaseModel):
     )
     bootstrap_replicates: int = Field(default=200, ge=20)
     reference_rows: int = Field(default=20_000, ge=100)
-
-    @model_validator(mode="after")
-    def _leaves_customers_to_train_on(self) -> Self:
-        if self.holdout_customer_share + self.calibration_customer_share >= 1:
-            raise ValueError("hold-out and calibration shares leave no customers to train on")
-        return self

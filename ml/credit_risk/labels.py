@@ -1,4 +1,4 @@
-"""Snapshots with known outcomes, and how they are cut into training, calibration and hold-out rows.
+"""Snapshots with known outcomes, and how they are cut into training and hold-out rows.
 
 A snapshot counts when its outcome window is over (``is_mature``) and nothing excludes it. Where the history allows,
 the latest months are held out, and months whose outcome window reaches into them are purged; every customer is then
@@ -49,7 +49,7 @@ class Cut:
 
     Attributes:
         parts: Rows by part. By time: ``train`` and ``holdout``, both with all customers, to be taken apart by folds
-            of customers. By customer only: ``train``, ``calibration`` and ``holdout``.
+            of customers. By customer only: the same names, with different customers.
         time: Months of each part; ``None`` when rows are cut by customer only.
         outcome_months: Length of the outcome window in months.
         warm_up_months: First months left out because too little past is visible in them.
@@ -180,8 +180,7 @@ def cut(rows: pd.DataFrame, config: CreditRiskConfig) -> Cut:
 
 def _parts_by_customer(rows: pd.DataFrame, config: CreditRiskConfig) -> dict[str, pd.DataFrame]:
     shares = {
-        "train": 1 - config.holdout_customer_share - config.calibration_customer_share,
-        "calibration": config.calibration_customer_share,
+        "train": 1 - config.holdout_customer_share,
         "holdout": config.holdout_customer_share,
     }
     part_of_row = customer_parts(rows[CUSTOMER_KEY], shares, salt=SALT)
