@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from ml.errors import KilowiseError
 from orchestration.credit_desk import add_commands as add_credit_commands
 from orchestration.credit_desk import run_command as run_credit_command
+from orchestration.manifest import renew_manifest
 from orchestration.settings import PROJECT_ROOT, PlatformSettings
 
 
@@ -60,6 +61,8 @@ def run(settings: PlatformSettings) -> int:
 
     The months are known only when the data is in, so these are two runs; both are in the Dagster UI.
     """
+    # Before the imports: the assets are made from the manifest.
+    renew_manifest()
     from sqlalchemy.exc import OperationalError
 
     from ml.bundle import code_version  # noqa: F401  fail before the long work when the numeric stack is broken
