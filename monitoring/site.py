@@ -46,6 +46,23 @@ _SIGNS: dict[Outcome, str] = {"stable": "✓", "watch": "!", "act": "▲", "not_
 
 
 @dataclass(frozen=True)
+class Rollback:
+    """Why an earlier release is served again.
+
+    Attributes:
+        at: When somebody went back to it, as text for a reader.
+        replaced: Release that was served until then.
+        by: Who decided so.
+        reason: Why, in the person's words.
+    """
+
+    at: str
+    replaced: str
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Release:
     """What the site shows of one release.
 
@@ -57,6 +74,7 @@ class Release:
         evaluation: Its evaluation; None if the release holds none that can be read.
         card: Its model card; None if it has none.
         is_current: Whether the pointer names it.
+        rollback: How it came to be served again; None unless somebody went back to it.
     """
 
     name: str
@@ -66,6 +84,12 @@ class Release:
     evaluation: Evaluation | None
     card: Path | None
     is_current: bool
+    rollback: Rollback | None = None
+
+    @property
+    def served_since(self) -> str:
+        """Since when it is served, if it is."""
+        return self.rollback.at if self.rollback else self.released_at
 
 
 @dataclass(frozen=True)
@@ -228,13 +252,27 @@ def _releases(directory: Path) -> Iterator[Release]:
         card = folder / "model_card.html"
         yield Release(
             name=document["name"],
-            released_at=str(document["released_at"])[:16].replace("T", " "),
+            released_at=_minute(document["released_at"]),
             approved_by=str(document["approved_by"]),
             bundle_version=str(document["bundle_version"]),
             evaluation=_evaluation(folder / "evaluation.json"),
             card=card if card.exists() else None,
             is_current=document["name"] == current,
+            rollback=_rollback(directory / "history.jsonl") if document["name"] == current else None,
         )
+
+
+def _minute(at: str) -> str:
+    return at[:16].replace("T", " ")
+
+
+def _rollback(history: Path) -> Rollback | None:
+    """Return the last move of the pointer if it went back to an earlier release."""
+    entries = history.read_text(encoding="utf-8").splitlines() if history.exists() else []
+    last = json.loads(entries[-1]) if entries else {}
+    if last.get("action") != "rollback":
+        return None
+    return Rollback(_minute(last["at"]), str(last["from"]), last["by"], last["reason"])
 
 
 def _refused(reports_dir: Path, use_case: str) -> list[RefusedChallenger]:

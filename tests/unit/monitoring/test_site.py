@@ -1,3 +1,4 @@
+import json
 import re
 from datetime import date
 from html.parser import HTMLParser
@@ -97,6 +98,25 @@ def test_a_model_page_tells_its_history_release_figures_and_policy(home) -> None
     for expected in ("2026-07", "2026-08", "0001-202608-abc", "0002-202609-def", "policy: automatic", "+0.08"):
         assert expected in text
     assert "Every decision follows from the probability" in text
+
+
+def test_a_rollback_says_since_when_by_whom_and_why(home) -> None:
+    entries = [
+        {"at": "2026-09-05T02:10:12+00:00", "action": "publish", "from": None, "to": "0001", "by": "gate", "reason": ""},
+        {"at": "2026-09-07T08:31:34+00:00", "action": "rollback", "from": "0002-202609-def", "to": "0001-202608-abc",
+         "by": "Li Na", "reason": "too many refusals in the north"},
+    ]  # fmt: skip
+    history = home / "releases" / "credit_risk" / "history.jsonl"
+
+    history.write_text("".join(json.dumps(entry) + "\n" for entry in entries[:1]))
+    assert "Put back by" not in pages(home)["credit_risk/index.html"].text
+
+    history.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    site = pages(home)
+    text = " ".join(site["credit_risk/index.html"].text.split())
+    assert "2026-09-07 08:31 UTC, instead of替换 0002-202609-def" in text
+    assert "Li Na: too many refusals in the north" in text
+    assert "since自 2026-09-07" in " ".join(site["index.html"].text.split())
 
 
 def test_a_verdict_page_shows_findings_columns_and_distributions(home) -> None:
