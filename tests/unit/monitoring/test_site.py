@@ -102,7 +102,7 @@ def test_a_model_page_tells_its_history_release_figures_and_policy(home) -> None
 
 def test_a_rollback_says_since_when_by_whom_and_why(home) -> None:
     entries = [
-        {"at": "2026-09-05T02:10:12+00:00", "action": "publish", "from": None, "to": "0001", "by": "gate", "reason": ""},
+        {"at": "2026-09-05T02:10:12+00:00", "action": "publish", "from": None, "to": "0001", "by": "gate"},
         {"at": "2026-09-07T08:31:34+00:00", "action": "rollback", "from": "0002-202609-def", "to": "0001-202608-abc",
          "by": "Li Na", "reason": "too many refusals in the north"},
     ]  # fmt: skip
