@@ -34,15 +34,16 @@ def test_the_model_is_judged_on_clients_that_it_never_saw(clients: RealDataRun) 
     overall = {metric.name: metric for metric in evaluation.metrics if metric.slice_column is None}
     auc, calibration = overall["roc_auc"], overall["expected_calibration_error"]
 
-    assert evaluation.holdout_description.startswith("Held out by customer only: 6,050 snapshots of 6,050 customers")
-    # Published models of all columns reach 0.77 to 0.78. Far more would mean that the outcome is among the inputs.
-    assert auc.lower is not None
+    assert evaluation.holdout_description.startswith("Held out by customer only: 6,068 snapshots of 6,068 customers")
+    # Unconstrained trees on all columns of the source, ratios of them added, reach 0.783 on these clients. Far more
+    # would mean that the outcome is among the inputs.
+    assert auc.value is not None
     assert auc.upper is not None
-    assert 0.73 < auc.lower < auc.upper < 0.80
-    assert calibration.upper is not None
-    assert calibration.upper < 0.04
+    assert 0.780 <= auc.value < auc.upper < 0.80
+    assert calibration.value is not None
+    assert calibration.value <= 0.015
     gains = [baseline.difference.lower for baseline in evaluation.baselines]
-    assert len(gains) == 3
+    assert len(gains) == 4
     assert all(gain is not None and gain > 0 for gain in gains)
     assert clients.decision("credit_risk").approved
 
