@@ -390,7 +390,7 @@ def pays(
     situation = _situation_at(origin, learning.features, cube, tariffs, config, interval_amounts)
     bills = _bills_after(situation, learning, interval_amounts)
     outlook = look_ahead(situation, forecast, config)
-    savings = savings_of(outlook, forecast.spreads(READINGS, situation.classes)[0], config)
+    savings = savings_of(situation, outlook, forecast.spreads(READINGS, situation.classes)[0], config)
     chosen = decide(situation, outlook, savings, config).recommended
     rows = np.arange(len(situation))
     actual = bills.with_monthly(outlook.choice).amounts
@@ -634,7 +634,7 @@ def _concluded(
         own, others = groups == group, groups != group
         spread[own] = calibrated_spread(outlook, actual, situation, config, others)[situation.classes[own]]
         bill_spread[own] = calibrated_bill_spread(outlook, actual, situation, config, others)[situation.classes[own]]
-    savings = savings_of(outlook, spread, config)
+    savings = savings_of(situation, outlook, spread, config)
     bills = bill_interval(outlook, bill_spread, config)
     decisions = decide(situation, outlook, savings, config)
     everybody = np.ones(len(situation), bool)

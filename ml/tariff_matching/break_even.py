@@ -15,8 +15,10 @@ import numpy.typing as npt
 
 from ml.tariff_matching.features import BoolArray, FloatArray, with_energy
 from ml.tariff_matching.offers import MonthlyChoice, Situation, price_column
+from ml.tariffs.bill_wording import period_name
 from ml.tariffs.load_cube import LoadCube
 from ml.tariffs.schema import EnergyComponent, Tariff
+from ml.wording import Bilingual
 
 Lever = Literal["cheap_hours_share", "peak_kw", "annual_kwh"]
 
@@ -87,13 +89,13 @@ def _limits(
 ) -> list[list[BreakEven]]:
     """Return the limits of customers who have one pair of offers."""
     tariffs = [situation.columns[number].tariff for number in pair]
-    moves: list[tuple[int, _Moved, str]] = []
+    moves: list[tuple[int, _Moved, Bilingual]] = []
     for row in rows:
         load = expected.take(np.array([row]))
         cheap = _cheap_hours(tariffs[0], load) or _cheap_hours(tariffs[1], load)
         if cheap is not None:
             moves.append((row, _share_moved(load, cheap.is_cheap), cheap.names))
-        moves += [(row, _peaks_moved(load), ""), (row, _energy_moved(load), "")]
+        moves += [(row, _peaks_moved(load), Bilingual(en="")), (row, _energy_moved(load), Bilingual(en=""))]
     counts = [len(moved.grid) for _, moved, _ in moves]
     owners = np.repeat(np.array([row for row, _, _ in moves]), counts)
     cube = with_energy(
@@ -113,7 +115,7 @@ def _limits(
 @dataclass(frozen=True)
 class _CheapHours:
     is_cheap: BoolArray
-    names: str
+    names: Bilingual
 
 
 def _cheap_hours(tariff: Tariff, load: LoadCube) -> _CheapHours | None:
@@ -139,7 +141,13 @@ def _cheap_hours(tariff: Tariff, load: LoadCube) -> _CheapHours | None:
         return None
     inside = [names[code] for code in np.unique(codes[is_cheap])]
     only = [name for name in inside if not (codes[~is_cheap] == names.index(name)).any()]
-    return _CheapHours(is_cheap, ", ".join(only or inside))
+    return _CheapHours(
+        is_cheap,
+        Bilingual(
+            en=", ".join(period_name(name, "en") for name in only or inside),
+            zh="、".join(period_name(name, "zh") for name in only or inside),
+        ),
+    )
 
 
 def _share_moved(load: LoadCube, is_cheap: BoolArray) -> _Moved:
@@ -193,13 +201,16 @@ def _crossings(grid: FloatArray, saving: FloatArray, now: float) -> list[tuple[L
     return found
 
 
-def _in_words(moved: _Moved, direction: Literal["below", "above"], threshold: float, cheap_hours: str) -> BreakEven:
+def _in_words(
+    moved: _Moved, direction: Literal["below", "above"], threshold: float, cheap_hours: Bilingual
+) -> BreakEven:
     less, less_zh = ("less than", "低于") if direction == "below" else ("more than", "高于")
     if moved.lever == "cheap_hours_share":
         text = (
-            f"{less} {threshold:.1%} of the energy is used in cheap hours ({cheap_hours}); expected are {moved.now:.1%}"
+            f"{less} {threshold:.1%} of the energy is used in cheap hours ({cheap_hours.en}); "
+            f"expected are {moved.now:.1%}"
         )
-        text_zh = f"低价时段（{cheap_hours}）用电占比{less_zh} {threshold:.1%}（预计 {moved.now:.1%}）"
+        text_zh = f"低价时段（{cheap_hours.zh}）用电占比{less_zh} {threshold:.1%}（预计 {moved.now:.1%}）"
     elif moved.lever == "peak_kw":
         text = f"the largest demand of the year is {less} {threshold:,.1f} kW; expected are {moved.now:,.1f} kW"
         text_zh = f"年最大需量{less_zh} {threshold:,.1f} kW（预计 {moved.now:,.1f} kW）"

@@ -133,10 +133,13 @@ def bill_interval(outlook: Outlook, spread: FloatArray, config: TariffMatchingCo
     return BillInterval(expected=outlook.current_bills.mean(axis=1), lower=lower, upper=upper)
 
 
-def savings_of(outlook: Outlook, spread: FloatArray, config: TariffMatchingConfig) -> Savings:
-    """Return the figures of every saving, with the calibrated spread."""
+def savings_of(situation: Situation, outlook: Outlook, spread: FloatArray, config: TariffMatchingConfig) -> Savings:
+    """Return the figures of every saving, with the calibrated spread.
+
+    The spread widens the interval and moves no expected saving, which stays the difference of the expected bills.
+    """
     shape = outlook.expected.shape
-    expected, lower, upper, probability = (np.full(shape, np.nan) for _ in range(4))
+    lower, upper, probability = (np.full(shape, np.nan) for _ in range(3))
     # Most customers may take few of the columns: only these are computed.
     rows, columns = np.nonzero(np.isfinite(outlook.savings[:, :, 0])) if outlook.savings.shape[2] else ((), ())
     if len(rows):
@@ -145,9 +148,8 @@ def savings_of(outlook: Outlook, spread: FloatArray, config: TariffMatchingConfi
         scenarios = middle + spread[rows][:, None] * (scenarios - middle)
         tail = (1 - config.interval_level) / 2
         lower[rows, columns], upper[rows, columns] = np.quantile(scenarios, [tail, 1 - tail], axis=1)
-        expected[rows, columns] = scenarios.mean(axis=1)
         probability[rows, columns] = (scenarios > 0).mean(axis=1)
-    return Savings(expected=expected, lower=lower, upper=upper, probability=probability)
+    return Savings(expected=outlook.expected_savings(situation), lower=lower, upper=upper, probability=probability)
 
 
 def decide(situation: Situation, outlook: Outlook, savings: Savings, config: TariffMatchingConfig) -> Decisions:

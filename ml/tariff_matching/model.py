@@ -341,7 +341,7 @@ class TariffMatchingModel:
         past = price_window(situation, situation.history, situation.interval_amounts, with_components=True)
         past = past.with_monthly(outlook.choice)
         spread, bill_spread = self.forecast.spreads(READINGS if basis == NONE else basis, situation.classes)
-        savings = savings_of(outlook, spread, self.config)
+        savings = savings_of(situation, outlook, spread, self.config)
         bill = bill_interval(outlook, bill_spread, self.config)
         expected = situation.carried
         if known is None:

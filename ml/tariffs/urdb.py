@@ -628,7 +628,7 @@ class _Import:
             raise self._refuse(name, tier, "expected the fields of a tier")
         known = {key.lower(): value for key, value in tier.items() if value is not None and value != ""}
         for key in sorted(set(known) - {"rate", "adj", "max", "unit", "sell"}):
-            self._find("unknown", f"{name}.{key}", known[key], "no field of a tier", "none")
+            self._find("unknown", f"{name}.{key}", known[key], "no field of a tier", "no known effect on the bill")
         if "rate" not in known and "adj" not in known:
             raise self._refuse(f"{name}.rate", None, "absent, and no adj stands in for it")
         price = sum((self._number(known[key], f"{name}.{key}") for key in ("rate", "adj") if key in known), Decimal(0))
@@ -942,7 +942,9 @@ class _Import:
             effect = "a surplus of a period is taken off the same period of the following months and never paid out"
             self._find("assumed", "dgrules", rule, "what becomes of a surplus is not said", effect)
             if has_sell:
-                self._find("not_honoured", sell_name, None, "net metering pays no price per kWh", "none")
+                self._find(
+                    "not_honoured", sell_name, None, "net metering pays no price per kWh", "no effect on the bill"
+                )
             return {"net_metering": {"carry_over": "next_month"}}
         if rule not in _EXPORT_RULES:
             raise self._refuse("dgrules", rule, f"expected Net Metering or one of {', '.join(_EXPORT_RULES)}")
@@ -1004,9 +1006,17 @@ class _Import:
                 reason, effect = _NO_BILL[name]
                 self._find("not_honoured", name, self.fields[name], reason, effect)
             elif name in _OF_CHARGES:
-                self._find("not_honoured", name, self.fields[name], "belongs to no charge that is billed", "none")
+                self._find(
+                    "not_honoured",
+                    name,
+                    self.fields[name],
+                    "belongs to no charge that is billed",
+                    "no effect on the bill",
+                )
             else:
-                self._find("unknown", name, self.fields[name], "no field of the database", "none that is known")
+                self._find(
+                    "unknown", name, self.fields[name], "no field of the database", "no known effect on the bill"
+                )
 
 
 def _demand_price(tiers: Sequence[_Tier]) -> dict[str, Any]:

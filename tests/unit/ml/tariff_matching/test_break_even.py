@@ -36,7 +36,8 @@ def test_the_optional_tou_of_shandong_pays_above_a_valley_share_of_13_to_15_perc
     share = next(one for one in limits if one.lever == "cheap_hours_share")
     assert share.direction == "below"
     assert 0.03 / 0.23 < share.threshold < 0.03 / 0.20
-    assert "valley" in share.text
+    assert "cheap hours (valley)" in share.text
+    assert "低价时段（低谷）" in share.text_zh
     assert f"{share.threshold:.1%}" in share.text
 
 

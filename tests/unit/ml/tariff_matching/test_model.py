@@ -87,6 +87,15 @@ def test_every_offer_that_is_not_advised_says_why(
         json.dumps(advice.to_dict(), allow_nan=False)
 
 
+def test_the_expected_saving_is_the_difference_of_the_expected_bills(
+    model: TariffMatchingModel, facts: pd.DataFrame, town: LoadCube
+) -> None:
+    for entry in model.advise(facts.iloc[[0, 1, 60, 61]], town):
+        today = next(one for one in entry.alternatives if one.is_current)
+        for one in entry.alternatives:
+            assert one.expected_saving_amount == pytest.approx(today.expected_amount - one.expected_amount, abs=0.011)
+
+
 def test_a_firm_is_compared_on_every_billing_basis_and_several_contracted_demands(
     model: TariffMatchingModel, facts: pd.DataFrame, town: LoadCube
 ) -> None:
