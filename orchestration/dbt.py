@@ -34,7 +34,7 @@ _GROUP_BY_LAYER = {"staging": "staging", "intermediate": "intermediate", "marts"
 
 
 class KilowiseDbtTranslator(DagsterDbtTranslator):
-    """Gives each dbt model the key ``[layer, name]``, the group of its layer, an owner and its kinds."""
+    """Gives each dbt model the key ``[layer, name]``, the group of its layer, the owner that YAML names and its kinds."""
 
     def __init__(self) -> None:
         super().__init__(settings=DagsterDbtTranslatorSettings(enable_source_tests_as_checks=True))
@@ -52,7 +52,7 @@ class KilowiseDbtTranslator(DagsterDbtTranslator):
         return spec.replace_attributes(
             key=dg.AssetKey([layer, properties["name"]]),
             group_name=_GROUP_BY_LAYER.get(layer, layer),
-            owners=[OWNER],
+            owners=[properties["config"]["meta"].get("owner", OWNER)],
             kinds={"dbt", "duckdb", "table" if properties["config"]["materialized"] != "view" else "view"},
         )
 

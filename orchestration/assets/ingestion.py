@@ -64,7 +64,7 @@ def build_inbox_asset(settings: PlatformSettings) -> dg.AssetsDefinition | dg.As
 def _landing_specs() -> Sequence[dg.AssetSpec]:
     descriptions = {
         entity.name: f"{entity.description} Landed from the inbox by the mapping; rows that break the contract are in "
-        "the quarantine with their reason. Nothing new in the inbox changes nothing here."
+        "the quarantine with their reason. Without new files nothing changes here."
         for entity in ENTITIES.values()
     }
     columns_by_table = landing_tables()
