@@ -34,7 +34,7 @@ _GROUP_BY_LAYER = {"staging": "staging", "intermediate": "intermediate", "marts"
 
 
 class KilowiseDbtTranslator(DagsterDbtTranslator):
-    """Gives each dbt model the key ``[layer, name]``, the group of its layer, the owner that YAML names and its kinds."""
+    """Gives each dbt model the key ``[layer, name]``, the group of its layer, the owner of its YAML and its kinds."""
 
     def __init__(self) -> None:
         super().__init__(settings=DagsterDbtTranslatorSettings(enable_source_tests_as_checks=True))
