@@ -16,9 +16,9 @@ COVERAGES = {"interval_coverage": "saving", "bill_interval_coverage": "bill"}
 def back_test_bars(metrics: list[Metric]) -> bytes:
     """Draw, by policy, the share of the attainable saving that was captured and the share of customers harmed."""
     figure, axes = new_figure(9.0, 3.0, 2, 1)
-    for axis, name, title in (
-        (axes[0], KEY_METRIC, "captured share of the attainable saving"),
-        (axes[1], "harmed_share", "share of customers made worse off"),
+    for axis, name, title, decimals in (
+        (axes[0], KEY_METRIC, "captured share of the attainable saving", 1),
+        (axes[1], "harmed_share", "share of customers made worse off", 2),
     ):
         for position, policy in enumerate(reversed(POLICIES)):
             label = POLICY_NAMES[policy][0]
@@ -29,9 +29,8 @@ def back_test_bars(metrics: list[Metric]) -> bytes:
             if metric.lower is not None and metric.upper is not None:
                 axis.plot([metric.lower, metric.upper], [position, position], color=INK, linewidth=1.5)
             end = max(metric.value, metric.upper or metric.value, 0.0)
-            axis.annotate(
-                f"{metric.value:.1%}", (end, position), (4, 0), textcoords="offset points", va="center", fontsize=8
-            )
+            text = f"{metric.value:.{decimals}%}"
+            axis.annotate(text, (end, position), (4, 0), textcoords="offset points", va="center", fontsize=8)
         axis.set_title(title, fontsize=10, loc="left")
         axis.margins(x=0.16)
         # Where nobody is harmed, the axis must not run to both sides of nothing.

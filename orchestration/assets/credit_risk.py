@@ -10,9 +10,9 @@ from orchestration.use_cases import CreditRisk
 TEXTS = ModelAssetTexts(
     sufficiency="Is the data enough? Whether there are bills, payments and enough matured labels of both kinds. "
     "When it warns: read the sentence; without payments there is no credit model.",
-    model="The trained challenger. Gradient-boosted trees with monotone constraints and calibration: the probability "
-    "that a bill stays unpaid 30 days past due within six months. One bundle in the model store; unchanged input is "
-    "kept, not trained again.",
+    model="The trained challenger. The probability that a bill stays unpaid 30 days past due within six months, by a "
+    "scorecard that adds up by hand, or by gradient-boosted trees with monotone constraints where they predict better "
+    "beyond doubt. One bundle in the model store; unchanged input is kept, not trained again.",
     evaluation="Judgement and gate. Held-out months and customers: discrimination, calibration, fairness by class and "
     "district, against simpler rankings and a logistic model. When refused: the table gate names the criterion that "
     "failed, and the served release stays. Read the model card before you approve.",
