@@ -193,16 +193,18 @@ def scored_snapshots(marts: MartsVersion, settings: PlatformSettings, months_cou
     months = sorted(found)[-months_count:]
     if not months:
         raise InsufficientDataError(f"The mart {_CREDIT_RISK.feature_mart} has no customer.")
-    directory = store.bundle_dir(_CREDIT_RISK.name, release.bundle_version)
+    bundle = read_bundle(store.bundle_dir(_CREDIT_RISK.name, release.bundle_version))
     parts = []
     for month in months:
         logged = predictions_path(settings, _CREDIT_RISK.name, month)
-        parts.append(
-            pd.read_parquet(logged, partitioning=None)
-            if logged.exists()
-            else _CREDIT_RISK.score(directory, marts, month, settings)
-        )
-    return ScoredSnapshots(pd.concat(parts, ignore_index=True), _trained_until(read_bundle(directory)))
+        if logged.exists():
+            parts.append(pd.read_parquet(logged, partitioning=None))
+            continue
+        # Not `score`, which follows the rating in force through all months before: here every month is read anyway.
+        features = marts.read(_CREDIT_RISK.feature_mart, filters=[("as_of_month", "==", month)])
+        predictions = _CREDIT_RISK.predict(bundle, features, marts, settings)
+        parts.append(features.merge(predictions, on="customer_key", validate="one_to_one"))
+    return ScoredSnapshots(pd.concat(parts, ignore_index=True), _trained_until(bundle))
 
 
 def _trained_until(bundle: "Bundle") -> date:
