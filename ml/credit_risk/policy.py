@@ -251,8 +251,8 @@ def decide(policy: CreditPolicy, case: CustomerCase, as_of: date, *, currency: s
     standing_rules: list[Rule] = []
     withheld: list[Withheld] = []
     for rule in policy.rules:
-        met = next((condition for condition in rule.when if _meets(case, condition)), None)
-        if met is None or any(_meets(case, condition) for condition in rule.unless):
+        met = _first_met(case, rule.when)
+        if met is None or _first_met(case, rule.unless) is not None:
             continue
         fired.append(_fired(rule, met, case))
         reason = _reason_to_spare(policy, rule, case, as_of)
@@ -293,9 +293,16 @@ def decide(policy: CreditPolicy, case: CustomerCase, as_of: date, *, currency: s
 
 
 def _known(value: object) -> float | None:
-    if not isinstance(value, int | float) or not math.isfinite(value):
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     return float(value)
+
+
+def _first_met(case: CustomerCase, conditions: Sequence[Condition]) -> Condition | None:
+    for condition in conditions:
+        if _meets(case, condition):
+            return condition
+    return None
 
 
 def _meets(case: CustomerCase, condition: Condition) -> bool:
@@ -363,7 +370,7 @@ def _reason_to_spare(policy: CreditPolicy, rule: Rule, case: CustomerCase, as_of
             continue
         if protection.statuses and case.standing.statuses.isdisjoint(protection.statuses):
             continue
-        if any(_meets(case, condition) for condition in protection.unless):
+        if _first_met(case, protection.unless) is not None:
             continue
         return Withheld(kind, rule.rule_id, "protection", f"{protection.name}.", f"{protection.name_zh}。")
     if isinstance(rule.then, Deposit | Prepayment) and not case.monthly_charges_amount:
@@ -434,8 +441,7 @@ def _capped_months(policy: CreditPolicy, rule: Rule, case: CustomerCase) -> tupl
 
 
 def _words(rule: Rule, amount: float | None, takes_effect_on: date, expires_on: date, currency: str) -> tuple[str, str]:
-    measure, until = rule.then, f"{expires_on:%Y-%m-%d}"
-    start = f"{takes_effect_on:%Y-%m-%d}"
+    measure, start, until = rule.then, takes_effect_on.isoformat(), expires_on.isoformat()
     if isinstance(measure, Deposit):
         parts = f", in up to {measure.instalments_count} instalments" if measure.instalments_count > 1 else ""
         parts_zh = f"，可分 {measure.instalments_count} 期" if measure.instalments_count > 1 else ""
