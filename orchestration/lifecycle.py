@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from ml.errors import KilowiseError
+from ml.errors import BundleError, KilowiseError
 from orchestration.files import replace_text
 from orchestration.marts import MartsVersion
 from orchestration.settings import PlatformSettings
@@ -180,7 +180,13 @@ def judge_challenger(
     champion_bundle = (
         read_bundle_of_this_code(store.bundle_dir(use_case.name, champion.bundle_version)) if champion else None
     )
-    comparison = use_case.compare(bundle, champion_bundle, marts, settings) if champion_bundle else None
+    comparison = None
+    if champion_bundle is not None:
+        try:
+            comparison = use_case.compare(bundle, champion_bundle, marts, settings)
+        except BundleError:
+            # Its hashes prove it unchanged, so what cannot be read was written by other code.
+            champion_bundle = None
     decision = decide(
         bundle.evaluation,
         policy=use_case.gate_policy(),

@@ -1,15 +1,22 @@
 """The life of a model: what is checked again, and what is known already."""
 
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+import pytest
+
+from ml.bundle import Bundle
 from ml.credit_risk.config import CreditRiskConfig
+from ml.errors import BundleError
+from ml.evaluation import ChampionComparison, Evaluation, Metric
 from ml.sufficiency import Finding, SufficiencyReport
-from orchestration.lifecycle import check_data
+from orchestration.lifecycle import check_data, judge_challenger
 from orchestration.marts import MartsVersion
 from orchestration.settings import PlatformSettings
 from orchestration.use_cases import CreditRisk
+from serving.model_store import ModelStore
 
 
 class CountedCreditRisk(CreditRisk):
@@ -46,3 +53,38 @@ def test_the_same_data_is_checked_once_and_changed_data_or_settings_again(tmp_pa
     use_case.currency = "EUR"
     check_data(use_case, marts_with("b"), settings)
     assert use_case.checks == 3
+
+
+class UnreadableChampion(CountedCreditRisk):
+    """Meets a champion whose files are whole but written in the form of other code."""
+
+    def compare(self, *_arguments: object) -> ChampionComparison:
+        raise BundleError("the load forecast of the bundle cannot be read: 'group_classes'")
+
+
+def test_champion_in_the_form_of_other_code_does_not_stop_the_judgement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = SimpleNamespace(bundle_version="202608-0123456789")
+    monkeypatch.setattr(ModelStore, "current_release", lambda _store, _use_case: released)
+    monkeypatch.setattr(ModelStore, "bundle_dir", lambda _store, *_names: tmp_path)
+    monkeypatch.setattr("ml.bundle.read_bundle_of_this_code", lambda _directory: SimpleNamespace())
+    key = Metric(name="roc_auc", value=0.8, lower=0.7, upper=0.9, higher_is_better=True, rows=1000)
+    sufficiency = SufficiencyReport.of("credit_risk", [])
+    challenger = SimpleNamespace(
+        manifest=SimpleNamespace(version="202609-abcdefabcd"),
+        evaluation=Evaluation(
+            use_case="credit_risk", holdout_description="Later months", key_metric=key, sufficiency=sufficiency
+        ),
+        render_card=lambda gate: gate.reason,
+    )
+
+    decision = judge_challenger(
+        UnreadableChampion(),
+        cast(Bundle, challenger),
+        marts_with("a"),
+        PlatformSettings(home=tmp_path, _env_file=None),
+        decided_on=date(2026, 10, 5),
+    )
+
+    assert "champion" not in {criterion.aspect for criterion in decision.criteria}
