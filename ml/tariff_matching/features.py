@@ -23,6 +23,7 @@ from ml.tariff_matching.config import TariffMatchingConfig
 from ml.tariff_matching.schema import FEATURES
 from ml.tariffs.calendar import month_starts
 from ml.tariffs.load_cube import LoadCube, to_polars
+from ml.wording import plural
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -86,7 +87,7 @@ def _check_bounds(features: pd.DataFrame, column: Column, values: FloatArray) ->
         at_least = "" if column.minimum is None else f" of at least {column.minimum:g}"
         raise SchemaMismatchError(
             f"{column.name} of customer {features[CUSTOMER_KEY].iat[row]} is {values[row]:g}: it must be a number"
-            f"{at_least}, or missing where it is not known ({int(is_bad.sum())} such rows)"
+            f"{at_least}, or missing where it is not known ({plural(int(is_bad.sum()), 'such row')})"
         )
 
 
@@ -141,8 +142,8 @@ def as_load_cube(rows: CubeRows) -> LoadCube:
             first = bad.row(0, named=True)
             raise SchemaMismatchError(
                 f"customer_load_cube: row {first['row']}: {name} of customer {first[CUSTOMER_KEY]} in "
-                f"{first['month']}, slot {first['slot']}, is {first[name]} ({len(bad)} such rows): leave out the rows "
-                "of months that were not read"
+                f"{first['month']}, slot {first['slot']}, is {first[name]} ({plural(len(bad), 'such row')}): leave out "
+                "the rows of months that were not read"
             )
     return LoadCube.from_frame(frame)
 

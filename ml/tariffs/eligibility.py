@@ -12,6 +12,7 @@ from ml.columns import CUSTOMER_KEY
 from ml.errors import SchemaMismatchError
 from ml.tariffs.exact import QUANTITY_DECIMALS, IntArray
 from ml.tariffs.schema import Tariff
+from ml.wording import plural
 
 _FACTS = ("customer_class", "voltage_level", "supply_route")
 _OPTIONAL_TEXTS = (*_FACTS, "billing_basis")
@@ -96,7 +97,7 @@ class CustomerTable:
         if (positions < 0).any():
             missing = np.asarray(customer_keys, dtype=object)[positions < 0]
             raise SchemaMismatchError(
-                f"customers: no row for {len(missing)} customers with a load, such as {missing[0]}"
+                f"customers: no row for {plural(len(missing), 'customer')} with a load, such as {missing[0]}"
             )
         return replace(
             self, **{name: getattr(self, name)[positions] for name in ("customer_keys", *_OPTIONAL_TEXTS, *_NUMBERS)}

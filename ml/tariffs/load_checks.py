@@ -6,6 +6,7 @@ from ml.errors import SchemaMismatchError
 from ml.tariffs.eligibility import CustomerTable
 from ml.tariffs.exact import QUANTITY_DECIMALS
 from ml.tariffs.load_cube import LoadCube
+from ml.wording import plural
 
 LARGEST_SHARE_OF_CAPACITY = 10
 """Largest credible power in multiples of the contracted kVA; a transformer trips far below."""
@@ -42,6 +43,6 @@ def check_scale(cube: LoadCube, customers: CustomerTable | None = None) -> None:
         first = suspicious[0]
         raise SchemaMismatchError(
             f"load of customer {cube.customer_keys[first]}: a largest power of {largest_kw[first]:,.0f} kW is above "
-            f"the {limit[first]:,.0f} kW that are credible ({len(suspicious)} customers); the readings look like W "
-            "or Wh: divide them by 1,000, or set the unit where they are read"
+            f"the {limit[first]:,.0f} kW that are credible ({plural(len(suspicious), 'customer')}); the readings look "
+            "like W or Wh: divide them by 1,000, or set the unit where they are read"
         )

@@ -22,6 +22,7 @@ from ml.columns import CUSTOMER_KEY, DAY_TYPES
 from ml.errors import SchemaMismatchError
 from ml.tariffs.calendar import MINUTES_PER_DAY, DayCalendar, days_in_month, month_starts, next_month
 from ml.tariffs.exact import QUANTITY_DECIMALS, IntArray
+from ml.wording import plural
 
 _SCALE = 10**QUANTITY_DECIMALS
 _LARGEST_READING = 1e9  # kWh in an interval: more than any grid carries
@@ -559,7 +560,8 @@ def located_readings(
         first = off.row(0, named=True)
         raise SchemaMismatchError(
             f"readings: customer {first[CUSTOMER_KEY]} has a reading at local time {first['local_at']}, which does not "
-            f"start an interval of {interval_minutes} minutes ({len(off)} rows); check interval_minutes and time zone"
+            f"start an interval of {interval_minutes} minutes ({plural(len(off), 'row')}); check interval_minutes "
+            "and time zone"
         )
     local_days = frame.get_column("local_date").unique().sort()
     codes = days.day_type_codes(local_days.to_numpy())
@@ -618,7 +620,7 @@ def local_readings(readings: pd.DataFrame | pl.DataFrame, time_zone: str) -> pl.
         first = bad.row(0, named=True)
         raise SchemaMismatchError(
             f"readings: kwh of customer {first[CUSTOMER_KEY]} at {first['read_at']} is missing or negative "
-            f"({len(bad)} rows)"
+            f"({plural(len(bad), 'row')})"
         )
     repeated = frame.filter(pl.struct(CUSTOMER_KEY, "read_at").is_duplicated())
     if len(repeated):
@@ -637,7 +639,8 @@ def _check_finite(frame: pl.DataFrame, name: str) -> None:
         if len(bad):
             value = frame.get_column(name)[int(bad[0])]
             raise SchemaMismatchError(
-                f"customer_load_cube: row {int(bad[0])}: {name} {value} is no possible number ({len(bad)} such rows)"
+                f"customer_load_cube: row {int(bad[0])}: {name} {value} is no possible number "
+                f"({plural(len(bad), 'such row')})"
             )
 
 
@@ -655,7 +658,7 @@ def _scaled_readings(frame: pl.DataFrame, name: str) -> pl.Expr:
         first = impossible.row(0, named=True)
         raise SchemaMismatchError(
             f"readings: {name} of customer {first[CUSTOMER_KEY]} at {first['read_at']} is {first[name]}, which no "
-            f"meter reads in an interval ({len(impossible)} rows)"
+            f"meter reads in an interval ({plural(len(impossible), 'row')})"
         )
     return (pl.col(name).fill_nan(None).cast(pl.Float64) * _SCALE).round().cast(pl.Int64)
 
@@ -708,7 +711,7 @@ def _check_codes(codes: pl.DataFrame, slots: int, frame: pl.DataFrame) -> None:
             if value is not None and name in {"kwh", "peak_kw"}:
                 value /= _SCALE
             raise SchemaMismatchError(
-                f"customer_load_cube: row {int(bad[0])}: {name} {value!r} {message} ({len(bad)} such rows)"
+                f"customer_load_cube: row {int(bad[0])}: {name} {value!r} {message} ({plural(len(bad), 'such row')})"
             )
 
 

@@ -413,7 +413,7 @@ class TestRefusals:
     def test_customer_without_a_row(self) -> None:
         other = CustomerTable.from_frame(pd.DataFrame({"customer_key": ["somebody"]}))
 
-        with pytest.raises(SchemaMismatchError, match="no row for 1 customers with a load, such as c"):
+        with pytest.raises(SchemaMismatchError, match="no row for 1 customer with a load, such as c"):
             price_cube(load_catalogue().get("sd_res_shared"), cube_of([1], date(2025, 1, 1)), other)
 
     @pytest.mark.parametrize(
