@@ -46,7 +46,7 @@ def summary(made: DunningList, tested: DunningBackTest | None, config: DunningCo
 
 def plot(tested: DunningBackTest) -> bytes:
     """Return the share of the money that each ranking reaches in a day, a week and a month."""
-    figure, [axis] = new_figure(7.5, 3.8)
+    figure, [axis] = new_figure(11.0, 3.6)
     width = 0.8 / len(RANKINGS)
     for position, (ranking, name) in enumerate(RANKINGS.items()):
         shares = [100 * _row(tested, ranking, days)["reached_share"] for days in WORKING_DAYS]

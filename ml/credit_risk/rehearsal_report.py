@@ -139,7 +139,11 @@ def render_report(rehearsal: Rehearsal, currency: str, image: bytes) -> str:
                 ),
                 _groups_table(rehearsal),
             ),
-            Section(Bilingual(en="Spared, and why", zh="未执行的措施及原因"), table=_withheld_table(rehearsal)),
+            Section(
+                Bilingual(en="Spared, and why", zh="未执行的措施及原因"),
+                None if len(rehearsal.withheld) else Bilingual(en="Nobody.", zh="无。"),
+                _withheld_table(rehearsal) if len(rehearsal.withheld) else None,
+            ),
         ],
     ).render()
 
@@ -183,12 +187,13 @@ def _measures_table(rehearsal: Rehearsal, currency: str) -> Table:
             number_text(row["judged_count"], 0),
             f"{row['wrong_count']:,} ({_percent(row['wrong_share'])})",
             f"{_percent(row['wrong_share_lower'])} – {_percent(row['wrong_share_upper'])}",
-            number_text(row["asked_amount"], 0),
-            number_text(row["asked_of_payers_amount"], 0),
+            number_text(row["asked_amount"] if asks_money else None, 0),
+            number_text(row["asked_of_payers_amount"] if asks_money else None, 0),
             number_text(row["defaulted_exposure_amount"], 0),
             number_text(row["handling_cost_amount"], 0),
         ]
         for row in rehearsal.measures.to_dict("records")
+        for asks_money in (row["kind"] in ("deposit", "prepayment"),)
     ]
     return Table(headers, rows)
 

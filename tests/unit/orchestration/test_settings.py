@@ -7,6 +7,7 @@ import pytest
 from dotenv import dotenv_values
 from pydantic import ValidationError
 
+from ml.credit_risk.register import REGISTER_FILE
 from orchestration.settings import PROJECT_ROOT, PlatformSettings
 from serving.settings import ServingSettings
 
@@ -40,3 +41,12 @@ def test_example_of_the_settings_file_can_be_taken_as_it_stands(tmp_path: Path) 
     assert platform.home == serving.home == Path("data").resolve()
     assert platform.time_zone == "Asia/Shanghai"
     assert len(serving.api_keys) == 1
+
+
+@pytest.mark.parametrize("name", ["home", "currency", "time_zone", "credit_policy", "credit_policy_paths"])
+def test_platform_and_api_have_the_same_default(name: str) -> None:
+    assert PlatformSettings.model_fields[name].default == ServingSettings.model_fields[name].default
+
+
+def test_platform_and_api_read_the_same_credit_register(tmp_path: Path) -> None:
+    assert PlatformSettings(home=tmp_path, _env_file=None).credit_register_path == tmp_path / REGISTER_FILE
