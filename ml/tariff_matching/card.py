@@ -39,6 +39,11 @@ MODEL_CARD = ModelCard(
             "（月、时段与峰值整体保留），共 100 个情景。",
         ),
         Bilingual(
+            en="The trees see history, calendar, class, the weather of the district, and the customer's segment: a "
+            "group of like load shapes that is found in the customers and months the trees are fitted on.",
+            zh="提升树的输入：历史负荷、日历、用电类别、所在区域的天气，以及客户所属负荷形态分组（仅由训练客户与决策前月份得出）。",
+        ),
+        Bilingual(
             en="Every scenario is billed exactly; interval widths are calibrated on customers not seen.",
             zh="每个情景均精确计费；区间宽度以未参与训练的客户校准。",
         ),
@@ -69,6 +74,11 @@ MODEL_CARD = ModelCard(
             en="Facts of a customer (tariff, capacity) at a decision before the mart's first as-of month are those of "
             "that first month.",
             zh="早于特征表首月的回测决策，客户档案取首月数据。",
+        ),
+        Bilingual(
+            en="Reactive energy keeps last year's ratio to the energy, month by month; tariffs with a power factor are "
+            "for customers whose kvarh was metered.",
+            zh="无功电量按去年同月与有功电量之比推算；含功率因数调整的电价仅适用于有无功计量的客户。",
         ),
         Bilingual(
             en="Prices of the next year are those known today; where none are published, those of the last year.",
