@@ -145,8 +145,10 @@ PART_TITLES: dict[str, Bilingual] = {
 
 EXCLUSION_TITLES: dict[str, Bilingual] = {
     "closed": Bilingual(en="supply closed", zh="已销户"),
+    "disputed": Bilingual(en="bill disputed", zh="账单争议中"),
     "in_default": Bilingual(en="already in default", zh="已违约"),
     "no_bills": Bilingual(en="without bills", zh="无账单"),
+    "no_payments": Bilingual(en="no payments delivered", zh="无缴费记录"),
     "too_new": Bilingual(en="too new", zh="立户过短"),
 }
 """Why a customer takes no part in a snapshot of credit risk."""

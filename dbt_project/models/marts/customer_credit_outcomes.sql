@@ -22,20 +22,35 @@ settlements as (
 
 ),
 
-payments as (
+service as (
 
-    select max(visible_from_month_number) as last_month_number from {{ ref('stg_billing__payments') }}
+    select * from {{ ref('int_as_of_service') }}
 
 ),
 
--- Outcomes use what is known today: a label may become truer later, a feature may not.
+payments as (
+
+    select visible_from_month_number from {{ ref('stg_billing__payments') }}
+
+),
+
+last_as_of_month as (
+
+    select max(as_of_month_number) as last_as_of_month_number from as_of_months
+
+),
+
+-- Outcomes use what is known today: a label may become truer later, a feature may not. A payment that is dated in the
+-- future says nothing about how far the payments reach.
 last_months as (
 
     select
-        max(as_of_months.as_of_month_number) as last_as_of_month_number,
-        max(payments.last_month_number) as last_payments_month_number
-    from as_of_months
-    cross join payments
+        last_as_of_month.last_as_of_month_number,
+        max(payments.visible_from_month_number) as last_payments_month_number
+    from last_as_of_month
+    left join payments
+        on payments.visible_from_month_number <= last_as_of_month.last_as_of_month_number
+    group by last_as_of_month.last_as_of_month_number
 
 ),
 
@@ -88,6 +103,7 @@ windows as (
             when as_of_customers.closed_date <= as_of_customers.month_end_date then 'closed'
             when coalesce(billing.bills_12m_count, 0) = 0 then 'no_bills'
             when billing.is_in_default then 'in_default'
+            when service.has_open_dispute then 'disputed'
             when
                 first_bills.first_due_month_number is null
                 or first_bills.first_due_month_number > as_of_customers.as_of_month_number
@@ -109,6 +125,10 @@ windows as (
         on
             as_of_customers.customer_key = billing.customer_key
             and as_of_customers.as_of_month_number = billing.as_of_month_number
+    left join service
+        on
+            as_of_customers.customer_key = service.customer_key
+            and as_of_customers.as_of_month_number = service.as_of_month_number
     left join first_bills
         on as_of_customers.customer_key = first_bills.customer_key
     left join default_counts

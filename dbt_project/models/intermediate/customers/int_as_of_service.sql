@@ -45,6 +45,14 @@ contact_sums as (
             end
         ) as billing_contacts_6m_count,
         count(*) as contacts_12m_count,
+        count(
+            case
+                when
+                    contacts.topic in ('{{ var("dispute_topics") | join("', '") }}')
+                    and (contacts.closed_at is null or contacts.closed_at > as_of_customers.as_of_at)
+                    then 1
+            end
+        ) as open_disputes_12m_count,
         avg(contacts.satisfaction) as mean_satisfaction_12m
     from as_of_customers
     inner join contacts
@@ -101,6 +109,7 @@ final as (
             when as_of_months.has_contacts then coalesce(contact_sums.billing_contacts_6m_count, 0)
         end as billing_contacts_6m_count,
         case when as_of_months.has_contacts then coalesce(contact_sums.contacts_12m_count, 0) end as contacts_12m_count,
+        coalesce(contact_sums.open_disputes_12m_count, 0) > 0 as has_open_dispute,
         contact_sums.mean_satisfaction_12m,
         case
             when as_of_months.has_programmes then coalesce(programme_sums.programmes_count, 0)
