@@ -1,8 +1,8 @@
 """Fits the readable scorecard: monotone bins, a logistic regression on weights of evidence, whole points.
 
 A weight of evidence already speaks in log odds, so the regression only weighs columns that tell the same thing twice.
-Its ridge penalty is chosen by folds of customers. A column whose weight would turn against its own evidence is left
-out, so every line of the card points in the direction that its default rates show.
+Its ridge penalty is chosen by folds of customers. No weight may be negative, so every line of the card
+points in the direction that its default rates show; a column that would need one is left out.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.optimize import minimize
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from ml.columns import Column
@@ -131,26 +133,33 @@ def bin_columns(rows: pd.DataFrame, labels: FloatArray, config: ScorecardConfig)
 
 
 def fit_regression(binned: BinnedColumns, labels: FloatArray, penalty: float) -> WoeRegression:
-    """Fit the weights of the columns, without those whose weight would be negative.
+    """Fit the weights of the columns, none of them negative: no column may speak against its own evidence.
 
     Args:
         binned: Rows as weights of evidence.
         labels: 1 for a default, 0 otherwise.
-        penalty: Ridge penalty per row: ``loss + penalty / 2 * sum(weights ** 2)``.
+        penalty: Ridge penalty: mean logarithmic loss + ``penalty / 2 * sum(weights ** 2)`` is minimised.
     """
-    used = list(range(len(binned.characteristics)))
-    while True:
-        model = LogisticRegression(C=1 / (penalty * len(labels)), solver="newton-cholesky", max_iter=100).fit(
-            -binned.woe[:, used], labels
-        )
-        weights = model.coef_[0]
-        if len(used) == 1 or weights.min() > 0:
-            return WoeRegression(
-                characteristics=tuple(binned.characteristics[place] for place in used),
-                weights=tuple(float(max(weight, 0.0)) for weight in weights),
-                intercept=float(model.intercept_[0]),
-            )
-        del used[int(np.argmin(weights))]
+    count, width = binned.woe.shape
+
+    def loss(parameters: FloatArray) -> tuple[float, FloatArray]:
+        weights, intercept = parameters[:width], parameters[width]
+        margins = intercept - binned.woe @ weights
+        residuals = (expit(margins) - labels) / count
+        gradient = np.append(penalty * weights - binned.woe.T @ residuals, residuals.sum())
+        return mean_log_loss(margins, labels) + penalty / 2 * float(weights @ weights), gradient
+
+    rate = labels.mean()
+    start = np.append(np.zeros(width), np.log(rate / (1 - rate)))
+    bounds = [(0.0, None)] * width + [(None, None)]
+    options = {"maxiter": 1000, "ftol": 1e-11, "gtol": 1e-7}
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+    used = np.flatnonzero(found[:width])
+    return WoeRegression(
+        characteristics=tuple(binned.characteristics[place] for place in used),
+        weights=tuple(float(found[place]) for place in used),
+        intercept=float(found[width]),
+    )
 
 
 def fit_scaling(margins: FloatArray, labels: FloatArray) -> Scaling:

@@ -128,6 +128,8 @@ def test_credit_reasons_say_why(client: TestClient) -> None:
     assert all(reason["text"] and reason["text_zh"] for reason in result["reasons"])
     assert all(reason["improvement"] and reason["points_lost"] >= 0 for reason in result["reasons"])
     assert [entry["dimension"] for entry in result["dimensions"]] == list(DIMENSIONS)
+    # The card of the small bundle by hand: 560 to start, 30 less for three late bills or more.
+    assert result["prediction"]["scorecard_points"] == 530
 
 
 def test_an_unknown_customer_is_404_with_what_to_do(client: TestClient) -> None:
