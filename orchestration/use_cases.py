@@ -345,7 +345,7 @@ def present_catalogue(marts: MartsVersion, settings: PlatformSettings) -> "Catal
     landed = [load_tariff(text) for text in marts.read("tariff_catalogue", columns=["tariff_json"])["tariff_json"]]
     landed_ids = {tariff.tariff_id for tariff in landed}
     files = [tariff for tariff in _catalogue_files(settings).tariffs if tariff.tariff_id not in landed_ids]
-    return Catalogue.of([*files, *landed])
+    return Catalogue.of([*files, *(tariff for tariff in landed if tariff.currency == settings.currency)])
 
 
 def _interval_amounts(marts: MartsVersion, catalogue: "Catalogue", settings: PlatformSettings) -> "pd.DataFrame | None":

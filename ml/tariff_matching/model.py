@@ -580,8 +580,19 @@ def _elasticities(name: str, on_date: date) -> ElasticitySet | None:
 
 
 def tariffs_of(catalogue: Catalogue | Sequence[Tariff]) -> tuple[Tariff, ...]:
-    """Return the tariffs of a catalogue, or the sequence itself."""
-    return tuple(catalogue.tariffs if isinstance(catalogue, Catalogue) else catalogue)
+    """Return the tariffs of a catalogue, or the sequence itself.
+
+    Raises:
+        TariffError: Their prices are in several currencies.
+    """
+    tariffs = tuple(catalogue.tariffs if isinstance(catalogue, Catalogue) else catalogue)
+    currencies = sorted({tariff.currency for tariff in tariffs})
+    if len(currencies) > 1:
+        raise TariffError(
+            f"tariffs in {' and '.join(currencies)} cannot be compared: advise on those of one currency, such as "
+            f"{next(tariff.tariff_id for tariff in tariffs if tariff.currency == currencies[0])} in {currencies[0]}"
+        )
+    return tariffs
 
 
 def _compared_column(computed: _Computed, row: int) -> int | None:

@@ -16,7 +16,7 @@ from ml.tariffs.catalogue import Catalogue
 from ml.tariffs.schema import load_tariff
 from orchestration.marts import MartsVersion
 from orchestration.settings import PlatformSettings
-from orchestration.use_cases import CreditRisk, _interval_amounts
+from orchestration.use_cases import CreditRisk, _interval_amounts, present_catalogue
 from tests.unit.serving.builders import feature_table, write_small_bundle
 
 HOURS_OF_MARCH = 31 * 24
@@ -76,6 +76,25 @@ def test_tariffs_that_need_readings_are_priced_for_customers_whose_facts_are_kno
         ("ladder", "with_kva"): pytest.approx(ladder),
         ("needs_kva", "with_kva"): pytest.approx(ladder + 5 * 20),
     }
+
+
+def test_only_tariffs_in_the_currency_of_the_platform_are_compared(tmp_path: Path) -> None:
+    flat = {"kind": "energy", "name": "energy", "tables": [{"prices": {"all": 0.5}}]}
+    landed = pd.DataFrame(
+        {
+            "tariff_json": [
+                tariff("here", flat).to_json(),
+                tariff("elsewhere", flat).model_copy(update={"currency": "EUR"}).to_json(),
+            ]
+        }
+    )
+    marts = cast("MartsVersion", SimpleNamespace(read=lambda _mart, columns: landed[columns]))
+
+    catalogue = present_catalogue(marts, PlatformSettings(_env_file=None, home=tmp_path))
+
+    found = {one.tariff_id for one in catalogue.tariffs}
+    assert "here" in found
+    assert "elsewhere" not in found
 
 
 def test_readings_are_not_read_when_the_cube_prices_everything(marts: MartsVersion) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from ml.bundle import TrainingResult, read_bundle
 from ml.columns import names
-from ml.errors import InsufficientDataError
+from ml.errors import InsufficientDataError, TariffError
 from ml.gate import decide
 from ml.tariff_matching.config import TariffMatchingConfig
 from ml.tariff_matching.evaluation import compare_with_champion
@@ -182,6 +182,14 @@ def test_nobody_with_a_class_is_said_in_words(
 
     assert f"{len(facts)} customers without customer_class get no advice" in report.sentence()
     assert [finding.check for finding in report.missing] == ["customers"]
+
+
+def test_tariffs_in_several_currencies_are_refused(
+    facts: pd.DataFrame, town: LoadCube, catalogue: Catalogue, config: TariffMatchingConfig
+) -> None:
+    foreign = catalogue.tariffs[0].model_copy(update={"tariff_id": "foreign", "currency": "EUR"})
+    with pytest.raises(TariffError, match="tariffs in CNY and EUR cannot be compared"):
+        train(facts, town, [*catalogue.tariffs, foreign], config=config)
 
 
 def test_no_load_at_all_is_said_in_words(
