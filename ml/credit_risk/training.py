@@ -129,12 +129,12 @@ def train(
             candidate_table(fitted.probabilities, choice, holdout, replicates=replicates, seed=seed),
             rating_table(pd.Series(ratings(probabilities), dtype="object"), labels, probabilities),
             reliability_table(probabilities, labels),
-            gains_table(probabilities, labels),
             decision_value_table(
                 probabilities, holdout, config.action, currency=config.currency, replicates=replicates, seed=seed
             ),
-            model.scorecard.table(),
+            gains_table(probabilities, labels),
             feature_stability_table(made.parts["train"], holdout),
+            model.scorecard.table(),
             migration_table(model.rating_history(features)),
         ),
         notes=_notes(made, model, choice),

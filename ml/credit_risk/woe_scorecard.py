@@ -263,16 +263,26 @@ class WoeScorecard(BaseModel):
     def table(self) -> EvaluationTable:
         """Return the card as a table of the model card, with what each line was learned from."""
         bins = [bin_ for characteristic in self.characteristics for bin_ in characteristic.bins]
-        rows: list[tuple[str | int | float | None, ...]] = [("Start", "every customer", self.start_points, None, None)]
-        rows += [
-            (title, value, points, bin_.rows, bin_.default_rate)
-            for (_, title, _, value, points), bin_ in zip(self.lines()[1:], bins, strict=True)
+        rows: list[tuple[str | int | float | None, ...]] = [
+            (
+                "Start",
+                "",
+                "every customer",
+                self.start_points,
+                self.rows,
+                self.defaults / self.rows if self.rows else None,
+            )
         ]
+        before = ""
+        for (column, title, unit, value, points), bin_ in zip(self.lines()[1:], bins, strict=True):
+            heading = ("", "") if column == before else (title, unit)
+            rows.append((*heading, value, points, bin_.rows, bin_.default_rate))
+            before = column
         return EvaluationTable(
             name="scorecard",
             title="The scorecard",
             title_zh="评分卡",
-            columns=("characteristic", "value", "points", "snapshots", "default_rate"),
+            columns=("characteristic", "unit", "value", "points", "snapshots", "default rate"),
             rows=tuple(rows),
             note=self.how_to_read(),
         )

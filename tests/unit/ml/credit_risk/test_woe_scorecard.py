@@ -127,7 +127,7 @@ def test_text_and_markdown_print_every_line_of_the_card(card: WoeScorecard):
     assert [int(found) for found in re.findall(r"\| ([+-]\d+) \|$", markdown, flags=re.MULTILINE)] == expected
     assert f"| {card.start_points} |" in markdown
     assert text.count("not known") == text.count("Class of the customer") + len(card.characteristics) - 1
-    assert [row[2] for row in card.table().rows] == [card.start_points, *expected]
+    assert [row[3] for row in card.table().rows] == [card.start_points, *expected]
 
 
 def test_the_probability_follows_from_the_points_by_the_sentence_on_the_card(card: WoeScorecard):
