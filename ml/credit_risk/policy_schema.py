@@ -6,7 +6,7 @@ appeals. What a document cannot say precisely is refused with the field's path. 
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -297,7 +297,8 @@ class Cap(_Part):
     name: Text
     name_zh: Text
     kind: Literal["deposit", "prepayment"]
-    months_of_charges: float = Field(ge=0, le=12, allow_inf_nan=False)
+    # Nothing at all is a protection, which an outcome can name.
+    months_of_charges: float = Field(gt=0, le=12, allow_inf_nan=False)
     customer_classes: tuple[CustomerClass, ...] = ()
     statuses: tuple[StatusName, ...] = ()
 
@@ -389,7 +390,7 @@ class CreditPolicy(_Part):
                 raise ValueError(f"caps: a rule asks for a {kind}, so a cap on it must cover every customer class")
         return self
 
-    @property
+    @cached_property
     def version(self) -> str:
         """The policy and the day from which this version applies."""
         return f"{self.policy_id}@{self.valid_from.isoformat()}"

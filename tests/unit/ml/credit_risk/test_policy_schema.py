@@ -49,6 +49,8 @@ def load(tmp_path: Path, text: str) -> str:
         ("jurisdiction: US-OK", "jurisdiction: Oklahoma", "mine.yaml: jurisdiction: String should match pattern"),
         ("  - facts: {late_bills_12m_count: {at_least: 2}}", "  - customer_classes: [residential]",
          "mine.yaml: rules[0]: a deposit needs evidence: give ratings, facts or statuses in each `when`"),
+        ("kind: deposit\n    months_of_charges: 2", "kind: deposit\n    months_of_charges: 0",
+         "mine.yaml: caps[0].months_of_charges: Input should be greater than 0"),
         ("appeal:", "complaint:", "mine.yaml: appeal: Field required"),
     ],
 )  # fmt: skip
