@@ -3,7 +3,6 @@
 No Dagster in here, and no calculation: the simulation is in ``ml.tariff_matching.price_simulation``.
 """
 
-import csv
 import re
 import shutil
 import uuid
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml.errors import InsufficientDataError, KilowiseError
-from orchestration.ingestion.holidays import HOLIDAYS_CSV
+from orchestration.ingestion.holidays import known_holidays
 from orchestration.marts import MartsVersion, current_marts
 from orchestration.settings import PlatformSettings
 from orchestration.use_cases import present_catalogue
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ml.tariff_matching.price_simulation import Mode, PriceSimulation
-    from ml.tariffs.calendar import DayCalendar
     from ml.tariffs.load_cube import LoadCube
     from ml.tariffs.schema import Tariff
 
@@ -91,6 +89,7 @@ def simulate(request: SimulationRequest, settings: PlatformSettings, *, today: d
     """
     from ml.tariff_matching.price_response import elasticity_set, zero_response
     from ml.tariff_matching.price_simulation import simulate_prices
+    from ml.tariffs.calendar import DayCalendar
     from ml.tariffs.eligibility import CustomerTable
 
     name = _report_name(request)
@@ -106,7 +105,7 @@ def simulate(request: SimulationRequest, settings: PlatformSettings, *, today: d
         present_catalogue(marts, settings),
         proposals,
         mode=mode,
-        days=_day_calendar(settings.jurisdiction),
+        days=DayCalendar(*known_holidays(settings.jurisdiction)),
         uptake_share=request.uptake_share,
         responses=[zero_response()] if response.is_zero else [zero_response(), response],
         segments=_latest_segments(settings),
@@ -176,19 +175,6 @@ def _customers_and_loads(marts: MartsVersion) -> "tuple[pd.DataFrame, LoadCube]"
     known = customers["customer_key"].isin(cube.customer_keys)
     keys = customers.loc[known, "customer_key"].to_numpy(dtype=object)
     return customers, window(cube.take(keys), last_month, MONTHS_COUNT, TariffMatchingConfig())
-
-
-def _day_calendar(jurisdiction: str) -> "DayCalendar":
-    from ml.tariffs.calendar import DayCalendar
-
-    with HOLIDAYS_CSV.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["jurisdiction"] == jurisdiction]
-    worked = [row["is_working_day"] == "true" for row in rows]
-    days = [date.fromisoformat(row["holiday_date"]) for row in rows]
-    return DayCalendar(
-        holidays=[day for day, is_worked in zip(days, worked, strict=True) if not is_worked],
-        working_days=[day for day, is_worked in zip(days, worked, strict=True) if is_worked],
-    )
 
 
 def _latest_segments(settings: PlatformSettings) -> dict[str, str]:
