@@ -29,11 +29,12 @@ def check_sufficiency(
         raise SchemaMismatchError(f"marts.customer_credit_features lacks the columns {', '.join(missing)}")
     labelled = labelled_rows(features, outcomes)
     findings = [_bills(features), _payments(features)]
+    unusual = _unusual_input(features)
     if all(finding.passed for finding in findings):
         findings += _outcomes(labelled, config)
     if all(finding.passed for finding in findings):
         findings.append(_parts(labelled, config))
-    return SufficiencyReport.of(USE_CASE, findings)
+    return SufficiencyReport.of(USE_CASE, [*findings, unusual])
 
 
 def _bills(features: pd.DataFrame) -> Finding:
@@ -58,6 +59,27 @@ def _payments(features: pd.DataFrame) -> Finding:
         missing="There are no payments, so it is not known which bills were paid: deliver the entity payments with "
         "bill_id, paid_date and amount.",
         met=f"{paid:,} snapshots have payments behind them.",
+    )
+
+
+def _unusual_input(features: pd.DataFrame) -> Finding:
+    """Count what is lawful and rare in good data; it stops nothing, and much of it says that a mapping is wrong."""
+    billed = features["bills_12m_count"].fillna(0)
+    counts = {
+        "have no bill of a positive amount in 12 months": billed == 0,
+        "rest on a single bill": billed == 1,
+        "have bills due and no money for them": features["money_received_12m_pct"] == 0,
+        "have bills that were paid in several parts": features["partial_payments_12m_count"].fillna(0) > 0,
+        "have bills that were settled without money, or are unpaid": features["money_received_12m_pct"] < 100,
+        "are of customers without customer_class": features["customer_class"].isna(),
+    }
+    told = [f"{int(rows.sum()):,} {words}" for words, rows in counts.items() if rows.any()]
+    return Finding(
+        check="unusual_input",
+        found="; ".join(told) or "nothing",
+        required="known, not limited",
+        passed=True,
+        message=f"Of {len(features):,} snapshots {', '.join(told)}." if told else "No snapshot rests on unusual input.",
     )
 
 

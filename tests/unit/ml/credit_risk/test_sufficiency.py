@@ -20,6 +20,7 @@ def test_complete_marts_suffice(marts: Marts):
         "defaults",
         "good_payers",
         "parts",
+        "unusual_input",
     ]
 
 
@@ -84,3 +85,28 @@ def test_a_mart_without_a_column_is_a_schema_error(marts: Marts):
     features, outcomes = marts
     with pytest.raises(SchemaMismatchError, match="lacks the columns tenure_months"):
         check_sufficiency(features.drop(columns=["tenure_months"]), outcomes)
+
+
+def test_unusual_input_is_counted_and_stops_nothing(marts: Marts):
+    features, outcomes = (frame.copy() for frame in marts)
+    features["money_received_12m_pct"] = 100.0
+    features["partial_payments_12m_count"] = 0.0
+    features.loc[features.index[:3], "bills_12m_count"] = 1.0
+    features.loc[features.index[3:5], ["bills_12m_count", "money_received_12m_pct"]] = [0.0, float("nan")]
+    features.loc[features.index[5:9], "money_received_12m_pct"] = 0.0
+    features.loc[features.index[9:10], "customer_class"] = None
+
+    report = check_sufficiency(features, outcomes)
+
+    assert report.is_sufficient, report.sentence()
+    assert report.findings[-1].message == (
+        f"Of {len(features):,} snapshots 2 have no bill of a positive amount in 12 months, 3 rest on a single bill, "
+        "4 have bills due and no money for them, 4 have bills that were settled without money, or are unpaid, "
+        "1 are of customers without customer_class."
+    )
+
+
+def test_input_without_oddities_is_said_to_have_none(marts: Marts):
+    features, outcomes = marts
+    plain = features.assign(money_received_12m_pct=100.0, partial_payments_12m_count=0.0)
+    assert check_sufficiency(plain, outcomes).findings[-1].message == "No snapshot rests on unusual input."

@@ -135,3 +135,29 @@ def test_entity_without_any_file_is_a_finding(supplier: Supplier) -> None:
         "entities.bills[0]: no delivery has a file b.csv; deliver it, or correct the mapping"
         in supplier.land().findings
     )
+
+
+def test_amounts_of_another_currency_are_converted_by_the_mapping_or_quarantined(supplier: Supplier) -> None:
+    supplier.mapping("""
+source: two_currencies
+entities:
+  customers: {file: customers.csv}
+  bills:
+    file: bills.csv
+    columns:
+      bill_id: bill_id
+      customer_id: customer_id
+      period_start: date '2024-09-01'
+      period_end: date '2024-10-01'
+      amount: "cast(amount as decimal(18, 2)) * case currency when 'CNY' then 1.00 when 'HKD' then 0.91 end"
+      issued_date: date '2024-10-02'
+      due_date: date '2024-10-22'
+""")
+    bills = "bill_id,customer_id,amount,currency\nB1,C1,100.00,CNY\nB2,C1,100.00,HKD\nB3,C2,100.00,EUR\n"
+    supplier.deliver("d", {"customers.csv": CUSTOMERS, "bills.csv": bills})
+
+    report = supplier.land()
+
+    assert supplier.rows("bills", "bill_id, amount") == [("B1", Decimal("100.00")), ("B2", Decimal("91.00"))]
+    [refused] = [file.quarantined_by_reason for file in report.files if file.entity == "bills"]
+    assert refused == {"missing_value": 1}
