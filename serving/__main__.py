@@ -9,6 +9,7 @@ import sys
 from pydantic import ValidationError
 
 from ml.errors import KilowiseError
+from serving.policy_desk import PolicyDesk
 from serving.settings import PROJECT_ROOT, ServingSettings
 
 SERVICE = "serving.service:KilowiseService"
@@ -22,6 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _new_key()
     try:
         settings = ServingSettings()
+        # A worker that cannot start would be started again and again, and its reason be buried.
+        PolicyDesk.of(settings)
     except (KilowiseError, ValidationError) as error:
         print(f"the API does not start: {error}", file=sys.stderr)
         return 2

@@ -9,12 +9,13 @@ import threading
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 from ml.credit_risk.policy import PolicyOutcome, case_of, decide
 from ml.credit_risk.policy_schema import CreditPolicy, load_policies, policy_on
 from ml.credit_risk.register import REGISTER_FILE, Register, RegisterError
+from serving.settings import ServingSettings
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,17 @@ class PolicyDesk:
         self._register = Register.read(self._path)
         self._policy_by_day: tuple[date, CreditPolicy] | None = None
         self._policy(datetime.now(self._zone).date())
+
+    @classmethod
+    def of(cls, settings: ServingSettings) -> Self:
+        """Return the desk that the operator chose."""
+        return cls(
+            settings.home,
+            settings.credit_policy,
+            paths=settings.credit_policy_paths,
+            currency=settings.currency,
+            time_zone=settings.time_zone,
+        )
 
     def outcome(
         self, customer_key: str | None, features: Mapping[str, Any], prediction: Mapping[str, Any], decided_at: datetime

@@ -38,13 +38,7 @@ class Runtime:
             if settings.log_predictions
             else None
         )
-        self.policy_desk = PolicyDesk(
-            settings.home,
-            settings.credit_policy,
-            paths=settings.credit_policy_paths,
-            currency=settings.currency,
-            time_zone=settings.time_zone,
-        )
+        self.policy_desk = PolicyDesk.of(settings)
         self.requests_in_flight_count = 0
         self.pseudonym_key = settings.pseudonym_key.get_secret_value().encode()
         self._worker_limiter: anyio.CapacityLimiter | None = None

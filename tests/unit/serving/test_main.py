@@ -25,6 +25,28 @@ def test_an_unsafe_configuration_is_refused_in_words(
     assert "KILOWISE_PSEUDONYM_KEY" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("CREDIT_POLICY", "mine", "the API does not start: No credit policy 'mine' applies on"),
+        ("TIME_ZONE", "Asia/Nowhere", "'Asia/Nowhere' is no IANA time zone such as Asia/Shanghai"),
+    ],
+)
+def test_settings_that_no_worker_could_start_with_are_refused_in_words(
+    name: str,
+    value: str,
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("KILOWISE_HOME", str(tmp_path))
+    monkeypatch.setenv(f"KILOWISE_{name}", value)
+
+    assert main([]) == 2
+    assert sentence in capsys.readouterr().err
+
+
 def test_telemetry_is_off_and_the_model_store_is_ours(tmp_path: Path) -> None:
     environment = server_environment(ServingSettings(_env_file=None, home=tmp_path))
 
