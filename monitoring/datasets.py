@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, USE_CASES, Column, ColumnKind
+from ml.credit_risk.rating import HISTORY_COLUMNS
 from ml.errors import KilowiseError
 from monitoring.policy import ReferenceRule, SampleRule, SeasonRule
 
@@ -32,7 +33,7 @@ CONTEXT_COLUMNS: dict[str, str] = {
     "district": "text",
 }
 """Columns of a prediction row beside features and predictions, and how each is read."""
-KEY_COLUMNS = frozenset({"as_of_at"})
+KEY_COLUMNS = frozenset({"as_of_at", *HISTORY_COLUMNS})
 """Further columns that feature rows bring along and that no review reads."""
 
 

@@ -178,6 +178,15 @@ def test_an_evaluation_without_figures_still_renders():
     assert "no interval" in render(evaluation=bare)
 
 
+def test_a_long_table_is_folded_and_a_short_one_is_open():
+    def page(rows: int) -> str:
+        table = EvaluationTable(name="t", title="A table", columns=("a", "b"), rows=(("x", None),) * rows)
+        return render(evaluation=EVALUATION.model_copy(update={"tables": (table,)}))
+
+    assert "All 26 rows" in page(26)
+    assert "All 25 rows" not in page(25)
+
+
 def test_numbers_are_short():
     assert [number(value) for value in (None, "x", 0, 12, 0.12345, 12.345, 12345.6, 3.0)] == [
         "–", "x", "0", "12", "0.123", "12.3", "12,346", "3",

@@ -151,7 +151,8 @@ def test_vanished_new_and_retyped_columns_are_reported(make_platform) -> None:
     platform = make_platform(rows=0)
     frame = prediction_frame("credit_risk", MONTH, 50, seed=1)
     frame = frame.drop(columns="tenure_months").assign(brand_new=1, bills_12m_count="twelve")
-    frame["as_of_at"] = pd.Timestamp("2026-09-01", tz="UTC")
+    # Kept beside the predictions on purpose.
+    frame = frame.assign(as_of_at=pd.Timestamp("2026-09-01", tz="UTC"), rating_in_force="B")
     platform.write_batch(frame)
     current = read(platform)
     assert current.columns_absent == ("tenure_months",)
