@@ -42,6 +42,7 @@ _BINARY_NOISE = Decimal("1e-12")
 _LARGEST_PRICE = Decimal(10**9)
 _HALF_DAY_SECONDS = 43_200
 _DAY_SECONDS = 86_400
+_LOOKS_LIKE_A_YEAR = range(1900, 2101)
 
 FindingKind = Literal["refused", "left_out", "assumed", "not_honoured", "unknown"]
 
@@ -512,6 +513,8 @@ class _Import:
         if name not in self.fields:
             return None
         seconds = self._number(self.fields[name], name)
+        if int(seconds) in _LOOKS_LIKE_A_YEAR:
+            raise self._refuse(name, self.fields[name], "looks like a year; seconds since 1970 are expected")
         self.honoured.append(name)
         try:
             return datetime.fromtimestamp((int(seconds) + _HALF_DAY_SECONDS) // _DAY_SECONDS * _DAY_SECONDS, UTC).date()

@@ -438,6 +438,8 @@ def test_demand_limits_become_bounds_of_the_capacity_and_the_report_says_so() ->
         ({"fueladjustmentsmonthly": [0.1] * 11}, "fueladjustmentsmonthly"),
         ({"enddate": epoch(2017, 1, 1)}, "enddate"),
         ({"startdate": "soon"}, "startdate"),
+        ({"startdate": "2020"}, "startdate"),
+        ({"enddate": 2031}, "enddate"),
         ({"peakkwcapacitymin": 500, "peakkwcapacitymax": 20}, "peakkwcapacitymin"),
         ({"maxdemand": 500, "peakkwcapacitymax": 20}, "peakkwcapacitymax"),
         ({"energyratestructure": None}, "energyratestructure"),
