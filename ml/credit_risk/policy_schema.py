@@ -72,6 +72,11 @@ STATUSES: Mapping[str, Bilingual] = {
 }
 """What a person may record of a customer for some time (``register.StatusRecord``)."""
 
+PROTECTIVE_STATUSES = frozenset(
+    {"low_income", "public_assistance", "extreme_poverty", "elderly", "disabled", "life_support"}
+)
+"""Statuses that say that somebody is vulnerable; they may spare a customer, never burden one."""
+
 StatusName = Annotated[str, Field(json_schema_extra={"enum": list(STATUSES)})]
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,59}$")]
 Text = Annotated[str, Field(min_length=3, max_length=400)]
@@ -248,6 +253,9 @@ class Rule(_Part):
     def _burdens_need_evidence(self) -> Self:
         if HARSHNESS[self.then.kind] > 1 and not all(condition.asks_evidence for condition in self.when):
             raise ValueError(f"a {self.then.kind} needs evidence: give ratings, facts or statuses in each `when`")
+        vulnerable = {status for condition in self.when for status in condition.statuses} & PROTECTIVE_STATUSES
+        if HARSHNESS[self.then.kind] > 1 and vulnerable:
+            raise ValueError(f"a {self.then.kind} may not rest on the status {min(vulnerable)!r}, which protects")
         return self
 
 

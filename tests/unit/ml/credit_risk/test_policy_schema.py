@@ -51,6 +51,8 @@ def load(tmp_path: Path, text: str) -> str:
          "mine.yaml: rules[0]: a deposit needs evidence: give ratings, facts or statuses in each `when`"),
         ("kind: deposit\n    months_of_charges: 2", "kind: deposit\n    months_of_charges: 0",
          "mine.yaml: caps[0].months_of_charges: Input should be greater than 0"),
+        ("statuses: [returned_payment]", "statuses: [elderly]",
+         "mine.yaml: rules[1]: a deposit may not rest on the status 'elderly', which protects"),
         ("appeal:", "complaint:", "mine.yaml: appeal: Field required"),
     ],
 )  # fmt: skip
