@@ -99,13 +99,18 @@ def fit_calibrator(
 
 
 def _fit_isotonic(margins: FloatArray, labels: FloatArray) -> Calibrator | None:
-    """Join the centres of the isotonic blocks by straight lines, so that no two different inputs become one."""
+    """Join the centres of the isotonic blocks by straight lines, so that no two different inputs become one.
+
+    Each block is given one more row of the mean rate. The first and the last block of an isotonic fit are often a
+    handful of rows of one outcome, and would otherwise promise the best customers a probability of nothing.
+    """
     fitted = IsotonicRegression().fit_transform(margins, labels)
     levels, block = np.unique(fitted, return_inverse=True)
     counts = np.bincount(block)
     centres = np.bincount(block, weights=margins) / counts
-    edge = 0.5 / len(labels)
-    knots_y = np.array([math.log(p / (1 - p)) for p in np.clip(levels, edge, 1 - edge)])
+    smoothed = (levels * counts + labels.mean()) / (counts + 1)
+    rising = IsotonicRegression().fit_transform(centres, smoothed, sample_weight=counts)
+    knots_y = np.array([math.log(p / (1 - p)) for p in rising])
     keep = np.concatenate([[True], (np.diff(knots_y) > 0) & (np.diff(centres) > 0)])
     if keep.sum() < 3:
         return None

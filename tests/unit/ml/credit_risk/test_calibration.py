@@ -78,3 +78,15 @@ def test_a_slope_against_the_outcome_is_never_fitted():
 def test_a_calibration_that_could_change_the_order_is_refused(fields: dict[str, object]):
     with pytest.raises(ValidationError):
         Calibrator.model_validate(fields)
+
+
+def test_a_handful_of_good_customers_at_the_end_is_not_promised_a_probability_of_nothing():
+    margins, labels = sample(20_000, stretch=1.0, shift=0.0, seed=3)
+    best = np.argsort(margins)[:6]
+    labels[best] = 0.0
+
+    calibrator = fit_calibrator(margins, labels, **LIMITS)
+
+    assert calibrator.method == "isotonic"
+    # By their log odds the best have a probability of 0.0025 to 0.0029; that six of them paid says little against it.
+    assert calibrator.probabilities(margins[best]).mean() > 0.00025
