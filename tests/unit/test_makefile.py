@@ -11,7 +11,10 @@ MAKEFILE = Path(__file__).resolve().parents[2] / "Makefile"
 
 def home_of_make(folder: Path, **environment: str) -> str:
     """Return the state folder that `make` would remove when it is run in a folder."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("KILOWISE_")}
+    # The suite itself is started by make, which tells its children so.
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("KILOWISE_", "MAKE", "MFLAGS"))
+    }
     done = subprocess.run(
         ["make", "--dry-run", "--file", str(MAKEFILE), "reset"],
         cwd=folder,
