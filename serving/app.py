@@ -28,7 +28,7 @@ from serving.guard import RequestGuard, error_response
 from serving.identity import customer_key
 from serving.prediction_log import LoggedPrediction
 from serving.released_model import ReleasedModel, ScoringInput, ScoringResult
-from serving.runtime import START_SENTENCE, Runtime
+from serving.runtime import Runtime
 
 T = TypeVar("T")
 
@@ -308,7 +308,7 @@ def _add_prediction_route(app: FastAPI, route: Route) -> None:
             raise ApiError(
                 503,
                 "no_release",
-                f"no model of {route.use_case} is released yet: {START_SENTENCE}",
+                runtime.no_release_sentence(route.use_case),
                 retry_after_seconds=60,
             )
         settings = runtime.settings

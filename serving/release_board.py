@@ -59,6 +59,11 @@ class ReleaseBoard:
         """Return the served releases by use case."""
         return {use_case: manifest for use_case, (manifest, _) in self._served.items()}
 
+    def refused_release(self, use_case: str) -> str | None:
+        """Return the name of the release that could not be taken up, and was not replaced since."""
+        failed = self._failed.get(use_case)
+        return None if failed is None else failed[0]
+
     def refresh(self) -> None:
         """Take up every release that a pointer names and that is not served yet."""
         for use_case in USE_CASES:

@@ -62,6 +62,16 @@ class Runtime:
             return None
         return f"No model is released yet: {START_SENTENCE}."
 
+    def no_release_sentence(self, use_case: str) -> str:
+        """Return why a use case has no model that answers, and what to do."""
+        refused = self.board.refused_release(use_case)
+        if refused is None:
+            return f"no model of {use_case} is released yet: {START_SENTENCE}"
+        return (
+            f"release {refused} of {use_case} cannot be loaded by this version of the API; its log says why. "
+            "`make run` trains and releases anew"
+        )
+
     def missing_use_cases(self) -> list[str]:
         """Return the use cases that have no release."""
         return [use_case for use_case in USE_CASES if self.board.get(use_case) is None]

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from ml.credit_risk.schema import DIMENSIONS
 from serving import schemas
+from serving.model_store import ModelStore
 from serving.runtime import Runtime
 from serving.settings import ServingSettings
-from tests.unit.serving.builders import customer_id, key_of
+from tests.unit.serving.builders import customer_id, key_of, publish
 from tests.unit.serving.conftest import client_of
 
 SEGMENTATION = "/v1/segmentation/assign"
@@ -146,6 +147,18 @@ def test_a_use_case_without_release_is_503(client: TestClient) -> None:
     error = refusal(response, 503, "no_release")
     assert "make run" in error["detail"]
     assert response.headers["Retry-After"] == "60"
+
+
+def test_a_release_that_cannot_be_loaded_is_named_in_the_503(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path / "home")
+    release = publish(store, tmp_path, "credit_risk")
+    (store.release_dir("credit_risk", release.name) / "features.sqlite").write_bytes(b"half")
+    runtime = Runtime(ServingSettings(home=tmp_path / "home", log_predictions=False))
+    runtime.board.refresh()
+
+    error = refusal(client_of(runtime).post(CREDIT, json={"customer_id": customer_id(1)}), 503, "no_release")
+
+    assert f"release {release.name} of credit_risk cannot be loaded" in error["detail"]
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,20 @@ def test_a_damaged_release_is_reported_once_and_the_old_one_stays(
     assert "the old release stays" in caplog.text
 
 
+def test_a_release_that_cannot_be_loaded_is_named_until_another_is_taken_up(
+    board: ReleaseBoard, store: ModelStore, tmp_path: Path
+) -> None:
+    damaged = publish(store, tmp_path, USE_CASE, variant=0)
+    (store.release_dir(USE_CASE, damaged.name) / "features.sqlite").write_bytes(b"half")
+
+    board.refresh()
+    assert board.refused_release(USE_CASE) == damaged.name
+
+    publish(store, tmp_path, USE_CASE, variant=1)
+    board.refresh()
+    assert board.refused_release(USE_CASE) is None
+
+
 @pytest.mark.parametrize("pointer", ["0009-202608-ffffffffff", "../../etc", "nonsense", "\x00", ""])
 def test_a_pointer_to_nowhere_changes_nothing(
     board: ReleaseBoard, store: ModelStore, tmp_path: Path, pointer: str
