@@ -302,7 +302,7 @@ def _by_group(rows: pd.DataFrame, snapshots: pd.DataFrame) -> pd.DataFrame:
         values = snapshots[column].astype("object").where(snapshots[column].notna(), "unknown").to_numpy()
         for value in sorted(set(values)):
             own = values == value
-            paid = own & (snapshots[LABEL] == False).fillna(False).to_numpy(dtype=bool)  # noqa: E712 - may be missing
+            paid = own & snapshots[LABEL].eq(False).fillna(False).to_numpy(dtype=bool)
             burdened = snapshots.loc[own & is_burdened, CUSTOMER_KEY].nunique()
             table.append(
                 {
