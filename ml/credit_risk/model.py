@@ -16,8 +16,8 @@ import pandas as pd
 import xgboost as xgb
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ml.calibration import Calibrator
 from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, names
-from ml.credit_risk.calibration import Calibrator
 from ml.credit_risk.config import Candidate
 from ml.credit_risk.features import FEATURE_OF, MATRIX_NAMES, Matrix, matrix_from_records, to_matrix
 from ml.credit_risk.rating import capped_ratings, rating_history

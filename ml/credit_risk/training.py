@@ -21,9 +21,9 @@ import pandas as pd
 import xgboost as xgb
 
 from ml.bundle import DataWindow, TrainingResult, fingerprint_frames
+from ml.calibration import Calibrator, fit_calibrator
 from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, names
 from ml.credit_risk.baselines import baseline_scores
-from ml.credit_risk.calibration import Calibrator, fit_calibrator
 from ml.credit_risk.card import credit_model_card
 from ml.credit_risk.config import BoosterConfig, Candidate, CreditRiskConfig
 from ml.credit_risk.evaluation import (

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ml.classification import roc_auc
 from ml.columns import AS_OF_MONTH, CUSTOMER_KEY
-from ml.credit_risk.evaluation import roc_auc
 from ml.credit_risk.labels import label_array
 from ml.credit_risk.training import train
 from ml.evaluation import FloatArray, bootstrap

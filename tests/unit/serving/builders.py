@@ -10,8 +10,8 @@ import pyarrow as pa
 import xgboost as xgb
 
 from ml.bundle import BundleManifest, DataWindow, write_bundle
+from ml.calibration import Calibrator
 from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, Column
-from ml.credit_risk.calibration import Calibrator
 from ml.credit_risk.features import MATRIX_NAMES, MONOTONE, to_matrix
 from ml.credit_risk.model import CreditRiskModel, ModelSettings
 from ml.credit_risk.schema import FEATURES as CREDIT_RISK_FEATURES

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from ml.bundle import TrainingResult, read_bundle
+from ml.classification import roc_auc
 from ml.columns import names
 from ml.credit_risk.config import CreditRiskConfig
-from ml.credit_risk.evaluation import roc_auc
 from ml.credit_risk.gate_policy import GATE_POLICY
 from ml.credit_risk.model import CreditRiskModel
 from ml.credit_risk.schema import FEATURES, PREDICTIONS

@@ -1,4 +1,4 @@
-"""Calibration: from the trees' log odds to a probability that means what it says. Never changes an order.
+"""Calibration: from a model's log odds to a probability that means what it says. Never changes an order.
 
 The method follows the number of rows of the rarer outcome on the calibration slice: isotonic needs many, beta
 (three numbers) some, a shift of the log odds few. Every method is strictly increasing and stored as plain JSON.
@@ -22,13 +22,13 @@ class Calibrator(BaseModel):
 
     Attributes:
         method: How it was fitted.
-        knots_x: Log odds of the trees at the knots (isotonic).
+        knots_x: Log odds of the model at the knots (isotonic).
         knots_y: Calibrated log odds there.
         log_p: Weight of ``ln p`` (beta).
         log_q: Weight of ``-ln (1 - p)`` (beta).
         intercept: Constant (beta and shift).
         rows: Rows on which it was fitted.
-        events: Defaults among them.
+        events: Events (defaults, say) among them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,7 +51,7 @@ class Calibrator(BaseModel):
         return self
 
     def probabilities(self, margins: FloatArray) -> FloatArray:
-        """Return the calibrated probability for each log odds of the trees."""
+        """Return the calibrated probability for each log odds of the model."""
         # One value at a time with the C library, see PointScale.points.
         return np.array([_sigmoid(self._log_odds(float(margin))) for margin in margins], dtype=np.float64)
 
@@ -79,8 +79,8 @@ def fit_calibrator(
     """Fit the richest calibration that the rarer outcome supports.
 
     Args:
-        margins: Log odds of the trees on rows that they did not see.
-        labels: 1 for a default, 0 otherwise.
+        margins: Log odds of the model on rows that it did not see.
+        labels: 1 for an event, 0 otherwise.
         isotonic_minimum_events: Rows of the rarer outcome needed for isotonic.
         beta_minimum_events: Rows of the rarer outcome needed for beta.
     """

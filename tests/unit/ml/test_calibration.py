@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ml.credit_risk.calibration import Calibrator, fit_calibrator
+from ml.calibration import Calibrator, fit_calibrator
 
 LIMITS = {"isotonic_minimum_events": 1000, "beta_minimum_events": 50}
 
