@@ -111,3 +111,30 @@ def test_sgcc_daily_readings_land_and_the_absurd_one_is_named(shared_data: Path,
     assert query(
         tmp_path, "select count(*), count(kwh), min(interval_minutes), min(read_at) from {meter_readings}"
     ) == [(471_223, 471_146, 1440, datetime(2013, 12, 31, 16))]
+
+
+def test_london_days_land_and_days_with_gaps_are_missing(shared_data: Path, tmp_path: Path) -> None:
+    # A hundredth of the 2,250,541 days is enough to see what becomes of one.
+    chosen = pl.scan_parquet(shared_data / "lcl" / "households.parquet").gather_every(100).collect()
+    days = pl.scan_parquet(shared_data / "lcl" / "daily.parquet").filter(
+        pl.col("lclid").is_in(chosen["lclid"].to_list())
+    )
+    few_days = days.collect()
+    inbox = tmp_path / "inbox" / "lcl"
+    inbox.mkdir(parents=True)
+    chosen.write_parquet(inbox / "households.parquet")
+    few_days.write_parquet(inbox / "daily.parquet")
+
+    report = land("low_carbon_london_daily", inbox.parent, tmp_path / "landing", "Europe/London")
+
+    assert report.rows_loaded == report.rows_in == 2 * chosen.height + few_days.height
+    complete = few_days.filter((pl.col("n_readings") >= 47) & pl.col("kwh_sum").is_not_null())
+    summary = """
+        select count(*), count(distinct meter_id), min(interval_minutes), max(interval_minutes),
+            cast(sum(kwh) as double)
+        from {meter_readings} where quality <> 'missing'
+    """
+    assert 0 < complete.height < few_days.height
+    assert query(tmp_path / "landing", summary) == [
+        (complete.height, chosen.height, 1440, 1440, pytest.approx(complete["kwh_sum"].cast(pl.Float64).sum(), abs=0.5))
+    ]  # fmt: skip
