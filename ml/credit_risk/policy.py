@@ -8,7 +8,7 @@ outcome than the same customer without the protection, and no amount is above it
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -26,8 +26,10 @@ from ml.credit_risk.policy_schema import (
 )
 from ml.credit_risk.register import NOTHING_ON_RECORD, CustomerStanding
 
+_FEATURE_FACTS = tuple(name for name in FACTS if name != "days_since_black_list_days")
 _QUARTERLY = "quarterly_billing"
 _MONTHS_OF_A_QUARTER = 3
+_ASKS_MONEY = (Deposit, Prepayment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +212,11 @@ def case_of(
         as_of: Day of the decision.
         standing: What is on record.
     """
-    facts: dict[str, float | None] = {name: _known(features.get(name)) for name in FACTS}
+    facts = {
+        name: value if type(value) is float and math.isfinite(value) else _known(value)
+        for name in _FEATURE_FACTS
+        for value in (features.get(name),)
+    }
     facts["days_since_black_list_days"] = standing.days_since_black_list(as_of)
     mean_bill = _known(features.get("mean_bill_12m_amount"))
     monthly = None
@@ -239,7 +245,7 @@ def exposure_amount(
 
 
 def decide(policy: CreditPolicy, case: CustomerCase, as_of: date, *, currency: str = "CNY") -> PolicyOutcome:
-    """Return what a policy says of a customer on a day.
+    """Return what a policy says of one customer on a day; for many on one day see `PolicyDay`.
 
     Args:
         policy: The version that applies on the day.
@@ -247,29 +253,109 @@ def decide(policy: CreditPolicy, case: CustomerCase, as_of: date, *, currency: s
         as_of: The day.
         currency: ISO 4217 code of the amounts, for the texts.
     """
-    fired: list[FiredRule] = []
-    standing_rules: list[Rule] = []
-    withheld: list[Withheld] = []
-    for rule in policy.rules:
-        met = _first_met(case, rule.when)
-        if met is None or _first_met(case, rule.unless) is not None:
-            continue
-        fired.append(_fired(rule, met, case))
-        reason = _reason_to_spare(policy, rule, case, as_of)
-        if reason is None:
-            standing_rules.append(rule)
-        else:
-            withheld.append(reason)
-    measures, superseded = _without_superseded(_merged(policy, standing_rules, case, as_of, currency), case)
-    measures.sort(key=lambda one: -HARSHNESS[one.kind])
-    return PolicyOutcome(
-        policy_version=policy.version,
-        as_of=as_of,
-        expires_on=as_of + timedelta(days=policy.outcome_valid_days),
-        rules=tuple(fired),
-        measures=tuple(measures),
-        withheld=(*withheld, *superseded),
-        lists=tuple(
+    return PolicyDay(policy, as_of, currency=currency).outcome(case)
+
+
+class PolicyDay:
+    """A policy as it applies on one day; decides any number of customers, in any thread.
+
+    What is the same for every customer of the day is made once: how to appeal, and the measures without an amount.
+
+    Args:
+        policy: The version that applies on the day.
+        as_of: The day.
+        currency: ISO 4217 code of the amounts, for the texts.
+    """
+
+    def __init__(self, policy: CreditPolicy, as_of: date, *, currency: str = "CNY") -> None:
+        self.policy = policy
+        self.as_of = as_of
+        self._currency = currency
+        self._expires_on = as_of + timedelta(days=policy.outcome_valid_days)
+        self._appeal = AppealInvitation(
+            where=policy.appeal.where,
+            where_zh=policy.appeal.where_zh,
+            until=as_of + timedelta(days=policy.appeal.within_days),
+            decided_within_days=policy.appeal.decided_within_days,
+        )
+        self._without_amount: dict[tuple[str, ...], tuple[Consequence, ...]] = {}
+
+    def outcome(self, case: CustomerCase) -> PolicyOutcome:
+        """Return what the policy says of a customer."""
+        fired: list[FiredRule] = []
+        standing_rules: list[Rule] = []
+        withheld: list[Withheld] = []
+        for rule in self.policy.rules:
+            for met in rule.when:
+                if _meets(case, met):
+                    break
+            else:
+                continue
+            if any(_meets(case, exception) for exception in rule.unless):
+                continue
+            fired.append(_fired(rule, met, case))
+            reason = _reason_to_spare(self.policy, rule, case, self.as_of)
+            if reason is None:
+                standing_rules.append(rule)
+            else:
+                withheld.append(reason)
+        measures, superseded = _without_superseded(self._merged(standing_rules, case), case)
+        return PolicyOutcome(
+            policy_version=self.policy.version,
+            as_of=self.as_of,
+            expires_on=self._expires_on,
+            rules=tuple(fired),
+            measures=measures,
+            withheld=(*withheld, *superseded),
+            lists=_lists(case),
+            appeal=self._appeal,
+            text=" ".join([one.text for one in measures])
+            or "Nothing follows: no rule of the policy asks for a measure.",
+            text_zh="".join([one.text_zh for one in measures]) or "无后续措施：没有规则要求采取措施。",
+        )
+
+    def _merged(self, rules: Sequence[Rule], case: CustomerCase) -> tuple[Consequence, ...]:
+        """Return one measure per kind: that of the rule that asks most, with every rule that asks for it."""
+        key = tuple([rule.rule_id for rule in rules])
+        known = self._without_amount.get(key)
+        if known is not None:
+            return known
+        by_kind: dict[str, list[Rule]] = {}
+        for rule in rules:
+            by_kind.setdefault(rule.then.kind, []).append(rule)
+        measures = tuple([self._consequence(asking, case) for asking in by_kind.values()])
+        if all(one.amount is None for one in measures):
+            self._without_amount[key] = measures
+        return measures
+
+    def _consequence(self, rules: Sequence[Rule], case: CustomerCase) -> Consequence:
+        leading = max(rules, key=_asked_months)
+        measure = leading.then
+        months, cap_ids = _capped_months(self.policy, leading, case)
+        amount = None
+        if isinstance(measure, _ASKS_MONEY):
+            # Rounded down, so that an amount never lies above its cap by a cent.
+            amount = math.floor(100 * months * (case.monthly_charges_amount or 0.0)) / 100
+        takes_effect_on = self.as_of + timedelta(days=measure.notice_days)
+        expires_on = takes_effect_on + timedelta(days=measure.expires_after_days)
+        text, text_zh = _words(leading, amount, takes_effect_on, expires_on, self._currency)
+        return Consequence(
+            kind=measure.kind,
+            amount=amount,
+            instalments_count=measure.instalments_count if isinstance(measure, Deposit | InstalmentPlan) else None,
+            takes_effect_on=takes_effect_on,
+            review_on=takes_effect_on + timedelta(days=measure.review_after_days),
+            expires_on=expires_on,
+            rule_ids=tuple(rule.rule_id for rule in rules),
+            cap_ids=cap_ids,
+            text=text,
+            text_zh=text_zh,
+        )
+
+
+def _lists(case: CustomerCase) -> tuple[ListStatus, ...]:
+    return tuple(
+        [
             ListStatus(
                 entry_id=one.entry.entry_id,
                 list_name=one.entry.list_name,
@@ -280,75 +366,59 @@ def decide(policy: CreditPolicy, case: CustomerCase, as_of: date, *, currency: s
             )
             for one in case.standing.entries
             if one.is_in_force
-        ),
-        appeal=AppealInvitation(
-            where=policy.appeal.where,
-            where_zh=policy.appeal.where_zh,
-            until=as_of + timedelta(days=policy.appeal.within_days),
-            decided_within_days=policy.appeal.decided_within_days,
-        ),
-        text=" ".join(one.text for one in measures) or "Nothing follows: no rule of the policy asks for a measure.",
-        text_zh="".join(one.text_zh for one in measures) or "无后续措施：没有规则要求采取措施。",
+        ]
     )
 
 
 def _known(value: object) -> float | None:
-    if not isinstance(value, (int, float)) or not math.isfinite(value):
-        return None
-    return float(value)
-
-
-def _first_met(case: CustomerCase, conditions: Sequence[Condition]) -> Condition | None:
-    for condition in conditions:
-        if _meets(case, condition):
-            return condition
+    if isinstance(value, (int, float)) and math.isfinite(value):
+        return float(value)
     return None
 
 
 def _meets(case: CustomerCase, condition: Condition) -> bool:
+    facts = case.facts
+    for name, least, most in condition.limits:
+        value = facts.get(name)
+        if value is None or not least <= value <= most:
+            return False
     if condition.customer_classes and case.customer_class not in condition.customer_classes:
         return False
     if condition.ratings and case.rating not in condition.ratings:
         return False
     if condition.probability is not None and not condition.probability.holds(case.probability):
         return False
-    least = condition.exposure_at_least_amount
-    if least is not None and case.exposure_amount < least:
+    smallest = condition.exposure_at_least_amount
+    if smallest is not None and case.exposure_amount < smallest:
         return False
-    if condition.statuses and case.standing.statuses.isdisjoint(condition.statuses):
-        return False
-    for name, bound in condition.facts.items():
-        value = case.facts.get(name)
-        if value is None or not bound.holds(value):
-            return False
-    return True
+    return not condition.statuses or not case.standing.statuses.isdisjoint(condition.statuses)
 
 
 def _fired(rule: Rule, met: Condition, case: CustomerCase) -> FiredRule:
     """Return a rule with the evidence that met it: only what the rule asked, as the customer can check it."""
-    evidence: list[tuple[str, str]] = []
+    english: list[str] = []
+    chinese: list[str] = []
     if met.ratings:
-        evidence.append((f"rating {case.rating}", f"信用等级 {case.rating}"))
+        english.append(f"rating {case.rating}")
+        chinese.append(f"信用等级 {case.rating}")
     if met.probability is not None:
-        percent = 100 * case.probability
-        evidence.append((f"probability of default {percent:.1f} %", f"违约概率 {percent:.1f}%"))
+        percent = f"{100 * case.probability:.1f}"
+        english.append(f"probability of default {percent} %")
+        chinese.append(f"违约概率 {percent}%")
     if met.exposure_at_least_amount is not None:
-        evidence.append((f"money at stake {case.exposure_amount:,.2f}", f"敞口金额 {case.exposure_amount:,.2f}"))
+        english.append(f"money at stake {case.exposure_amount:,.2f}")
+        chinese.append(f"敞口金额 {case.exposure_amount:,.2f}")
     for name in met.facts:
-        words, value = FACTS[name], case.facts[name]
-        evidence.append((f"{words.en}: {value:.4g}", f"{words.zh}：{value:.4g}"))
-    evidence += [
-        (f"on record: {STATUSES[status].en}", f"登记：{STATUSES[status].zh}")
-        for status in met.statuses
-        if status in case.standing.statuses
-    ]
-    if not evidence:
+        words, value = FACTS[name], f"{case.facts[name]:.4g}"
+        english.append(f"{words.en}: {value}")
+        chinese.append(f"{words.zh}：{value}")
+    for status in met.statuses:
+        if status in case.standing.statuses:
+            english.append(f"on record: {STATUSES[status].en}")
+            chinese.append(f"登记：{STATUSES[status].zh}")
+    if not english:
         return FiredRule(rule.rule_id, f"{rule.name}.", f"{rule.name_zh}。")
-    return FiredRule(
-        rule.rule_id,
-        f"{rule.name} ({'; '.join(en for en, _ in evidence)}).",
-        f"{rule.name_zh}（{'；'.join(zh for _, zh in evidence)}）。",
-    )
+    return FiredRule(rule.rule_id, f"{rule.name} ({'; '.join(english)}).", f"{rule.name_zh}（{'；'.join(chinese)}）。")
 
 
 def _reason_to_spare(policy: CreditPolicy, rule: Rule, case: CustomerCase, as_of: date) -> Withheld | None:
@@ -370,10 +440,10 @@ def _reason_to_spare(policy: CreditPolicy, rule: Rule, case: CustomerCase, as_of
             continue
         if protection.statuses and case.standing.statuses.isdisjoint(protection.statuses):
             continue
-        if _first_met(case, protection.unless) is not None:
+        if any(_meets(case, exception) for exception in protection.unless):
             continue
         return Withheld(kind, rule.rule_id, "protection", f"{protection.name}.", f"{protection.name_zh}。")
-    if isinstance(rule.then, Deposit | Prepayment) and not case.monthly_charges_amount:
+    if isinstance(rule.then, _ASKS_MONEY) and not case.monthly_charges_amount:
         return Withheld(
             kind,
             rule.rule_id,
@@ -384,46 +454,8 @@ def _reason_to_spare(policy: CreditPolicy, rule: Rule, case: CustomerCase, as_of
     return None
 
 
-def _merged(
-    policy: CreditPolicy, rules: Sequence[Rule], case: CustomerCase, as_of: date, currency: str
-) -> list[Consequence]:
-    """Return one measure per kind: that of the rule that asks most, with every rule that asks for it."""
-    by_kind: dict[str, list[Rule]] = {}
-    for rule in rules:
-        by_kind.setdefault(rule.then.kind, []).append(rule)
-    return [_consequence(policy, asking, case, as_of, currency) for asking in by_kind.values()]
-
-
-def _consequence(
-    policy: CreditPolicy, rules: Sequence[Rule], case: CustomerCase, as_of: date, currency: str
-) -> Consequence:
-    leading = max(rules, key=lambda rule: _asked_months(rule))
-    measure = leading.then
-    months, cap_ids = _capped_months(policy, leading, case)
-    amount = None
-    if isinstance(measure, Deposit | Prepayment):
-        # Rounded down, so that an amount never lies above its cap by a cent.
-        amount = math.floor(100 * months * (case.monthly_charges_amount or 0.0)) / 100
-    instalments = measure.instalments_count if isinstance(measure, Deposit | InstalmentPlan) else None
-    takes_effect_on = as_of + timedelta(days=measure.notice_days)
-    expires_on = takes_effect_on + timedelta(days=measure.expires_after_days)
-    text, text_zh = _words(leading, amount, takes_effect_on, expires_on, currency)
-    return Consequence(
-        kind=measure.kind,
-        amount=amount,
-        instalments_count=instalments,
-        takes_effect_on=takes_effect_on,
-        review_on=takes_effect_on + timedelta(days=measure.review_after_days),
-        expires_on=expires_on,
-        rule_ids=tuple(rule.rule_id for rule in rules),
-        cap_ids=cap_ids,
-        text=text,
-        text_zh=text_zh,
-    )
-
-
 def _asked_months(rule: Rule) -> float:
-    return rule.then.months_of_charges if isinstance(rule.then, Deposit | Prepayment) else 0.0
+    return rule.then.months_of_charges if isinstance(rule.then, _ASKS_MONEY) else 0.0
 
 
 def _capped_months(policy: CreditPolicy, rule: Rule, case: CustomerCase) -> tuple[float, tuple[str, ...]]:
@@ -486,21 +518,25 @@ def _words(rule: Rule, amount: float | None, takes_effect_on: date, expires_on: 
 
 
 def _without_superseded(
-    measures: Iterable[Consequence], case: CustomerCase
-) -> tuple[list[Consequence], tuple[Withheld, ...]]:
-    """Take away what contradicts another measure or repeats an entry that holds."""
+    measures: tuple[Consequence, ...], case: CustomerCase
+) -> tuple[tuple[Consequence, ...], tuple[Withheld, ...]]:
+    """Take away what contradicts another measure or repeats an entry that holds; the harshest comes first."""
+    if len(measures) + len(case.standing.entries) < 2:
+        return measures, ()
     found = {one.kind: one for one in measures}
     listed = {one.entry.list_name for one in case.standing.entries if one.is_in_force}
     withheld = []
     for kind, list_name in (("black_list", "black"), ("red_list", "red")):
-        if kind in found and list_name in listed:
+        if list_name in listed and kind in found:
             withheld.append((found.pop(kind), "The entry is on record already.", "已有登记。"))
     if "deposit" in found and "prepayment" in found:
         withheld.append((found.pop("deposit"), "Who pays in advance leaves no deposit.", "预购电客户不再缴押金。"))
     if "red_list" in found and ("black" in listed or any(HARSHNESS[kind] > 1 for kind in found)):
         withheld.append((found.pop("red_list"), "Not beside a burden or a black entry.", "与限制措施不能并存。"))
-    return list(found.values()), tuple(
-        Withheld(one.kind, rule_id, "superseded", text, text_zh)
-        for one, text, text_zh in withheld
-        for rule_id in one.rule_ids
+    return tuple(sorted(found.values(), key=lambda one: -HARSHNESS[one.kind])), tuple(
+        [
+            Withheld(one.kind, rule_id, "superseded", text, text_zh)
+            for one, text, text_zh in withheld
+            for rule_id in one.rule_ids
+        ]
     )

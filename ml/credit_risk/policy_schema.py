@@ -4,6 +4,7 @@ A policy says who is protected from what, which rules ask for which measure, wha
 appeals. What a document cannot say precisely is refused with the field's path. ``policy.decide`` applies it.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import cache, cached_property
@@ -147,6 +148,18 @@ class Condition(_Part):
         _known(list(self.facts), FACTS, "fact")
         _known(self.statuses, STATUSES, "status")
         return self
+
+    @cached_property
+    def limits(self) -> tuple[tuple[str, float, float], ...]:
+        """Facts with their smallest and largest value; infinite where there is no limit."""
+        return tuple(
+            (
+                name,
+                -math.inf if bound.at_least is None else bound.at_least,
+                math.inf if bound.at_most is None else bound.at_most,
+            )
+            for name, bound in self.facts.items()
+        )
 
     @property
     def asks_evidence(self) -> bool:

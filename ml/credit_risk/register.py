@@ -254,6 +254,8 @@ class CustomerStanding:
 
     def days_since_black_list(self, day: date) -> float | None:
         """Return the days since the last black entry ended, 0 while one holds, ``None`` when there was none."""
+        if not self.entries:
+            return None
         ended = [
             max((day - standing.ends_on).days, 0)
             for standing in self.entries

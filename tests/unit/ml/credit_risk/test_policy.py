@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.credit_risk.policy import CustomerCase, PolicyOutcome, case_of, decide
+from ml.credit_risk.policy import CustomerCase, PolicyDay, PolicyOutcome, case_of, decide
 from ml.credit_risk.policy_schema import HARSHNESS, PROTECTIVE_STATUSES, CreditPolicy
 from tests.unit.ml.credit_risk.policy_cases import (
     BAD_PAYER,
@@ -55,6 +55,18 @@ def test_every_outcome_names_its_rules_ends_and_says_how_to_appeal(
     assert outcome.appeal.until > outcome.as_of
     assert outcome.text
     assert outcome.text_zh
+
+
+@given(policies(), st.lists(cases(), min_size=2, max_size=6))
+@settings(max_examples=60)
+def test_a_day_decides_many_customers_as_it_decides_each_alone(
+    policy: CreditPolicy, customers: list[CustomerCase]
+) -> None:
+    day = PolicyDay(policy, DAY)
+
+    together = [day.outcome(customer) for customer in (*customers, *customers)]
+
+    assert together == [decide(policy, customer, DAY) for customer in (*customers, *customers)]
 
 
 @given(policies(), cases(), st.data())
