@@ -18,6 +18,8 @@ CUSTOMER_CLASSES = ("residential", "commercial", "industrial", "agricultural")
 VOLTAGE_LEVELS = ("lt1kV", "1-10(20)kV", "35kV", "110kV", "220kV+")
 SUPPLY_ROUTES = ("catalogue", "agency", "retail_market", "wholesale_market")
 DAY_TYPES = ("workday", "weekend", "holiday")
+MARKETING_CHANNELS = ("phone", "sms", "app", "wechat", "email", "post")
+"""Ways of contact that a customer may agree to for offers."""
 
 ColumnKind = Literal["numeric", "categorical", "boolean"]
 SeasonTreatment = Literal["none", "same_season"]

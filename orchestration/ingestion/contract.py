@@ -16,7 +16,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ml.columns import CUSTOMER_CLASSES, SUPPLY_ROUTES, VOLTAGE_LEVELS
+from ml.columns import CUSTOMER_CLASSES, MARKETING_CHANNELS, SUPPLY_ROUTES, VOLTAGE_LEVELS
 
 CONTRACT_DELIVERY_ID = "0000-contract"
 """The bootstrap delivery with one zero-row file per entity, so that no glob over the landing is ever empty."""
@@ -272,6 +272,12 @@ _ENTITIES = (
             Column("contact_id", "VARCHAR", "The supplier's id of the contact", required=True),
             _CUSTOMER_ID,
             Column("opened_at", "TIMESTAMP", "Instant at which the contact was opened", required=True),
+            Column(
+                "first_response_at",
+                "TIMESTAMP",
+                "Instant of the first answer by a person or a system that deals with the matter; empty while there is "
+                "none, and where nobody records it",
+            ),
             Column("closed_at", "TIMESTAMP", "Instant at which it was closed; empty while it is open"),
             Column("channel", "VARCHAR", "Way of contact"),
             Column("topic", "VARCHAR", "What it was about, as a category"),
@@ -279,7 +285,7 @@ _ENTITIES = (
             Column("satisfaction", "SMALLINT", "Satisfaction from 1 (worst) to 5", allowed=(1, 2, 3, 4, 5)),
         ),
         references=(_CUSTOMER,),
-        ordered=(("opened_at", "closed_at"),),
+        ordered=(("opened_at", "first_response_at"), ("first_response_at", "closed_at"), ("opened_at", "closed_at")),
     ),
     Entity(
         name="programme_enrolments",
@@ -293,6 +299,25 @@ _ENTITIES = (
         ),
         references=(_CUSTOMER,),
         ordered=(("joined_date", "left_date"),),
+    ),
+    Entity(
+        name="marketing_consents",
+        description="One row per customer, channel and day on which the customer agreed to offers on that channel.",
+        key=("customer_id", "channel", "given_date"),
+        columns=(
+            _CUSTOMER_ID,
+            Column(
+                "channel",
+                "VARCHAR",
+                "Way of contact that the consent covers",
+                required=True,
+                allowed=MARKETING_CHANNELS,
+            ),
+            Column("given_date", "DATE", "Local day on which it was given", required=True),
+            Column("withdrawn_date", "DATE", "Local day on which it was withdrawn; from that day on it does not hold"),
+        ),
+        references=(_CUSTOMER,),
+        ordered=(("given_date", "withdrawn_date"),),
     ),
     Entity(
         name="inspections",

@@ -31,7 +31,7 @@ from orchestration.ingestion.simulated_supplier.population import DISTRICTS
 from orchestration.ingestion.simulated_supplier.readings import SCHEMA, BlockTables, MonthDirt, disturb, joined
 from orchestration.ingestion.simulated_supplier.simulation import Money, SimulatedMonth, Simulation
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 """Raise it with every change that alters the bytes of a delivery, so that an old inbox is not continued."""
 
 STATE_FILE = "simulated_supplier.json"
@@ -246,6 +246,7 @@ class _DeliveryWriter:
             "payments": entities.payments_frame(config, population, money.bills, money.behaviour.payments),
             "service_contacts": entities.contacts_frame(config, population, money.contacts),
             "programme_enrolments": entities.programmes_frame(config, population, money.programmes),
+            "marketing_consents": entities.consents_frame(config, population, money.consents),
             "inspections": entities.inspections_frame(config, population, money.inspections),
         }
         for name, frame in frames.items():

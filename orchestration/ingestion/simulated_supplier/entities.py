@@ -244,6 +244,7 @@ def contacts_frame(config: SupplierConfig, population: Population, contacts: pl.
         ),
         customer_id=pl.Series([ids[row] for row in rows], dtype=pl.String),
         opened_at=pl.from_epoch("opened_us", time_unit="us"),
+        first_response_at=pl.from_epoch("responded_us", time_unit="us"),
         closed_at=pl.from_epoch("closed_us", time_unit="us"),
         channel=pl.Series([CONTACT_CHANNELS[index] for index in contacts.get_column("channel")], dtype=pl.String),
         topic=pl.Series([TOPICS[index] for index in topics], dtype=pl.String),
@@ -254,9 +255,12 @@ def contacts_frame(config: SupplierConfig, population: Population, contacts: pl.
     # Duplicate ids arise when one customer has two contacts of a topic in a month; the first one stands for both.
     frame = frame.unique("contact_id", keep="first", maintain_order=True)
     ends = pl.Series([config.month_at(month + 1) for month in frame.get_column(DELIVERY)], dtype=pl.Date)
-    is_open = frame.get_column("closed_at") >= ends.cast(pl.Datetime("us"))
+    month_ends = ends.cast(pl.Datetime("us"))
+    is_open = frame.get_column("closed_at") >= month_ends
     still_open = frame.filter(is_open).with_columns(
-        closed_at=pl.lit(None, pl.Datetime("us")), satisfaction=pl.lit(None, pl.Int64)
+        first_response_at=pl.when(pl.col("first_response_at") < month_ends.filter(is_open)).then("first_response_at"),
+        closed_at=pl.lit(None, pl.Datetime("us")),
+        satisfaction=pl.lit(None, pl.Int64),
     )
     closed = frame.with_columns(pl.Series(DELIVERY, frame.get_column(DELIVERY).to_numpy() + is_open.to_numpy()))
     return pl.concat([still_open, closed.select(still_open.columns)]).filter(pl.col(DELIVERY) < config.months)
@@ -264,18 +268,29 @@ def contacts_frame(config: SupplierConfig, population: Population, contacts: pl.
 
 def programmes_frame(config: SupplierConfig, population: Population, enrolments: pl.DataFrame) -> pl.DataFrame:
     """Return each programme enrolment when it begins, and again when it ends."""
+    return _spells_frame(config, population, enrolments, "programme", "joined_date", "left_date")
+
+
+def consents_frame(config: SupplierConfig, population: Population, consents: pl.DataFrame) -> pl.DataFrame:
+    """Return each marketing consent when it is given, and again when it is withdrawn."""
+    return _spells_frame(config, population, consents, "channel", "given_date", "withdrawn_date")
+
+
+def _spells_frame(
+    config: SupplierConfig, population: Population, spells: pl.DataFrame, what: str, begun: str, ended: str
+) -> pl.DataFrame:
     ids = population.customer_ids()
-    base = enrolments.with_columns(
-        customer_id=pl.Series([ids[row] for row in enrolments.get_column("row")], dtype=pl.String),
-        joined_date=pl.col("joined_day").cast(pl.Int32).cast(pl.Date),
+    base = spells.with_columns(
+        customer_id=pl.Series([ids[row] for row in spells.get_column("row")], dtype=pl.String),
+        **{begun: pl.col("joined_day").cast(pl.Int32).cast(pl.Date)},
     )
     joined = base.select(
-        "customer_id", "programme", "joined_date", left_date=pl.lit(None, pl.Date),
-        **{DELIVERY: pl.max_horizontal(pl.col("joined_month"), pl.lit(0))},
+        "customer_id", what, begun,
+        **{ended: pl.lit(None, pl.Date), DELIVERY: pl.max_horizontal(pl.col("joined_month"), pl.lit(0))},
     )  # fmt: skip
     left = base.filter(pl.col("left_month") < config.months, pl.col("left_day") >= pl.col("joined_day")).select(
-        "customer_id", "programme", "joined_date", left_date=pl.col("left_day").cast(pl.Int32).cast(pl.Date),
-        **{DELIVERY: pl.col("left_month")},
+        "customer_id", what, begun,
+        **{ended: pl.col("left_day").cast(pl.Int32).cast(pl.Date), DELIVERY: pl.col("left_month")},
     )  # fmt: skip
     return pl.concat([joined, left])
 

@@ -16,6 +16,7 @@ from orchestration.ingestion.simulated_supplier.randomness import stream
 TOPICS = ("billing", "payment", "outage", "meter", "tariff_advice", "complaint", "new_service", "other")
 CONTACT_CHANNELS = ("phone", "app", "wechat", "counter", "web")
 CHANNEL_SHARES = (0.46, 0.2, 0.18, 0.12, 0.04)
+MEAN_HOURS_TO_RESPOND = (0.2, 1.5, 1.0, 0.3, 6.0)
 MEAN_HOURS_TO_CLOSE = (20.0, 9.0, 5.0, 40.0, 12.0, 50.0, 70.0, 14.0)
 ORDINARY_TOPIC_SHARES = (0.24, 0.16, 0.08, 0.10, 0.14, 0.06, 0.12, 0.10)
 TEXTS = (
@@ -32,6 +33,9 @@ PROGRAMMES = ("app", "autopay", "e_bill", "energy_report", "demand_response")
 INITIAL_MEMBERSHIP = {"app": 0.42, "autopay": 0.2, "e_bill": 0.3, "energy_report": 0.08, "demand_response": 0.0}
 JOINING_PER_MONTH = {"app": 0.012, "autopay": 0.006, "e_bill": 0.008, "energy_report": 0.004, "demand_response": 0.0}
 LEAVING_PER_MONTH = 0.004
+INITIAL_CONSENT = {"phone": 0.16, "sms": 0.38, "app": 0.31, "wechat": 0.27, "email": 0.06}
+CONSENTING_PER_MONTH = 0.006
+WITHDRAWING_PER_MONTH = 0.008
 BUSINESS_RESPONSE_SHARE = 0.18
 INSPECTIONS_PER_MONTH = 0.004
 INSPECTED_WHEN_STEALING = 0.05
@@ -40,7 +44,6 @@ INSPECTED_WHEN_STEALING = 0.05
 def programme_enrolments(config: SupplierConfig, population: Population) -> pl.DataFrame:
     """Return one row per customer and programme: row, programme, joined_day, left_day, joined_month, left_month."""
     frames = []
-    start_day = days_since_1970(config.start_month)
     for programme in PROGRAMMES:
         random = stream(config.seed, "programme", programme)
         draws = random.random((population.size, 5))
@@ -50,37 +53,76 @@ def programme_enrolments(config: SupplierConfig, population: Population) -> pl.D
             eligible = population.capacity_kva >= 100
             initial, joining = BUSINESS_RESPONSE_SHARE, 0.01
         # A stressed customer is a little less likely to let the bank pay.
-        tilt = np.exp(-0.35 * population.stress_mean) if programme == "autopay" else 1.0
-        is_member = eligible & (draws[:, 0] < initial * tilt) & (population.join_month < 0)
-        waiting = np.floor(np.log(np.clip(draws[:, 1], 1e-12, 1)) / np.log1p(-joining)) if joining else NEVER
-        joined_month = np.where(is_member, -1, np.maximum(population.join_month, 0) + np.minimum(waiting, NEVER))
-        staying = np.floor(np.log(np.clip(draws[:, 2], 1e-12, 1)) / np.log1p(-LEAVING_PER_MONTH))
-        left_month = np.maximum(joined_month, 0) + 1 + staying
-        rows = np.flatnonzero(eligible & (joined_month < config.months) & (joined_month < population.close_month))
-        month_starts = np.array([days_since_1970(config.month_at(month)) for month in range(config.months + 1)])
-        joined_at = joined_month[rows].astype(np.int64)
-        day_of_month = (27 * draws[rows, 3]).astype(np.int64)
-        joined_day = np.where(
-            joined_at < 0,
-            np.maximum(start_day - 30 - (900 * draws[rows, 4]).astype(np.int64), population.registered_day[rows]),
-            np.maximum(month_starts[np.maximum(joined_at, 0)] + day_of_month, population.registered_day[rows]),
-        )
-        left_at = np.where(left_month[rows] < config.months, left_month[rows], NEVER).astype(np.int64)
-        left_day = np.where(left_at < NEVER, month_starts[np.minimum(left_at, config.months)] + day_of_month, -1)
-        frames.append(
-            pl.DataFrame(
-                {
-                    "row": rows,
-                    "programme": [programme] * rows.size,
-                    "joined_day": joined_day,
-                    "left_day": left_day,
-                    "joined_month": joined_at,
-                    "left_month": left_at,
-                },
-                schema_overrides={"programme": pl.String},
-            )
-        )
+        tilt = np.exp(-0.35 * population.stress_mean) if programme == "autopay" else np.ones(population.size)
+        spells = _spells(config, population, draws, eligible, initial * tilt, joining, LEAVING_PER_MONTH)
+        frames.append(spells.select("row", pl.lit(programme).alias("programme"), pl.exclude("row")))
     return pl.concat(frames)
+
+
+def marketing_consents(config: SupplierConfig, population: Population) -> pl.DataFrame:
+    """Return one row per customer and channel: row, channel, joined_day, left_day, joined_month, left_month.
+
+    Joining is giving the consent and leaving is withdrawing it.
+    """
+    everybody = np.ones(population.size, dtype=bool)
+    frames = []
+    for channel, share in INITIAL_CONSENT.items():
+        draws = stream(config.seed, "consent", channel).random((population.size, 5))
+        initial = np.full(population.size, share)
+        spells = _spells(config, population, draws, everybody, initial, CONSENTING_PER_MONTH, WITHDRAWING_PER_MONTH)
+        frames.append(spells.select("row", pl.lit(channel).alias("channel"), pl.exclude("row")))
+    return pl.concat(frames)
+
+
+def _spells(
+    config: SupplierConfig,
+    population: Population,
+    draws: np.ndarray,
+    eligible: np.ndarray,
+    initial: np.ndarray,
+    joining: float,
+    leaving: float,
+) -> pl.DataFrame:
+    """Return from when to when each customer takes part in something, at most once.
+
+    Args:
+        config: What to simulate.
+        population: The customers.
+        draws: Uniform draws, shape (customers, 5).
+        eligible: Who can take part at all.
+        initial: Chance by customer to take part from before the first month.
+        joining: Chance per month to join.
+        leaving: Chance per month to leave again.
+
+    Returns:
+        row, joined_day, left_day (-1 while it lasts), joined_month, left_month.
+    """
+    start_day = days_since_1970(config.start_month)
+    is_member = eligible & (draws[:, 0] < initial) & (population.join_month < 0)
+    waiting = np.floor(np.log(np.clip(draws[:, 1], 1e-12, 1)) / np.log1p(-joining)) if joining else NEVER
+    joined_month = np.where(is_member, -1, np.maximum(population.join_month, 0) + np.minimum(waiting, NEVER))
+    staying = np.floor(np.log(np.clip(draws[:, 2], 1e-12, 1)) / np.log1p(-leaving))
+    left_month = np.maximum(joined_month, 0) + 1 + staying
+    rows = np.flatnonzero(eligible & (joined_month < config.months) & (joined_month < population.close_month))
+    month_starts = np.array([days_since_1970(config.month_at(month)) for month in range(config.months + 1)])
+    joined_at = joined_month[rows].astype(np.int64)
+    day_of_month = (27 * draws[rows, 3]).astype(np.int64)
+    joined_day = np.where(
+        joined_at < 0,
+        np.maximum(start_day - 30 - (900 * draws[rows, 4]).astype(np.int64), population.registered_day[rows]),
+        np.maximum(month_starts[np.maximum(joined_at, 0)] + day_of_month, population.registered_day[rows]),
+    )
+    left_at = np.where(left_month[rows] < config.months, left_month[rows], NEVER).astype(np.int64)
+    left_day = np.where(left_at < NEVER, month_starts[np.minimum(left_at, config.months)] + day_of_month, -1)
+    return pl.DataFrame(
+        {
+            "row": rows,
+            "joined_day": joined_day,
+            "left_day": left_day,
+            "joined_month": joined_at,
+            "left_month": left_at,
+        }
+    )
 
 
 def autopay_months(config: SupplierConfig, population: Population, enrolments: pl.DataFrame) -> np.ndarray:
@@ -159,12 +201,13 @@ def _contact_frame(
     day = earliest + (draws[:, 0] * np.maximum(first_day + days - 1 - earliest, 1)).astype(np.int64)
     minute_of_day = (480 + 720 * draws[:, 1]).astype(np.int64)
     opened = (day * 1440 + minute_of_day - UTC_OFFSET_HOURS * 60) * MICROSECONDS_PER_MINUTE
+    channel = np.minimum(np.searchsorted(np.cumsum(CHANNEL_SHARES), draws[:, 5]), len(CONTACT_CHANNELS) - 1)
     hours = np.array(MEAN_HOURS_TO_CLOSE)[topics] * -np.log(np.clip(draws[:, 2], 1e-4, 1))
     closed = opened + (15 + 60 * hours).astype(np.int64) * MICROSECONDS_PER_MINUTE
+    responded = np.minimum(_responded(config, population, month, rows, topics, channel) + opened, closed)
     mood = 5.3 - 0.9 * np.log1p(hours / 12) - 1.2 * (topics == TOPICS.index("complaint")) - 1.6 * draws[:, 3]
     satisfaction = np.clip(np.rint(mood), 1, 5).astype(np.int64)
     answered = draws[:, 4] < 0.55
-    channel = np.minimum(np.searchsorted(np.cumsum(CHANNEL_SHARES), draws[:, 5]), len(CONTACT_CHANNELS) - 1)
     return pl.DataFrame(
         {
             "row": rows,
@@ -172,10 +215,25 @@ def _contact_frame(
             "topic": topics,
             "channel": channel,
             "opened_us": opened,
+            "responded_us": responded,
             "closed_us": closed,
             "satisfaction": np.where(answered, satisfaction, 0),
         }
     )
+
+
+def _responded(
+    config: SupplierConfig,
+    population: Population,
+    month: int,
+    rows: np.ndarray,
+    topics: np.ndarray,
+    channel: np.ndarray,
+) -> np.ndarray:
+    """Return the microseconds from opening to the first answer, by channel; a stream of its own, so nothing moves."""
+    draws = stream(config.seed, "contact response", month).random((population.size, len(TOPICS)), dtype=np.float32)
+    hours = np.array(MEAN_HOURS_TO_RESPOND)[channel] * -np.log(np.clip(draws[rows, topics], 1e-4, 1))
+    return (1 + 60 * hours).astype(np.int64) * MICROSECONDS_PER_MINUTE
 
 
 def inspections(config: SupplierConfig, population: Population, dead_meter_rows: dict[int, np.ndarray]) -> pl.DataFrame:

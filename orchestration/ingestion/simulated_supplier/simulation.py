@@ -40,6 +40,7 @@ from orchestration.ingestion.simulated_supplier.service import (
     autopay_months,
     contacts,
     inspections,
+    marketing_consents,
     programme_enrolments,
 )
 from orchestration.ingestion.simulated_supplier.weather import cloudiness, temperatures_c
@@ -74,6 +75,7 @@ class Money:
         bills: Bills issued.
         behaviour: How they were paid.
         programmes: Programme enrolments, see ``service.programme_enrolments``.
+        consents: Marketing consents, see ``service.marketing_consents``.
         contacts: Service contacts, see ``service.contacts``.
         inspections: Inspections, see ``service.inspections``.
     """
@@ -81,6 +83,7 @@ class Money:
     bills: Bills
     behaviour: PaymentBehaviour
     programmes: pl.DataFrame
+    consents: pl.DataFrame
     contacts: pl.DataFrame
     inspections: pl.DataFrame
 
@@ -187,6 +190,7 @@ class Simulation:
             bills=bills,
             behaviour=behaviour,
             programmes=programmes,
+            consents=marketing_consents(config, population),
             contacts=contacts(config, population, bills, behaviour, self._outage_rows, self._dead_meter_rows),
             inspections=inspections(config, population, self._dead_meter_rows),
         )

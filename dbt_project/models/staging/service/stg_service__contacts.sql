@@ -14,6 +14,7 @@ local_times as (
         cast(satisfaction as integer) as satisfaction,
         {{ month_number(local_timestamp('opened_at')) }} as opened_month_number,
         opened_at,
+        first_response_at,
         closed_at,
         known_at,
         revision

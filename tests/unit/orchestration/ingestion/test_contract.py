@@ -2,7 +2,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
+from ml.columns import MARKETING_CHANNELS
 from orchestration.ingestion.contract import (
     ENTITIES,
     PROVENANCE_COLUMNS,
@@ -56,3 +58,11 @@ def test_bootstrap_delivery_has_a_zero_row_file_per_table(tmp_path: Path) -> Non
 def test_fingerprint_is_stable_within_a_version() -> None:
     assert contract_fingerprint() == contract_fingerprint()
     assert len(contract_fingerprint()) == 64
+
+
+def test_dbt_knows_the_channels_of_the_consents() -> None:
+    project = Path(__file__).resolve().parents[4] / "dbt_project" / "dbt_project.yml"
+
+    assert (
+        tuple(yaml.safe_load(project.read_text(encoding="utf-8"))["vars"]["marketing_channels"]) == MARKETING_CHANNELS
+    )

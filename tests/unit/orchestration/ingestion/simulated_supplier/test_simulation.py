@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -12,6 +13,7 @@ from orchestration.ingestion.simulated_supplier.billing import SUPPLY_ROUTE, sup
 from orchestration.ingestion.simulated_supplier.calendar import HOLIDAY, WORKDAY
 from orchestration.ingestion.simulated_supplier.config import SupplierConfig
 from orchestration.ingestion.simulated_supplier.kinds import CLASS_SHARES, KINDS
+from orchestration.ingestion.simulated_supplier.service import CONTACT_CHANNELS
 from orchestration.ingestion.simulated_supplier.truth import hidden_truth
 from tests.unit.orchestration.ingestion.simulated_supplier.simulated_worlds import World, run_world
 
@@ -162,3 +164,25 @@ def test_payment_history_predicts_default_well_but_never_perfectly(credit_histor
     scores = model.predict_proba(np.vstack([x for x, _ in later]))[:, 1]
 
     assert 0.78 < roc_auc_score(np.concatenate([y for _, y in later]), scores) < 0.90
+
+
+def test_contacts_are_answered_before_they_are_closed_and_by_telephone_at_once(quiet_world: World) -> None:
+    contacts = quiet_world.money.contacts
+    hours = (contacts["responded_us"] - contacts["opened_us"]) / 3.6e9
+    by_channel = contacts.with_columns(hours=hours).group_by("channel").agg(pl.col("hours").median())
+    medians = dict(by_channel.iter_rows())
+
+    assert (contacts["opened_us"] < contacts["responded_us"]).all()
+    assert (contacts["responded_us"] <= contacts["closed_us"]).all()
+    assert medians[CONTACT_CHANNELS.index("phone")] < 0.3 < medians[CONTACT_CHANNELS.index("app")]
+
+
+def test_some_customers_agree_to_offers_and_some_of_them_withdraw(quiet_world: World) -> None:
+    consents = quiet_world.money.consents
+    share = consents["row"].n_unique() / quiet_world.simulation.population.size
+    withdrawn = consents.filter(pl.col("left_day") >= 0)
+
+    assert 0.5 < share < 0.9
+    assert consents.select("row", "channel").is_unique().all()
+    assert 0 < withdrawn.height < 0.2 * consents.height
+    assert (withdrawn["left_day"] > withdrawn["joined_day"]).all()
