@@ -53,6 +53,12 @@ METRIC_TITLES: dict[str, Bilingual] = {
     "davies_bouldin": Bilingual(en="Davies-Bouldin index", zh="DB 指数"),
     "calinski_harabasz": Bilingual(en="Calinski-Harabasz index", zh="CH 指数"),
     "smallest_segment_share": Bilingual(en="Smallest segment", zh="最小客群占比"),
+    "kept_identifier_share": Bilingual(en="Customers who keep their segment's identifier", zh="客群编号不变的客户比例"),
+    "renamed_segments_count": Bilingual(en="Renamed segments", zh="更名客群数"),
+    "new_segments_count": Bilingual(en="New segments", zh="新增客群数"),
+    "vanished_segments_count": Bilingual(en="Vanished segments", zh="消失客群数"),
+    "split_segments_count": Bilingual(en="Split segments", zh="拆分客群数"),
+    "merged_segments_count": Bilingual(en="Merged segments", zh="合并客群数"),
     # tariff matching
     "captured_saving_share": Bilingual(en="Captured share of the attainable saving", zh="已获节省占可得节省比例"),
     "harmed_share": Bilingual(en="Customers made worse off", zh="因建议受损客户比例"),

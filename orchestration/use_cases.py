@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ml.evaluation import ChampionComparison
     from ml.gate import GatePolicy
     from ml.segmentation.config import SegmentationConfig
+    from ml.segmentation.model import SegmentationModel
     from ml.sufficiency import SufficiencyReport
     from ml.tariff_matching.weather import DistrictWeather
     from ml.tariffs.catalogue import Catalogue
@@ -124,16 +125,14 @@ class Segmentation(UseCase):
         return check_sufficiency(marts.read(self.feature_mart))
 
     def train(self, marts: MartsVersion, settings: PlatformSettings, fingerprint: str) -> "TrainingResult":
-        from ml.segmentation.model import SegmentationModel
         from ml.segmentation.training import train
 
-        released = _released_bundle(self.name, settings)
         return train(
             marts.read(self.feature_mart),
             config=self.config(settings),
             seed=settings.seed,
             data_fingerprint=fingerprint,
-            previous_model=SegmentationModel.from_files(released.estimator_files()) if released else None,
+            previous_model=_released_segmentation(settings),
         )
 
     def compare(
@@ -390,3 +389,18 @@ def _released_bundle(use_case: str, settings: PlatformSettings) -> "Bundle | Non
     store = ModelStore(settings.home)
     release = store.current_release(use_case)
     return read_bundle_of_this_code(store.bundle_dir(use_case, release.bundle_version)) if release else None
+def _released_segmentation(settings: PlatformSettings) -> "SegmentationModel | None":
+    """Return the released segmentation, or ``None`` when there is none that this version can read."""
+    from ml.errors import BundleError
+    from ml.segmentation.model import SegmentationModel
+
+    released = _released_bundle(Segmentation.name, settings)
+    if released is None:
+        return None
+    try:
+        return SegmentationModel.from_files(released.estimator_files())
+    except BundleError:
+        # Its hashes prove it unchanged, so other code wrote it, as before an upgrade.
+        return None
+
+

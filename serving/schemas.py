@@ -278,13 +278,28 @@ class DimensionPoints(Answer):
     points: float = Field(description="Credit points gained (positive) or lost, against the mean customer")
 
 
-class SegmentAdvice(Answer):
+class NamedSegment(Answer):
+    """A segment by its lasting identifier and its name."""
+
+    segment_id: str = Field(description="Stays the same over releases", examples=["R2"])
+    name: str = Field(examples=["Evening-peak households, summer cooling"])
+    name_zh: str = Field(examples=["晚高峰·夏季气温敏感居民"])
+
+
+class SegmentActions(Answer):
+    """What to do for the members of a segment, each in one sentence."""
+
+    offer: str = Field(description="What to offer them / 推荐")
+    avoid: str = Field(description="What to avoid / 避免")
+
+
+class SegmentInWords(NamedSegment):
     """What marks a segment and what to do for its members."""
 
-    description: str
-    description_zh: str
-    actions: list[str]
-    actions_zh: list[str]
+    description: str = Field(description="What marks its members, in one sentence")
+    description_zh: str = Field(description="The same in Chinese / 中文说明")
+    actions: SegmentActions
+    actions_zh: SegmentActions
 
 
 class TariffAlternative(Answer):
@@ -438,9 +453,18 @@ SegmentationAnswer, SegmentationBatchAnswer = _answer_models(
     _prediction_model("SegmentationPrediction", segmentation_schema.PREDICTIONS),
     {
         "segment": (
-            SegmentAdvice | None,
-            Field(default=None, description="What marks the segment and what to do for it"),
-        )
+            SegmentInWords | None,
+            Field(default=None, description="The segment, what marks it and what to do for its members"),
+        ),
+        "runner_up": (
+            NamedSegment | None,
+            Field(default=None, description="The second nearest segment; null where there is none"),
+        ),
+        "missing": (
+            str | None,
+            Field(default=None, description="Why no segment can be said yet, in a sentence; null where one can"),
+        ),
+        "missing_zh": (str | None, Field(default=None, description="The same in Chinese / 暂无法判断的原因")),
     },
 )
 TariffMatchingAnswer, TariffMatchingBatchAnswer = _answer_models(

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import (
@@ -171,23 +170,6 @@ def half_sample_stability(
         scores[run] = adjusted_rand_score(full_labels, fitted.predict(points))
     lower, upper = np.quantile(scores, INTERVAL_QUANTILES)
     return Stability(mean=float(scores.mean()), lower=float(lower), upper=float(upper))
-
-
-def match_centres(previous: FloatArray, current: FloatArray, distance_max: float) -> dict[int, int]:
-    """Return which current centre continues which previous one (Hungarian matching on their distance).
-
-    Returns:
-        Current row number to previous row number; a current centre with no old one near enough is left out.
-    """
-    if not len(previous) or not len(current):
-        return {}
-    distances = distances_to_centres(current, previous)
-    rows, columns = linear_sum_assignment(distances)
-    return {
-        int(row): int(column)
-        for row, column in zip(rows, columns, strict=True)
-        if distances[row, column] <= distance_max
-    }
 
 
 def _fit(points: FloatArray, segments_count: int, starts_count: int, seed: int) -> KMeans:

@@ -61,9 +61,6 @@ class SegmentationConfig(BaseModel):
         le=24,
         description="Months between the window that segments are found on and the one they are judged on.",
     )
-    match_distance_max: float = Field(
-        0.35, gt=0, description="Distance between an old and a new centre above which the new one gets a new id."
-    )
     reference_rows_max_count: int = Field(20_000, ge=100, description="Rows of the reference sample for monitoring.")
     currency: str = Field(
         "CNY", pattern=r"^[A-Z]{3}$", description="ISO 4217 code of all amounts, as the model card prints it."

@@ -4,6 +4,7 @@ The model is plain JSON. Assigning looks at one row at a time, so the answer for
 training run is the same to the last bit.
 """
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from functools import cached_property
@@ -19,6 +20,7 @@ from ml.errors import BundleError, KilowiseError
 from ml.segmentation.clustering import distances_to_centres
 from ml.segmentation.config import SegmentationConfig
 from ml.segmentation.features import (
+    GROUP_NAMES,
     GROUPS,
     FloatArray,
     group_of,
@@ -30,6 +32,8 @@ from ml.segmentation.features import (
 )
 from ml.segmentation.naming import UNKNOWN_LABEL, UNUSED_LABEL, Label
 from ml.segmentation.schema import PREDICTIONS
+from ml.segmentation.succession import Succession
+from ml.wording import Bilingual
 
 MODEL_FILE = "model.json"
 UNKNOWN_SEGMENT_ID = "unknown"
@@ -45,11 +49,14 @@ class Segment(BaseModel):
         group: ``R`` residential, ``B`` business; empty for ``unknown``.
         name: Unique English name.
         name_zh: Unique Chinese name.
-        description: What marks the members.
+        description: What marks the members, in one sentence.
         description_zh: The same in Chinese.
-        actions: What to do for them and what to avoid.
-        actions_zh: The same in Chinese.
-        tags: Codes of the rules that named it; the first one leads.
+        offer: What to offer them, in one sentence.
+        offer_zh: The same in Chinese.
+        avoid: What to avoid, in one sentence.
+        avoid_zh: The same in Chinese.
+        tags: Codes of the rules that hold; the first one leads the name.
+        name_tags: Codes that the name is made of, by which the next training keeps the name.
         centre: 48 shape ratios; empty for the segments that have no shape.
         customers_count: Members at training.
         share: Members among the assigned customers of the group.
@@ -64,9 +71,12 @@ class Segment(BaseModel):
     name_zh: str
     description: str
     description_zh: str
-    actions: tuple[str, ...]
-    actions_zh: tuple[str, ...]
+    offer: str
+    offer_zh: str
+    avoid: str
+    avoid_zh: str
     tags: tuple[str, ...]
+    name_tags: tuple[str, ...]
     centre: tuple[float, ...] = ()
     customers_count: int = 0
     share: float = 0.0
@@ -75,20 +85,7 @@ class Segment(BaseModel):
     @classmethod
     def from_label(cls, segment_id: str, group: str, label: Label, **facts: object) -> "Segment":
         """Return the segment with the words of a label."""
-        return cls.model_validate(
-            {
-                "segment_id": segment_id,
-                "group": group,
-                "name": label.name,
-                "name_zh": label.name_zh,
-                "description": label.description,
-                "description_zh": label.description_zh,
-                "actions": label.actions,
-                "actions_zh": label.actions_zh,
-                "tags": label.tags,
-                **facts,
-            }
-        )
+        return cls.model_validate({"segment_id": segment_id, "group": group, **dataclasses.asdict(label), **facts})
 
 
 class ValueThresholds(BaseModel):
@@ -115,6 +112,7 @@ class SegmentationModel(BaseModel):
         last_numbers: Highest number ever used by group, so that the number of a retired segment is not used again.
         judged_centres: By group, the centres that were found without the later window. The evaluation and every
             comparison with a champion are made with these, because ``segments`` have seen that window.
+        succession: What became of the segments of the release before; ``None`` in a first release.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -124,6 +122,7 @@ class SegmentationModel(BaseModel):
     value_thresholds: dict[str, ValueThresholds]
     last_numbers: dict[str, int]
     judged_centres: dict[str, tuple[tuple[float, ...], ...]]
+    succession: Succession | None = None
 
     def predict(self, features: pd.DataFrame) -> pd.DataFrame:
         """Assign customers.
@@ -181,6 +180,47 @@ class SegmentationModel(BaseModel):
             index=features.index,
         )
         return predictions[[CUSTOMER_KEY, *names(PREDICTIONS)]]
+
+    def missing_data(self, features: pd.DataFrame) -> list[Bilingual | None]:
+        """Return for each customer why no segment can be said, in a sentence; ``None`` where one can.
+
+        Args:
+            features: Rows as for ``predict``.
+        """
+        prepared = prepare_features(features)
+        weights = present_weight(shape_matrix(prepared, self.config.shape_ceiling))
+        unused = is_unused(prepared, self.config.minimum_observed_days)
+        days = prepared["observed_days_count"].fillna(0).to_numpy()
+        groups = group_of(prepared["customer_class"])
+        return [
+            self._missing_of(str(groups[row]), float(days[row]), float(weights[row]), bool(unused[row]))
+            for row in range(len(prepared))
+        ]
+
+    def _missing_of(self, group: str, days: float, weight: float, is_customer_unused: bool) -> Bilingual | None:
+        if not group:
+            return Bilingual(en="The class of the customer is not known.", zh="客户用电类别未知。")
+        minimum_days = self.config.minimum_observed_days
+        if days < minimum_days:
+            return Bilingual(
+                en=f"Readings of {days:.0f} days are known; {minimum_days} are needed.",
+                zh=f"已有 {days:.0f} 天读数，至少需要 {minimum_days} 天。",
+            )
+        if is_customer_unused:
+            return None
+        minimum_weight = self.config.minimum_shape_weight
+        if weight < minimum_weight:
+            return Bilingual(
+                en=f"{weight:.0%} of the load shape is known; {minimum_weight:.0%} is needed.",
+                zh=f"负荷曲线已知 {weight:.0%}，至少需要 {minimum_weight:.0%}。",
+            )
+        if not self.shaped_segments(group):
+            return Bilingual(
+                en=f"Too few {GROUP_NAMES[group]} customers had a load shape when this release was trained: they have "
+                "no segments.",
+                zh=f"训练时可用的{'居民' if group == 'R' else '企业'}负荷曲线过少，本版本未划分该类客群。",
+            )
+        return None
 
     def segment(self, segment_id: str) -> Segment:
         """Return the segment of an identifier.
@@ -260,14 +300,8 @@ def shapeless_segments() -> tuple[Segment, ...]:
         Segment.from_label(
             f"{group}{UNUSED_NUMBER}",
             group,
-            Label(
-                tags=UNUSED_LABEL.tags,
-                name=f"{UNUSED_LABEL.name}, {word}",
-                name_zh=f"{UNUSED_LABEL.name_zh}{word_zh}",
-                description=UNUSED_LABEL.description,
-                description_zh=UNUSED_LABEL.description_zh,
-                actions=UNUSED_LABEL.actions,
-                actions_zh=UNUSED_LABEL.actions_zh,
+            dataclasses.replace(
+                UNUSED_LABEL, name=f"{UNUSED_LABEL.name}, {word}", name_zh=f"{UNUSED_LABEL.name_zh}{word_zh}"
             ),
         )
         for group, word, word_zh in (("R", "residential", "居民"), ("B", "business", "企业"))

@@ -1,8 +1,11 @@
-"""Names, descriptions and actions of segments, from rules on their centres, in English and Chinese.
+"""Names, descriptions and advice of segments, from rules on their centres, in English and Chinese.
 
 A name is made of tags that retailers use (steady base, day shift, two rest days, …). A tag is given when its rule
 holds for the centre or for the median of the members; the same centre always gets the same name. Names are unique in
-a release: what two segments share is followed by what sets them apart.
+a release: segments that share their tags are told apart by what differs most between them.
+
+A name lasts. Each rule has a threshold at which its tag is given and a tolerance within which a tag that a segment
+already carries stays, so that a median that wanders around a threshold does not rename a segment every month.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +24,12 @@ NOON = (11, 12, 13)
 MIDDAY = tuple(range(10, 15))
 EVENING = tuple(range(18, 22))
 OPENING = tuple(range(6, 22))
+
+PRIMARY_TOLERANCE = 0.12
+"""Part of its threshold by which a leading tag may fall short before a segment loses it."""
+
+TELLING_GAP = 0.5
+"""Gap between two segments, in scales of a contrast, below which the contrast tells nobody anything."""
 
 PROFILE_COLUMNS = (
     "mean_daily_kwh",
@@ -45,11 +54,11 @@ class Tag:
         code: Name in code.
         name: Part of an English segment name.
         name_zh: Part of a Chinese segment name.
-        meaning: What it says about the members, the end of a sentence.
+        meaning: What the members do, a clause without its subject.
         meaning_zh: The same in Chinese.
-        offer: What to do for such customers.
+        offer: What to do for them, an imperative clause.
         offer_zh: The same in Chinese.
-        avoid: What not to do.
+        avoid: What not to do, an imperative clause.
         avoid_zh: The same in Chinese.
     """
 
@@ -58,10 +67,10 @@ class Tag:
     name_zh: str
     meaning: str
     meaning_zh: str
-    offer: str
-    offer_zh: str
-    avoid: str
-    avoid_zh: str
+    offer: str = ""
+    offer_zh: str = ""
+    avoid: str = ""
+    avoid_zh: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +78,102 @@ class Label:
     """Everything in words about a segment.
 
     Attributes:
-        tags: Codes of its tags; the first one leads the name.
+        tags: Codes of all rules that hold; the first one leads the name.
+        name_tags: Codes that the name is made of.
         name: Unique name in English.
         name_zh: Unique name in Chinese.
-        description: What marks its members.
+        description: What marks its members, in one sentence.
         description_zh: The same in Chinese.
-        actions: What to do for them and what to avoid.
-        actions_zh: The same in Chinese.
+        offer: What to offer them, in one sentence.
+        offer_zh: The same in Chinese.
+        avoid: What to avoid, in one sentence.
+        avoid_zh: The same in Chinese.
     """
 
     tags: tuple[str, ...]
+    name_tags: tuple[str, ...]
     name: str
     name_zh: str
     description: str
     description_zh: str
-    actions: tuple[str, ...]
-    actions_zh: tuple[str, ...]
+    offer: str
+    offer_zh: str
+    avoid: str
+    avoid_zh: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the rules look at: the centre's working day and the medians of the members.
+
+    Attributes:
+        group: ``R`` or ``B``.
+        working_day: 24 ratios, divided by their mean.
+        profile: Medians of ``PROFILE_COLUMNS``, NaN where unknown.
+    """
+
+    group: str
+    working_day: FloatArray
+    profile: Mapping[str, float]
+
+    @classmethod
+    def of(cls, group: str, centre: FloatArray, profile: Mapping[str, float]) -> "Facts":
+        """Return the facts of a segment.
+
+        Args:
+            group: ``R`` or ``B``.
+            centre: Shape ratios; the first 24 are the working day.
+            profile: Medians of the members.
+        """
+        working_day = centre[WORKING_DAY]
+        return cls(group, working_day / max(float(working_day.mean()), np.finfo(np.float64).tiny), profile)
+
+    def level(self, hours: Sequence[int]) -> float:
+        """Return the mean power of the hours, in means of the day."""
+        return float(self.working_day[list(hours)].mean())
+
+    def share(self, hours: Sequence[int]) -> float:
+        """Return the share of the day's energy that falls into the hours."""
+        return float(self.working_day[list(hours)].sum()) / 24
+
+    @property
+    def peak_hour(self) -> int:
+        """Hour of the working day with the largest power."""
+        return int(np.argmax(self.working_day))
+
+    @property
+    def peak_ratio(self) -> float:
+        """Largest hour in means of the day."""
+        return float(self.working_day.max())
+
+    @property
+    def base_ratio(self) -> float:
+        """Mean of the three lowest hours in means of the day."""
+        return float(np.sort(self.working_day)[:3].mean())
+
+    @property
+    def peak_time(self) -> float:
+        """Centre of what lies above the mean within four hours of the peak, in hours; may lie beyond 0 to 24."""
+        offsets = np.arange(-4, 5)
+        excess = np.clip(self.working_day[(self.peak_hour + offsets) % 24] - 1, 0, None)
+        return self.peak_hour + float((offsets * excess).sum() / max(float(excess.sum()), np.finfo(np.float64).tiny))
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """A difference that tells apart segments with the same tags.
+
+    Attributes:
+        value: The quantity that is compared.
+        scale: Difference of the quantity that a person would notice.
+        low: What the segment with the smaller quantity is called.
+        high: What the other one is called.
+    """
+
+    value: Callable[[Facts], float]
+    scale: float
+    low: Tag
+    high: Tag
 
 
 PRIMARY_TAGS = {
@@ -92,100 +181,106 @@ PRIMARY_TAGS = {
     for tag in (
         Tag(
             "midday_dip", "Midday-dip", "午间低谷（疑似光伏）",
-            "take little around noon and much in the morning and evening, as homes with solar panels do",
+            "take little around noon and much in the morning and evening, as those with solar panels do",
             "午间用电明显偏低、早晚偏高，疑似装有光伏",
-            "Check the metering of exports; offer storage and self-consumption advice",
+            "check the metering of exports and offer storage and advice on self-consumption",
             "核对上网计量，推荐储能与自发自用方案",
-            "Do not read low noon use as a saving", "不要把午间低用电当作节电",
+            "do not read their low noon as a saving, and do not invite them to use more at noon before the meter is "
+            "checked",
+            "核实计量前，不把午间低用电视为节电，也不邀约午间填谷",
         ),
         Tag(
             "night_use", "Night-use", "夜间用电",
             "use most of their energy between 22:00 and 06:00, for example to charge a vehicle or heat water",
             "用电集中在 22 时至次日 6 时，如电动汽车充电、蓄热",
-            "Offer a time-of-use tariff with a cheap night and smart charging",
+            "offer a tariff with a cheap night and managed charging",
             "推荐谷段优惠的分时电价与有序充电",
-            "No evening demand-response events: there is little to shift", "不宜邀约晚高峰削峰，可转移负荷少",
+            "do not invite them to cut the evening peak, where they have little to shift",
+            "不邀约晚高峰削峰，可转移负荷少",
         ),
         Tag(
             "evening_peak", "Evening-peak", "晚高峰",
             "use most between 18:00 and 22:00", "用电集中在 18 时至 22 时",
-            "Invite to evening demand response; advise on shifting laundry, hot water and charging",
-            "邀约晚高峰需求响应，建议错峰洗衣、热水与充电",
-            "No plain time-of-use switch without a saving check", "未测算节省前不要直接推荐分时电价",
+            "invite them to evening demand response and advise on moving laundry, hot water and charging to the night",
+            "邀约晚高峰需求响应，建议洗衣、热水、充电改到谷段",
+            "do not move them to plain time-of-use prices before their saving is computed",
+            "未测算节省前，不直接推荐分时电价",
         ),
         Tag(
             "morning_evening", "Morning-and-evening", "早晚双峰",
-            "leave home in the day: two peaks, before 9:00 and after 18:00", "白天外出，9 时前与 18 时后各有一峰",
-            "Offer timers and time-of-use checks; contact by app outside working hours",
-            "推荐定时用电与分时电价测算，非工作时间以应用联系",
-            "No calls in working hours", "避免工作时间电话联系",
+            "are out by day and have two peaks, before 9:00 and after 18:00", "白天外出，9 时前与 18 时后各有一个高峰",
+            "offer timers and a check of time-of-use prices, and reach them by app outside working hours",
+            "推荐定时用电与分时电价测算，非工作时间通过应用联系",
+            "do not telephone them in working hours", "避免工作时间电话联系",
         ),
         Tag(
             "daytime_home", "Daytime-at-home", "日间在家",
-            "are at home in the day and use most between 9:00 and 17:00", "白天在家，用电集中在 9 时至 17 时",
-            "Offer efficiency advice for cooling and cooking; solar fits well",
-            "推荐制冷与厨房节能，适合屋顶光伏",
-            "No tariff with an expensive daytime", "不宜推荐日间高价的电价",
+            "are at home by day and use most between 9:00 and 17:00", "白天在家，用电集中在 9 时至 17 时",
+            "offer advice on efficient cooling and cooking, and rooftop solar",
+            "推荐制冷、厨房节能方案及屋顶光伏",
+            "do not offer a tariff with an expensive daytime", "不推荐日间高价的电价",
         ),
         Tag(
             "steady_base", "Steady-load", "基荷稳定",
             "use nearly the same power at all hours", "全天负荷平稳，基荷占比高",
-            "Look for always-on devices; offer an appliance check",
+            "help to find devices that are always on, and offer an appliance check",
             "排查常开设备，提供家电能效体检",
-            "No load-shifting campaigns", "不宜邀约移峰活动",
+            "do not spend load-shifting campaigns on them", "不邀约移峰活动",
         ),
         Tag(
             "mixed_home", "Mixed-hours", "综合用电",
             "spread their use over the day without a marked peak", "全天用电分散，无明显高峰",
-            "Send general efficiency advice", "推送一般节能建议",
-            "No campaign that needs a marked peak", "不宜开展针对高峰的活动",
+            "send general advice on saving energy", "推送一般节能建议",
+            "do not choose them for a campaign that needs a marked peak", "不纳入针对高峰的活动",
         ),
         Tag(
             "round_the_clock", "Round-the-clock", "全天生产",
-            "run day and night at nearly constant power", "昼夜连续生产，负荷接近恒定",
-            "Review contracted demand and power factor; offer a flat-price or contract package",
+            "run day and night at nearly constant power", "昼夜连续运行，负荷接近恒定",
+            "review contracted demand and power factor, and offer a flat-price or contract package",
             "复核合同需量与功率因数，推荐平价或合约套餐",
-            "No short-notice curtailment without a production check", "未核实工艺前不宜临时削减",
+            "do not ask for curtailment at short notice before their process is known",
+            "未了解工艺前，不临时要求压减负荷",
         ),
         Tag(
             "night_production", "Off-peak", "避峰生产",
-            "produce mainly between 22:00 and 06:00", "主要在 22 时至次日 6 时生产",
-            "Confirm the time-of-use clock each year; offer valley packages",
-            "每年核对分时时段，推荐谷段套餐",
-            "No flat-price package", "不宜推荐不分时套餐",
+            "work mainly between 22:00 and 06:00 and so avoid the peak hours",
+            "主要在 22 时至次日 6 时生产，避开高峰时段",
+            "tell them of every change of the time-of-use hours and offer packages with a cheap valley",
+            "及时告知分时时段调整，推荐谷段优惠套餐",
+            "do not offer a package without time-of-use prices", "不推荐不分时套餐",
         ),
         Tag(
             "day_shift", "Day-shift", "日间单班",
-            "work one shift, between 8:00 and 18:00", "单班生产，用电集中在 8 时至 18 时",
-            "Offer solar and storage; check the deep valley at noon",
-            "推荐光伏与储能，利用午间深谷时段",
-            "No evening demand response", "不宜邀约晚间需求响应",
+            "work one shift between 8:00 and 18:00", "单班生产经营，用电集中在 8 时至 18 时",
+            "offer solar and storage, and check what the cheap hours at noon would save them",
+            "推荐光伏与储能，测算午间深谷时段收益",
+            "do not invite them to evening demand response", "不邀约晚间需求响应",
         ),
         Tag(
             "two_shifts", "Two-shift", "两班生产",
-            "work from morning to late evening and rest at night", "清晨至深夜两班生产，夜间停产",
-            "Invite to peak demand response; review contracted demand",
-            "邀约高峰需求响应，复核合同需量",
-            "No package with a high evening price", "不宜推荐晚间高价套餐",
+            "work from morning to late evening and rest at night", "清晨至深夜两班运行，夜间停产",
+            "invite them to demand response at the peaks and review contracted demand",
+            "邀约尖峰需求响应，复核合同需量",
+            "do not offer a package with a high evening price", "不推荐晚间高价套餐",
         ),
         Tag(
             "noon_heavy", "Noon-heavy", "午间填谷",
-            "use most between 11:00 and 14:00", "用电集中在 11 时至 14 时",
-            "Offer packages with a cheap deep valley at noon", "推荐午间深谷优惠套餐",
-            "No noon curtailment", "不宜邀约午间削减",
+            "use most between 11:00 and 14:00", "用电集中在 11 时至 14 时，有利于午间填谷",
+            "offer packages with a cheap noon", "推荐午间深谷优惠套餐",
+            "do not ask them to curtail at noon", "不邀约午间压减",
         ),
         Tag(
             "evening_trade", "Evening-trade", "晚间营业",
-            "are busiest between 18:00 and 22:00", "18 时至 22 时最为繁忙",
-            "Advise on cooling and lighting; check what storage would save at the evening peak",
+            "are busiest between 18:00 and 22:00", "18 时至 22 时营业最为繁忙",
+            "advise on cooling and lighting, and compute what storage would save at the evening peak",
             "提供空调照明节能方案，测算晚峰储能收益",
-            "No evening curtailment events in opening hours", "不宜在营业时段削减",
+            "do not ask for curtailment in opening hours", "不在营业时段邀约压减",
         ),
         Tag(
             "mixed_business", "Mixed-hours", "综合经营",
             "spread their use over the day without a marked shift pattern", "用电分散，无明显班制",
-            "Visit to learn the business pattern before any offer", "走访了解经营规律后再推荐",
-            "No standard package without a check", "未测算前不宜推荐标准套餐",
+            "visit to learn how they work before any offer", "先走访了解经营规律，再推荐方案",
+            "do not offer a standard package unchecked", "未测算前不推荐标准套餐",
         ),
     )
 }  # fmt: skip
@@ -195,206 +290,347 @@ QUALIFIERS = {
     for tag in (
         Tag(
             "two_rest_days", "two rest days", "周末双休", "rest on both weekend days", "周末双休",
-            "Plan maintenance and demand response for working days", "检修与需求响应安排在工作日",
-            "No weekend events", "不宜周末邀约",
+            "plan maintenance and demand response for working days", "检修与需求响应安排在工作日",
+            "do not schedule events at weekends", "不在周末邀约",
         ),
         Tag(
-            "one_rest_day", "one rest day", "周末单休", "work less at the weekend", "周末减产或单休",
-            "Offer weekend valley packages", "推荐周末谷段套餐",
-            "No assumption of full weekend load", "周末负荷不可按工作日计",
+            "one_rest_day", "one rest day", "周末单休", "work less at weekends", "周末单休或减产",
+            "offer cheap weekend hours", "推荐周末谷段优惠",
+            "do not reckon with their full load at weekends", "周末负荷不可按工作日估计",
         ),
         Tag(
-            "no_rest_days", "no rest days", "全年无休", "work on all days alike", "全周连续用电",
-            "Offer a contract with a stable price", "推荐价格稳定的合约",
-            "No maintenance appointments without notice", "检修须提前约定",
+            "no_rest_days", "no rest days", "全年无休", "work on all days alike", "全周连续运行",
+            "offer a contract with a stable price", "推荐价格稳定的合约",
+            "do not plan outages without notice", "停电检修须提前约定",
         ),
         Tag(
             "summer_sensitive", "summer cooling", "夏季气温敏感",
             "use clearly more in summer", "夏季用电明显上升",
-            "Send cooling advice before June; invite to summer events", "六月前推送制冷建议，邀约迎峰度夏活动",
-            "No yearly instalments based on spring use", "分期金额不可按春季用电估算",
+            "send advice on cooling before June and invite them to summer events",
+            "六月前推送制冷节能建议，邀约迎峰度夏活动",
+            "do not set instalments by what they use in spring", "分期金额不按春季用电估算",
         ),
         Tag(
             "winter_sensitive", "winter heating", "冬季气温敏感",
             "use clearly more in winter", "冬季用电明显上升",
-            "Send heating advice before November", "十一月前推送采暖建议",
-            "No yearly instalments based on summer use", "分期金额不可按夏季用电估算",
+            "send advice on heating before November", "十一月前推送采暖节能建议",
+            "do not set instalments by what they use in summer", "分期金额不按夏季用电估算",
         ),
         Tag(
-            "weekend_home", "weekend at home", "周末在家",
+            "weekend_home", "busy weekends", "周末在家",
             "use clearly more at weekends", "周末用电明显上升",
-            "Contact at weekends", "周末联系",
-            "No weekday campaigns", "不宜工作日活动",
+            "contact them at weekends", "周末联系",
+            "do not expect them on campaigns of working days", "工作日活动参与度低",
         ),
         Tag(
             "volatile", "volatile", "负荷波动", "vary strongly from day to day", "日间用电波动大",
-            "Read the meter at shorter intervals; check billing estimates", "缩短抄表间隔，核对估抄",
-            "No fixed instalments", "不宜固定分期",
+            "read their meters at shorter intervals and check estimated bills", "缩短抄表间隔，核对估抄电费",
+            "do not fix their instalments", "不宜固定分期金额",
+        ),
+        Tag(
+            "rising", "rising use", "用电爬坡", "use more than a year ago", "用电较上年明显上升",
+            "ask whether their contracted capacity still suffices", "核实合同容量是否满足增长",
+            "do not estimate their bills from last year", "不按上年用电估算电费",
+        ),
+        Tag(
+            "falling", "falling use", "用电下滑", "use less than a year ago", "用电较上年明显下降",
+            "ask what changed and check contracted capacity", "了解下滑原因，复核合同容量",
+            "do not tie them to a minimum offtake", "不签订保底电量条款",
         ),
     )
 }  # fmt: skip
 
+
+def _than_others(code: str, name: str, name_zh: str, compared: str, compared_zh: str) -> Tag:
+    return Tag(code, name, name_zh, f"{compared} than others like them", f"{compared_zh}同类客户")
+
+
+CONTRASTS = {
+    "peak_time": Contrast(
+        lambda facts: facts.peak_time, 0.6,
+        _than_others("earlier_peak", "earlier peak", "峰时偏早", "peak earlier", "峰时早于"),
+        _than_others("later_peak", "later peak", "峰时偏晚", "peak later", "峰时晚于"),
+    ),
+    "daytime": Contrast(
+        lambda facts: facts.level(DAYTIME), 0.12,
+        _than_others("lighter_day", "lighter daytime", "日间偏低", "use less by day", "日间用电低于"),
+        _than_others("heavier_day", "heavier daytime", "日间偏高", "use more by day", "日间用电高于"),
+    ),
+    "night": Contrast(
+        lambda facts: facts.level(NIGHT), 0.12,
+        _than_others("quieter_night", "quieter night", "夜间偏低", "use less at night", "夜间用电低于"),
+        _than_others("busier_night", "busier night", "夜间偏高", "use more at night", "夜间用电高于"),
+    ),
+    "peak_height": Contrast(
+        lambda facts: facts.peak_ratio, 0.2,
+        _than_others("flatter", "flatter peak", "峰形较缓", "have a flatter peak", "峰形缓于"),
+        _than_others("sharper", "sharper peak", "峰形较陡", "have a sharper peak", "峰形陡于"),
+    ),
+    "weekend": Contrast(
+        lambda facts: facts.profile["weekend_ratio"], 0.08,
+        _than_others("lower_weekend", "lower weekends", "周末偏低", "use less at weekends", "周末用电低于"),
+        _than_others("higher_weekend", "higher weekends", "周末偏高", "use more at weekends", "周末用电高于"),
+    ),
+    "summer": Contrast(
+        lambda facts: facts.profile["summer_ratio"], 0.12,
+        _than_others("less_summer", "less summer use", "夏季偏低", "use less in summer", "夏季用电低于"),
+        _than_others("more_summer", "more summer use", "夏季偏高", "use more in summer", "夏季用电高于"),
+    ),
+    "winter": Contrast(
+        lambda facts: facts.profile["winter_ratio"], 0.12,
+        _than_others("less_winter", "less winter use", "冬季偏低", "use less in winter", "冬季用电低于"),
+        _than_others("more_winter", "more winter use", "冬季偏高", "use more in winter", "冬季用电高于"),
+    ),
+}  # fmt: skip
+"""What may tell apart segments with the same tags, by name of the quantity."""
+
+_CONTRAST_TAGS = {tag.code: tag for contrast in CONTRASTS.values() for tag in (contrast.low, contrast.high)}
+_CONTRAST_OF_TAG = {tag.code: name for name, one in CONTRASTS.items() for tag in (one.low, one.high)}
+
 UNUSED_LABEL = Label(
     tags=("unused",),
+    name_tags=("unused",),
     name="No consumption",
     name_zh="零用电",
     description="Metered for weeks without any use: vacant, closed or disconnected premises.",
     description_zh="有表计读数但长期无用电：空置、停业或已停电。",
-    actions=("Verify that the premises are vacant", "Avoid marketing contacts"),
-    actions_zh=("核实是否空置或停业", "避免营销联系"),
+    offer="Verify whether the premises are vacant or closed.",
+    offer_zh="核实是否空置或停业。",
+    avoid="Do not send them marketing.",
+    avoid_zh="避免营销联系。",
 )
 
 UNKNOWN_LABEL = Label(
     tags=("unknown",),
+    name_tags=("unknown",),
     name="Cannot say yet",
     name_zh="暂无法判断",
-    description="Too few days with readings, or no load shape, to say which segment fits.",
-    description_zh="读数天数不足或缺少负荷曲线，暂无法判断所属客群。",
-    actions=("Wait for more readings",),
-    actions_zh=("等待更多读数",),
+    description="Too little is known of the load to say which segment fits.",
+    description_zh="用电数据不足，暂无法判断所属客群。",
+    offer="Wait for more readings, or complete what is missing.",
+    offer_zh="等待更多读数，或补全缺失数据。",
+    avoid="Do not choose them for campaigns by load shape.",
+    avoid_zh="不纳入按负荷形态开展的活动。",
 )
 
 
 def label_segments(
-    group: str, centres: FloatArray, profiles: Sequence[Mapping[str, float]], segment_ids: Sequence[str]
+    group: str,
+    centres: FloatArray,
+    profiles: Sequence[Mapping[str, float]],
+    segment_ids: Sequence[str],
+    previous_names: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Label]:
     """Return a unique label for every segment of a group.
 
     Args:
         group: ``R`` or ``B``.
-        centres: One row of 48 ratios per segment.
+        centres: Shape ratios, one row per segment; the first 24 are the working day.
         profiles: Medians of ``PROFILE_COLUMNS`` over the members, NaN where unknown.
         segment_ids: Identifiers, the last resort to tell two segments apart.
+        previous_names: ``Label.name_tags`` by identifier in the release before. A name whose tags still hold within
+            their tolerance stays, whatever name the rules would give today.
     """
-    primaries = [primary_tags(group, centre)[0] for centre in centres]
-    qualifiers = [qualifier_tags(group, profile) for profile in profiles]
-    suffix, suffix_zh = ("households", "居民") if group == "R" else ("businesses", "企业")
-    parts: list[list[tuple[str, str]]] = [
-        [(PRIMARY_TAGS[primary].name, PRIMARY_TAGS[primary].name_zh)]
-        + [(QUALIFIERS[code].name, QUALIFIERS[code].name_zh) for code in codes[:1]]
-        for primary, codes in zip(primaries, qualifiers, strict=True)
-    ]
-    distinguishers: tuple[Callable[[int], tuple[str, str] | None], ...] = (
-        lambda row: _further_qualifier(qualifiers[row]),
-        lambda row: _peak_hour_words(centres[row]),
-        lambda row: _peak_height_words(centres[row]),
-        lambda row: (segment_ids[row], segment_ids[row]),
-    )
-    for distinguisher in distinguishers:
-        keys = [tuple(part) for part in parts]
-        for row, key in enumerate(keys):
-            if keys.count(key) > 1:
-                words = distinguisher(row)
-                if words is not None:
-                    parts[row].append(words)
-    return [
-        _label(part, (primary, *codes), centre, profile, suffix, suffix_zh)
-        for part, primary, codes, centre, profile in zip(parts, primaries, qualifiers, centres, profiles, strict=True)
-    ]
+    facts = [Facts.of(group, centre, profile) for centre, profile in zip(centres, profiles, strict=True)]
+    known = previous_names or {}
+    kept = _kept_names(facts, [tuple(known.get(identifier, ())) for identifier in segment_ids])
+    fresh = [(primary_tags(one)[0], *qualifier_tags(one)[:1]) for one in facts]
+    names = _told_apart([old or new for old, new in zip(kept, fresh, strict=True)], kept, facts, segment_ids)
+    return [_label(one, codes) for one, codes in zip(facts, names, strict=True)]
 
 
-def primary_tags(group: str, centre: FloatArray) -> list[str]:
-    """Return the leading tags whose rules hold for a centre, the strongest first; never empty."""
-    working = centre[WORKING_DAY]
-    mean = max(float(working.mean()), np.finfo(np.float64).tiny)
-    total = mean * 24
+def primary_tags(facts: Facts) -> list[str]:
+    """Return the leading tags whose rules hold, the strongest first; never empty."""
+    strengths = _primary_strengths(facts)
+    held = [code for code in strengths if strengths[code] >= 1.0]
+    return sorted(held, key=lambda code: -strengths[code]) or [_fallback(facts.group)]
 
-    def level(hours: Sequence[int]) -> float:
-        return float(working[list(hours)].mean()) / mean
 
-    def share(hours: Sequence[int]) -> float:
-        return float(working[list(hours)].sum()) / total
+def qualifier_tags(facts: Facts) -> list[str]:
+    """Return the further tags whose rules hold for the medians of the members, the most telling first."""
+    margins = _qualifier_margins(facts)
+    return [code for code, margin in margins.items() if margin >= 0.0]
 
-    base = float(np.sort(working)[:3].mean()) / mean
-    peak = float(working.max()) / mean
-    # Each strength is a ratio to the threshold of its rule: from 1 on the rule holds.
-    if group == "R":
-        shoulders = min(level(MORNING), level(EVENING))
-        strengths = {
-            # Solar panels push the midday below the night; an empty home only down to it.
-            "midday_dip": min(0.6 * shoulders, 0.8 * level(NIGHT)) / max(level(MIDDAY), 0.05),
+
+def still_holds(code: str, facts: Facts) -> bool:
+    """Return whether a tag that a segment carries may stay: its rule holds within the tolerance.
+
+    What a contrast says depends on the other segments, so it is not judged here.
+    """
+    if code in PRIMARY_TAGS:
+        strengths = _primary_strengths(facts)
+        if code == _fallback(facts.group):
+            return max(strengths.values()) < 1.0 + PRIMARY_TOLERANCE
+        return strengths.get(code, 0.0) >= 1.0 - PRIMARY_TOLERANCE
+    if code in QUALIFIERS:
+        return _qualifier_margins(facts).get(code, -np.inf) >= -1.0
+    return True
+
+
+def _fallback(group: str) -> str:
+    return "mixed_home" if group == "R" else "mixed_business"
+
+
+def _primary_strengths(facts: Facts) -> dict[str, float]:
+    """Return for each leading tag a ratio to the threshold of its rule: from 1 on the rule holds."""
+    level, share = facts.level, facts.share
+    # Solar panels push the midday below the night; an empty home or a lunch break only down to it.
+    shoulders = min(level(MORNING), level(EVENING))
+    midday_dip = min(0.6 * shoulders, 0.8 * level(NIGHT)) / max(level(MIDDAY), 0.05)
+    if facts.group == "R":
+        return {
+            "midday_dip": midday_dip,
             "night_use": share(NIGHT) / 0.45,
             "evening_peak": level(EVENING) / 1.35,
-            "morning_evening": min(level(MORNING), level(EVENING)) / 1.15,
+            "morning_evening": shoulders / 1.15,
             "daytime_home": level(DAYTIME) / 1.15,
-            "steady_base": min(base / 0.7, 1.4 / peak),
-            "mixed_home": 1.0 - np.finfo(np.float64).eps,
+            "steady_base": min(facts.base_ratio / 0.7, 1.4 / facts.peak_ratio),
         }
-    else:
-        strengths = {
-            "round_the_clock": base / 0.65,
-            "night_production": share(NIGHT) / 0.42,
-            "day_shift": share(DAY_SHIFT) / 0.6,
-            "two_shifts": share(OPENING) / 0.82 if share(DAY_SHIFT) < 0.6 else 0.0,
-            "noon_heavy": level(NOON) / 1.9,
-            "evening_trade": level(EVENING) / 1.6,
-            "mixed_business": 1.0 - np.finfo(np.float64).eps,
-        }
-    fallback = "mixed_home" if group == "R" else "mixed_business"
-    held = [code for code in strengths if strengths[code] >= 1.0]
-    return sorted(held, key=lambda code: -strengths[code]) or [fallback]
+    return {
+        "midday_dip": midday_dip,
+        "round_the_clock": facts.base_ratio / 0.65,
+        "night_production": share(NIGHT) / 0.42,
+        "day_shift": share(DAY_SHIFT) / 0.6,
+        "two_shifts": share(OPENING) / 0.82 if share(DAY_SHIFT) < 0.6 else 0.0,
+        "noon_heavy": level(NOON) / 1.9,
+        "evening_trade": level(EVENING) / 1.6,
+    }
 
 
-def qualifier_tags(group: str, profile: Mapping[str, float]) -> list[str]:
-    """Return the further tags whose rules hold for the medians of the members, the most telling first."""
-    codes = []
-    weekend_ratio = profile["weekend_ratio"]
-    if group == "B" and np.isfinite(weekend_ratio):
-        if weekend_ratio < 0.5:
-            codes.append("two_rest_days")
-        elif weekend_ratio < 0.85:
-            codes.append("one_rest_day")
-        elif weekend_ratio >= 0.95:
-            codes.append("no_rest_days")
+def _qualifier_margins(facts: Facts) -> dict[str, float]:
+    """Return for each further tag how far the median lies beyond the threshold, in tolerances; NaN is unknown."""
+    profile = facts.profile
+    weekend = profile["weekend_ratio"]
+    change = profile["kwh_change_yoy_pct"]
     seasonal = [("summer_sensitive", profile["summer_ratio"]), ("winter_sensitive", profile["winter_ratio"])]
-    codes += [code for code, ratio in sorted(seasonal, key=lambda pair: -pair[1]) if ratio >= 1.25]
-    if group == "R" and weekend_ratio >= 1.12:
-        codes.append("weekend_home")
-    if profile["daily_kwh_cv"] >= 0.6:
-        codes.append("volatile")
-    return codes
+    margins: dict[str, float] = {}
+    if facts.group == "B":
+        margins |= {
+            "two_rest_days": (0.5 - weekend) / 0.08,
+            "one_rest_day": min(0.85 - weekend, weekend - 0.5) / 0.05,
+            "no_rest_days": (weekend - 0.95) / 0.05,
+        }
+    margins |= {code: (ratio - 1.25) / 0.1 for code, ratio in sorted(seasonal, key=lambda pair: -pair[1])}
+    if facts.group == "R":
+        margins["weekend_home"] = (weekend - 1.12) / 0.05
+    margins |= {
+        "volatile": (profile["daily_kwh_cv"] - 0.6) / 0.1,
+        "rising": (change - 15) / 5,
+        "falling": (-15 - change) / 5,
+    }
+    return margins
 
 
-def _further_qualifier(codes: Sequence[str]) -> tuple[str, str] | None:
-    if len(codes) < 2:
-        return None
-    return QUALIFIERS[codes[1]].name, QUALIFIERS[codes[1]].name_zh
+def _kept_names(facts: Sequence[Facts], previous: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return the earlier names that are still true, and an empty name where there is none."""
+    kept = [
+        codes if codes and all(still_holds(code, one) for code in codes) else ()
+        for one, codes in zip(facts, previous, strict=True)
+    ]
+    while True:
+        untrue = {row for row, codes in enumerate(kept) for code in codes if _is_turned_round(code, row, kept, facts)}
+        if not untrue:
+            return kept
+        kept = [() if row in untrue else codes for row, codes in enumerate(kept)]
 
 
-def _peak_hour_words(centre: FloatArray) -> tuple[str, str]:
-    hour = int(np.argmax(centre[WORKING_DAY]))
-    return f"peak at {hour:02d}:00", f"峰时{hour}点"
-
-
-def _peak_height_words(centre: FloatArray) -> tuple[str, str]:
-    ratio = float(centre[WORKING_DAY].max())
-    return f"{ratio:.1f} times the mean", f"峰值{ratio:.1f}倍"
-
-
-def _label(
-    name_parts: Sequence[tuple[str, str]],
-    codes: tuple[str, ...],
-    centre: FloatArray,
-    profile: Mapping[str, float],
-    suffix: str,
-    suffix_zh: str,
-) -> Label:
-    tags = [PRIMARY_TAGS.get(code) or QUALIFIERS[code] for code in codes]
-    hour = int(np.argmax(centre[WORKING_DAY]))
-    ratio = float(centre[WORKING_DAY].max())
-    description = f"These {suffix} {'; they '.join(tag.meaning for tag in tags)}."
-    description += f" On a working day they peak at {hour:02d}:00 with {ratio:.1f} times their mean power."
-    description_zh = f"这类{suffix_zh}{'；'.join(tag.meaning_zh for tag in tags)}。"
-    description_zh += f"工作日峰时为 {hour} 时，为日平均负荷的 {ratio:.1f} 倍。"
-    if np.isfinite(profile["mean_daily_kwh"]):
-        description += f" The median member uses {profile['mean_daily_kwh']:,.1f} kWh a day."
-        description_zh += f"中位客户日用电 {profile['mean_daily_kwh']:,.1f} 千瓦时。"
-    return Label(
-        tags=codes,
-        name=f"{name_parts[0][0]} {suffix}" + "".join(f", {english}" for english, _ in name_parts[1:]),
-        name_zh="·".join(chinese for _, chinese in name_parts) + suffix_zh,
-        description=description,
-        description_zh=description_zh,
-        actions=(*(tag.offer for tag in tags), tags[0].avoid),
-        actions_zh=(*(tag.offer_zh for tag in tags), tags[0].avoid_zh),
+def _is_turned_round(code: str, row: int, names: Sequence[tuple[str, ...]], facts: Sequence[Facts]) -> bool:
+    """Return whether a segment that is called "later" now is earlier than the one called "earlier"."""
+    if code not in _CONTRAST_OF_TAG:
+        return False
+    contrast = CONTRASTS[_CONTRAST_OF_TAG[code]]
+    opposite, sign = (contrast.high.code, 1) if code == contrast.low.code else (contrast.low.code, -1)
+    own = contrast.value(facts[row])
+    return any(
+        names[row][0] == names[other][0] and opposite in names[other] and sign * (own - contrast.value(one)) > 0
+        for other, one in enumerate(facts)
+        if names[other]
     )
+
+
+def _told_apart(
+    names: list[tuple[str, ...]],
+    kept: Sequence[tuple[str, ...]],
+    facts: Sequence[Facts],
+    segment_ids: Sequence[str],
+) -> list[tuple[str, ...]]:
+    """Return names that differ, by adding to equal ones what differs most; kept names stay as they are."""
+    told = list(names)
+    while True:
+        equal = next((rows for name in told if len(rows := _rows_named(name, told)) > 1), None)
+        if equal is None:
+            return told
+        # Kept names differ from each other as they did in their release, so at most one of these rows is kept.
+        free = [row for row in equal if not kept[row]]
+        chosen = _best_contrast([facts[row] for row in equal], told[equal[0]])
+        if chosen is None:
+            for row in free:
+                told[row] = (*told[row], segment_ids[row])
+            continue
+        contrast, limit = chosen
+        for row in free:
+            tag = contrast.low if contrast.value(facts[row]) < limit else contrast.high
+            told[row] = (*told[row], tag.code)
+
+
+def _rows_named(name: tuple[str, ...], names: Sequence[tuple[str, ...]]) -> list[int]:
+    return [row for row, other in enumerate(names) if other == name]
+
+
+def _best_contrast(facts: Sequence[Facts], used: Sequence[str]) -> tuple[Contrast, float] | None:
+    """Return the contrast with the widest gap between two neighbours, and the middle of that gap."""
+    best: tuple[float, Contrast, float] | None = None
+    used_contrasts = {_CONTRAST_OF_TAG[code] for code in used if code in _CONTRAST_OF_TAG}
+    for name, contrast in CONTRASTS.items():
+        values = np.sort([contrast.value(one) for one in facts])
+        if name in used_contrasts or not np.isfinite(values).all():
+            continue
+        gaps = np.diff(values)
+        widest = int(np.argmax(gaps))
+        telling = float(gaps[widest]) / contrast.scale
+        if telling >= TELLING_GAP and (best is None or telling > best[0]):
+            best = telling, contrast, float(values[widest] + values[widest + 1]) / 2
+    return None if best is None else best[1:]
+
+
+def _label(facts: Facts, name_codes: tuple[str, ...]) -> Label:
+    primary = name_codes[0]
+    qualifiers = [code for code in name_codes if code in QUALIFIERS]
+    qualifiers += [code for code in qualifier_tags(facts) if code not in qualifiers]
+    tags = [PRIMARY_TAGS[primary], *(QUALIFIERS[code] for code in qualifiers)]
+    marks = [*tags, *(_CONTRAST_TAGS[code] for code in name_codes if code in _CONTRAST_TAGS)]
+    words, words_zh = ("households", "居民") if facts.group == "R" else ("businesses", "企业")
+    known = PRIMARY_TAGS | QUALIFIERS | _CONTRAST_TAGS
+    parts = [known.get(code) or Tag(code, code, code, "", "") for code in name_codes]
+    description = f"These {words} {_listed([tag.meaning for tag in marks])}; on a working day they peak at "
+    description += f"{facts.peak_hour:02d}:00 with {facts.peak_ratio:.1f} times their mean power"
+    description_zh = (
+        f"这类{words_zh}{'，'.join(tag.meaning_zh for tag in marks)}；工作日 {facts.peak_hour} 时负荷最高，"
+    )
+    description_zh += f"为日均的 {facts.peak_ratio:.1f} 倍"
+    daily_kwh = facts.profile["mean_daily_kwh"]
+    if np.isfinite(daily_kwh):
+        description += f", and the median member uses {daily_kwh:,.1f} kWh a day"
+        description_zh += f"，中位客户日用电 {daily_kwh:,.1f} 千瓦时"
+    # Advice of the leading tag and of the most telling further one; more would be read by nobody.
+    advised = tags[:2]
+    return Label(
+        tags=(primary, *qualifiers),
+        name_tags=name_codes,
+        name=f"{parts[0].name} {words}" + "".join(f", {tag.name}" for tag in parts[1:]),
+        name_zh="·".join(tag.name_zh for tag in parts) + words_zh,
+        description=f"{description}.",
+        description_zh=f"{description_zh}。",
+        offer=_sentence("; ".join(tag.offer for tag in advised)),
+        offer_zh=f"{'；'.join(tag.offer_zh for tag in advised)}。",
+        avoid=_sentence("; ".join(tag.avoid for tag in advised)),
+        avoid_zh=f"{'；'.join(tag.avoid_zh for tag in advised)}。",
+    )
+
+
+def _listed(clauses: Sequence[str]) -> str:
+    return clauses[0] if len(clauses) == 1 else f"{', '.join(clauses[:-1])}, and {clauses[-1]}"
+
+
+def _sentence(clause: str) -> str:
+    return f"{clause[0].upper()}{clause[1:]}."

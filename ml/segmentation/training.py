@@ -7,11 +7,12 @@ import pandas as pd
 
 from ml.bundle import DataWindow, TrainingResult, fingerprint_frames
 from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, names
-from ml.evaluation import Evaluation, Metric
+from ml.evaluation import Evaluation, EvaluationTable, Metric
 from ml.segmentation import evaluation as judging
 from ml.segmentation import plots
 from ml.segmentation.card import MODEL_CARD
-from ml.segmentation.clustering import Solution, choose_segments, match_centres
+from ml.segmentation.clustering import Solution, choose_segments
+from ml.segmentation.confidence import confidence_table
 from ml.segmentation.config import SegmentationConfig
 from ml.segmentation.features import (
     GROUP_NAMES,
@@ -30,8 +31,9 @@ from ml.segmentation.model import (
     ValueThresholds,
     shapeless_segments,
 )
-from ml.segmentation.naming import PROFILE_COLUMNS, label_segments, primary_tags
+from ml.segmentation.naming import PROFILE_COLUMNS, label_segments
 from ml.segmentation.schema import FEATURES
+from ml.segmentation.succession import Succession, inherited_ids, succession_metrics, succession_table, trace
 from ml.segmentation.sufficiency import check_sufficiency, judged_months, months_between, segmented_groups
 from ml.splits import hash_shares, month_start
 from ml.sufficiency import SufficiencyReport
@@ -81,6 +83,13 @@ def train(
     predictions = model.predict(later)
     released = model.segments
     metrics += [*judging.solution_metrics(solutions), *_coverage_metrics(predictions)]
+    further_tables = _confidence_tables(prepared, model, predictions)
+    succession = None
+    if previous_model:
+        succession = _succession(previous_model, model, later, predictions)
+        model = model.model_copy(update={"succession": succession})
+        metrics += succession_metrics(succession, len(later))
+        further_tables.append(succession_table(succession, _shaped_names(previous_model), _shaped_names(model)))
     metrics.append(
         Metric(
             name="refit_rand_index",
@@ -97,8 +106,8 @@ def train(
         baselines=tuple(baselines),
         criteria=tuple(judging.criteria(solutions, released, config)),
         sufficiency=sufficiency,
-        tables=judging.tables(solutions, [segment for segment in released if segment.centre]),
-        notes=_notes(later, solutions, config, sufficiency),
+        tables=(*judging.tables(solutions, [segment for segment in released if segment.centre]), *further_tables),
+        notes=(*_notes(later, solutions, config, sufficiency), *(succession.sentences if succession else ())),
     )
     return TrainingResult(
         use_case=USE_CASE,
@@ -148,27 +157,20 @@ def _named_model(
         centres = np.round(solution.centres, 6)
         nearest = judging.distances_to_centres(shape_matrix(members, config.shape_ceiling), centres).argmin(axis=1)
         profiles = [_profile(members[nearest == row]) for row in range(len(centres))]
-        previous = previous_model.shaped_segments(group) if previous_model else ()
-        matched: dict[int, int] = {}
+        previous = {one.segment_id: one for one in previous_model.shaped_segments(group)} if previous_model else {}
+        inherited: dict[int, str] = {}
         if previous_model and previous:
-            matched = match_centres(previous_model.centres(group), centres, config.match_distance_max)
+            previous_ids = previous_model.predict(members)["segment_id"].tolist()
+            inherited = inherited_ids(previous_ids, nearest.tolist(), len(centres))
         segment_ids = []
         for row in range(len(centres)):
-            if row in matched:
-                segment_ids.append(previous[matched[row]].segment_id)
-            else:
+            if row not in inherited:
                 last_numbers[group] = last_numbers.get(group, UNUSED_NUMBER) + 1
-                segment_ids.append(f"{group}{last_numbers[group]}")
-        labels = label_segments(group, centres, profiles, segment_ids)
-        # A name that still holds is kept: people know the segment by it.
-        kept = {
-            row: previous[old]
-            for row, old in matched.items()
-            if previous[old].tags[0] in primary_tags(group, centres[row])
-        }
-        kept_names = {segment.name for segment in kept.values()}
-        for row, label in enumerate(labels):
-            segment = Segment.from_label(
+            segment_ids.append(inherited.get(row, f"{group}{last_numbers.get(group)}"))
+        previous_names = {identifier: one.name_tags for identifier, one in previous.items()}
+        labels = label_segments(group, centres, profiles, segment_ids, previous_names)
+        segments += [
+            Segment.from_label(
                 segment_ids[row],
                 group,
                 label,
@@ -177,16 +179,8 @@ def _named_model(
                 share=round(float((nearest == row).mean()), 6),
                 profile={name: None if np.isnan(value) else round(value, 6) for name, value in profiles[row].items()},
             )
-            if row in kept:
-                segment = segment.model_copy(update={"name": kept[row].name, "name_zh": kept[row].name_zh})
-            elif segment.name in kept_names:
-                segment = segment.model_copy(
-                    update={
-                        "name": f"{segment.name}, {segment.segment_id}",
-                        "name_zh": f"{segment.name_zh}·{segment.segment_id}",
-                    }
-                )
-            segments.append(segment)
+            for row, label in enumerate(labels)
+        ]
     segments.sort(key=lambda segment: (segment.group == "B", int(segment.segment_id[1:])))
     return SegmentationModel(
         config=config,
@@ -195,6 +189,32 @@ def _named_model(
         last_numbers=last_numbers,
         judged_centres={group: tuple(map(tuple, centres.tolist())) for group, centres in judged_centres.items()},
     )
+
+
+def _confidence_tables(
+    prepared: pd.DataFrame, model: SegmentationModel, predictions: pd.DataFrame
+) -> list[EvaluationTable]:
+    """Return what the confidence foretells, from the latest two months, unless they are not neighbours."""
+    before, latest = as_of_months(prepared)[-2:]
+    if months_between(before, latest) != 1:
+        return []
+    months_text = f"{before:%Y-%m} and {latest:%Y-%m}"
+    return [confidence_table(model.predict(rows_as_of(prepared, before)), predictions, months_text)]
+
+
+def _succession(
+    previous: SegmentationModel, model: SegmentationModel, rows: pd.DataFrame, predictions: pd.DataFrame
+) -> Succession:
+    return trace(
+        previous.predict(rows)["segment_id"].tolist(),
+        predictions["segment_id"].tolist(),
+        _shaped_names(previous),
+        _shaped_names(model),
+    )
+
+
+def _shaped_names(model: SegmentationModel) -> dict[str, str]:
+    return {segment.segment_id: segment.name for segment in model.segments if segment.centre}
 
 
 def _profile(members: pd.DataFrame) -> dict[str, float]:

@@ -1,9 +1,7 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from ml.segmentation.clustering import choose_segments, distances_to_centres, match_centres
+from ml.segmentation.clustering import choose_segments, distances_to_centres
 from ml.segmentation.config import SegmentationConfig
 
 
@@ -48,21 +46,6 @@ def test_a_few_outliers_do_not_get_a_segment(config: SegmentationConfig) -> None
     solution = choose_segments(shapes, range(2, 6), config, seed=7)
     assert solution.outliers_count == 3
     assert solution.chosen.segments_count == 3
-
-
-@settings(max_examples=30, deadline=None)
-@given(seed=st.integers(min_value=0, max_value=10_000), count=st.integers(min_value=1, max_value=7))
-def test_matching_finds_shuffled_centres_again(seed: int, count: int) -> None:
-    rng = np.random.default_rng(seed)
-    centres = rng.uniform(0, 3, (count, 48))
-    order = rng.permutation(count)
-    moved = centres[order] + rng.normal(0, 0.01, centres.shape)
-    assert match_centres(centres, moved, 0.35) == {row: int(old) for row, old in enumerate(order)}
-
-
-def test_a_centre_without_a_near_predecessor_is_new() -> None:
-    assert match_centres(np.zeros((1, 48)), np.full((1, 48), 2.0), 0.35) == {}
-    assert match_centres(np.zeros((0, 48)), np.ones((2, 48)), 0.35) == {}
 
 
 def test_the_distance_is_a_root_mean_square_over_the_week() -> None:

@@ -41,6 +41,55 @@ def test_one_customer_gets_the_same_answer_as_in_the_batch(
     pd.testing.assert_frame_equal(model.predict(as_json), batch.iloc[[row]].reset_index(drop=True), check_exact=True)
 
 
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(min_value=0, max_value=100_000))
+def test_random_rows_get_one_answer_alone_together_and_in_any_order(
+    model: SegmentationModel, latest: pd.DataFrame, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    rows = latest.sample(12, replace=True, random_state=seed).reset_index(drop=True)
+    rows["customer_key"] = [f"random-{number}" for number in range(len(rows))]
+    rows[SHAPES] = np.clip(rows[SHAPES] * rng.lognormal(0, 0.8, (len(rows), len(SHAPES))), 0, 24)
+    rows[SHAPES] = rows[SHAPES].mask(rng.uniform(size=(len(rows), len(SHAPES))) < rng.choice([0.0, 0.1, 0.6]))
+    rows["observed_days_count"] = rng.choice([0.0, 10.0, 28.0, 360.0], len(rows))
+    rows.loc[rng.uniform(size=len(rows)) < 0.2, "annual_kwh"] = 0.0
+    together = model.predict(rows)
+    for number in range(len(rows)):
+        pd.testing.assert_frame_equal(
+            model.predict(rows.iloc[[number]]), together.iloc[[number]], check_exact=True, check_dtype=False
+        )
+    shuffled = rows.sample(frac=1, random_state=seed)
+    pd.testing.assert_frame_equal(model.predict(shuffled).sort_index(), together, check_exact=True)
+    missing = pd.Series(model.missing_data(rows))
+    assert (missing.notna() == (together["segment_id"] == "unknown")).all()
+
+
+def test_what_is_missing_is_said_in_a_sentence(model: SegmentationModel, latest: pd.DataFrame) -> None:
+    row = latest.head(1)
+    no_shape = row.copy()
+    no_shape[SHAPES[:40]] = np.nan
+    without_homes = model.model_copy(
+        update={"segments": tuple(one for one in model.segments if one.group != "R" or not one.centre)}
+    )
+    sentences = [
+        answer.en if answer else None
+        for answer in (
+            *model.missing_data(row),
+            *model.missing_data(row.assign(observed_days_count=10.0)),
+            *model.missing_data(row.assign(customer_class=None)),
+            *model.missing_data(no_shape),
+            *without_homes.missing_data(row),
+        )
+    ]
+    assert sentences == [
+        None,
+        "Readings of 10 days are known; 28 are needed.",
+        "The class of the customer is not known.",
+        "10% of the load shape is known; 60% is needed.",
+        "Too few residential customers had a load shape when this release was trained: they have no segments.",
+    ]
+
+
 def test_the_predictions_have_the_columns_of_the_schema(batch: pd.DataFrame) -> None:
     assert list(batch.columns) == ["customer_key", *names(PREDICTIONS)]
 

@@ -10,6 +10,7 @@ from ml.bundle import TrainingResult, read_bundle
 from ml.columns import names
 from ml.errors import InsufficientDataError
 from ml.gate import decide
+from ml.segmentation import training
 from ml.segmentation.config import SegmentationConfig
 from ml.segmentation.evaluation import agreement, compare_with_champion
 from ml.segmentation.gate_policy import GATE_POLICY
@@ -52,8 +53,10 @@ def test_every_segment_says_what_to_do(model: SegmentationModel) -> None:
     for segment in model.segments:
         assert segment.description
         assert segment.description_zh
-        assert segment.actions
-        assert segment.actions_zh
+        assert segment.offer
+        assert segment.offer_zh
+        assert segment.avoid
+        assert segment.avoid_zh
 
 
 def test_a_good_division_passes_the_gate(result: TrainingResult) -> None:
@@ -103,12 +106,48 @@ def test_identifiers_and_names_continue_in_the_next_release(
     before = {segment.tags[0]: segment for segment in model.segments if segment.centre}
     after = {segment.tags[0]: segment for segment in later.segments if segment.centre}
     assert set(before) - set(after) == {"night_use"}
+    assert later.succession is not None
+    assert later.succession.vanished == {before["night_use"].segment_id: before["night_use"].name}
     for tag, segment in after.items():
         assert (segment.segment_id, segment.name, segment.name_zh) == (
             before[tag].segment_id,
             before[tag].name,
             before[tag].name_zh,
         )
+
+
+def test_identifiers_and_names_last_six_monthly_retrains_of_drifting_customers(
+    feature_rows: Callable[..., pd.DataFrame], small_config: SegmentationConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Plots would take most of the time of seven trainings, and names do not depend on them.
+    monkeypatch.setattr(training, "_plots", lambda *_: {})
+    rows = feature_rows(customers_per_type_count=12, months_count=10, noise=0.2, seed=5)
+    months = sorted(rows["as_of_month"].unique())
+    elapsed = rows["as_of_month"].map(months.index).to_numpy()
+    evenings = rows["customer_key"].str.startswith("evening-").to_numpy()
+    # The summer ratio of one type wanders around the limit of its tag, and its peak is worn down by a fifth.
+    rows.loc[evenings, "summer_ratio"] = 1.24 + 0.03 * np.sin(elapsed[evenings] * 2.0)
+    peak = [f"weekday_shape_{hour:02d}" for hour in (19, 20, 21)]
+    rows.loc[evenings, peak] *= (1 - 0.02 * elapsed[evenings])[:, None]
+    # The number of segments is given, because what is tried here is what becomes of their names.
+    given = {f"{group}_segments_{end}_count": 3 for group in ("residential", "business") for end in ("min", "max")}
+    config = small_config.model_copy(update={**given, "kmeans_starts_count": 2, "bootstrap_runs_count": 50})
+    released: list[SegmentationModel] = []
+    for window in range(4, len(months) + 1):
+        known = rows[rows["as_of_month"].isin(months[:window])]
+        previous = released[-1] if released else None
+        result = train(known, config=config, seed=100 + window, previous_model=previous)
+        assert isinstance(result.model, SegmentationModel)
+        released.append(result.model)
+    assert len(released) == 7
+    names = [{one.segment_id: (one.name, one.name_zh) for one in model.segments} for model in released]
+    assert all(later == names[0] for later in names[1:])
+    assert all(model.succession and model.succession.sentences == () for model in released[1:])
+    tables = {table.name: table for table in result.evaluation.tables}
+    customers_count = rows["customer_key"].nunique()
+    assert sum(int(row[4] or 0) for row in tables["succession"].rows) == customers_count
+    assert sum(int(row[1] or 0) for row in tables["confidence"].rows) == customers_count
+    assert {metric.name for metric in result.evaluation.metrics} <= set(METRIC_TITLES)
 
 
 def test_the_number_of_a_retired_segment_is_not_used_again(

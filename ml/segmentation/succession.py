@@ -1,0 +1,225 @@
+"""What becomes of the segments of the release before: which continue, split, merge, vanish or are new.
+
+Both releases assign the same customers from the same rows, so whatever differs comes from the new division and not
+from customers who changed. A segment continues where its customers are: identifiers are handed on by the Hungarian
+method (Kuhn 1955, doi:10.1002/nav.3800020109) on the overlap of the two segments' customers.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+from scipy.optimize import linear_sum_assignment
+
+from ml.evaluation import EvaluationTable, Metric
+
+OVERLAP_MIN = 0.3
+"""Customers in common, as a share of those in either segment, below which a new segment continues no old one."""
+
+FLOW_SHARE_MIN = 0.2
+"""Share of a segment's customers from which a flow makes it a split (of an old one) or a merge (into a new one)."""
+
+
+class Flow(BaseModel):
+    """Customers who were in one segment by the release before and are in one segment by the new one.
+
+    Attributes:
+        from_segment_id: Segment by the release before.
+        to_segment_id: Segment by the new release.
+        customers_count: Customers in both.
+        share_of_from: Share of the old segment's customers.
+        share_of_to: Share of the new segment's customers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    from_segment_id: str
+    to_segment_id: str
+    customers_count: int
+    share_of_from: float
+    share_of_to: float
+
+
+class Succession(BaseModel):
+    """How the segments of a release follow from those of the release before.
+
+    Attributes:
+        flows: Every pair of segments with customers in common, from the old segment's largest share on.
+        continued: Identifiers in both releases.
+        renamed: Name in the release before, by identifiers that continue under another name.
+        new: Identifiers that the release before did not have.
+        vanished: Name in the release before, by identifiers that nothing continues.
+        split: Old segments whose customers went to several new ones, each with those new ones.
+        merged: New segments whose customers came from several old ones, each with those old ones.
+        kept_share: Share of the customers who keep their identifier.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    flows: tuple[Flow, ...]
+    continued: tuple[str, ...]
+    renamed: dict[str, str]
+    new: tuple[str, ...]
+    vanished: dict[str, str]
+    split: dict[str, tuple[str, ...]]
+    merged: dict[str, tuple[str, ...]]
+    kept_share: float
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What a reader must know, one sentence per kind of change; empty when every segment simply continues."""
+        texts = [f"{old} was split into {_listed(parts)}." for old, parts in self.split.items()] + [
+            f"{new} was merged from {_listed(parts)}." for new, parts in self.merged.items()
+        ]
+        if self.new:
+            texts.append(f"New: {', '.join(self.new)}.")
+        if self.vanished:
+            texts.append(f"No longer there: {', '.join(f'{key} ({name})' for key, name in self.vanished.items())}.")
+        texts += [f"{key} was called {name}." for key, name in self.renamed.items()]
+        return tuple(texts)
+
+
+def inherited_ids(previous_ids: Sequence[str], current_rows: Sequence[int], rows_count: int) -> dict[int, str]:
+    """Return which new segments continue which old ones.
+
+    Args:
+        previous_ids: Segment of each customer by the release before.
+        current_rows: Number of the new centre of each customer.
+        rows_count: How many new centres there are.
+
+    Returns:
+        Identifier by number of the new centre; a centre that continues nothing is left out.
+    """
+    counts = pd.crosstab(pd.Series(current_rows, dtype=int), pd.Series(previous_ids, dtype=object))
+    counts = counts.reindex(range(rows_count), fill_value=0)
+    if counts.empty:
+        return {}
+    together = counts.to_numpy(dtype=np.float64)
+    either = together.sum(axis=1, keepdims=True) + together.sum(axis=0, keepdims=True) - together
+    overlap = np.divide(together, either, out=np.zeros_like(together), where=either > 0)
+    rows, columns = linear_sum_assignment(overlap, maximize=True)
+    return {
+        int(row): str(counts.columns[column])
+        for row, column in zip(rows, columns, strict=True)
+        if overlap[row, column] >= OVERLAP_MIN
+    }
+
+
+def trace(
+    previous_ids: Sequence[str],
+    current_ids: Sequence[str],
+    previous_names: Mapping[str, str],
+    current_names: Mapping[str, str],
+) -> Succession:
+    """Compare what two releases say of the same customers.
+
+    Args:
+        previous_ids: Segment of each customer by the release before.
+        current_ids: Segment of each customer by the new release.
+        previous_names: Name of every segment with a shape in the release before, by identifier.
+        current_names: Name of every segment with a shape in the new release, by identifier.
+    """
+    before = pd.Series(previous_ids, dtype=object, name="before")
+    after = pd.Series(current_ids, dtype=object, name="after")
+    counts = pd.crosstab(before, after)
+    flows = [
+        Flow(
+            from_segment_id=str(old),
+            to_segment_id=str(new),
+            customers_count=int(count),
+            share_of_from=round(float(count / counts.loc[old].sum()), 6),
+            share_of_to=round(float(count / counts[new].sum()), 6),
+        )
+        for old in counts.index
+        for new, count in counts.loc[old].sort_values(ascending=False, kind="stable").items()
+        if count > 0
+    ]
+    main_flows = {
+        old: tuple(flow.to_segment_id for flow in flows if flow.from_segment_id == old and _splits(flow))
+        for old in previous_names
+    }
+    sources = {
+        new: tuple(flow.from_segment_id for flow in flows if flow.to_segment_id == new and _merges(flow))
+        for new in current_names
+    }
+    continued = tuple(key for key in current_names if key in previous_names)
+    return Succession(
+        flows=tuple(flows),
+        continued=continued,
+        renamed={key: previous_names[key] for key in continued if previous_names[key] != current_names[key]},
+        new=tuple(key for key in current_names if key not in previous_names),
+        vanished={key: name for key, name in previous_names.items() if key not in current_names},
+        split={old: parts for old, parts in main_flows.items() if len(parts) > 1},
+        merged={new: parts for new, parts in sources.items() if len(parts) > 1},
+        kept_share=round(float((before == after).mean()), 6) if len(before) else 1.0,
+    )
+
+
+def _splits(flow: Flow) -> bool:
+    return flow.share_of_from >= FLOW_SHARE_MIN
+
+
+def _merges(flow: Flow) -> bool:
+    return flow.share_of_to >= FLOW_SHARE_MIN
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def succession_table(
+    succession: Succession, previous_names: Mapping[str, str], current_names: Mapping[str, str]
+) -> EvaluationTable:
+    """Return where the customers of every old segment went, as a table of the model card."""
+    return EvaluationTable(
+        name="succession",
+        title="Since the release before: which customers went where",
+        title_zh="与上一版本相比：客户去向",
+        columns=("before", "name before", "now", "name now", "customers", "share of before", "share of now", "reading"),
+        rows=tuple(
+            (
+                flow.from_segment_id,
+                previous_names.get(flow.from_segment_id, ""),
+                flow.to_segment_id,
+                current_names.get(flow.to_segment_id, ""),
+                flow.customers_count,
+                flow.share_of_from,
+                flow.share_of_to,
+                _reading(flow, succession),
+            )
+            for flow in succession.flows
+        ),
+        note=f"The same customers by the release before and by this one. Split: a flow of {FLOW_SHARE_MIN:.0%} of the "
+        f"old segment beside another; merged: {FLOW_SHARE_MIN:.0%} of the new one beside another. "
+        + " ".join(succession.sentences),
+    )
+
+
+def succession_metrics(succession: Succession, customers_count: int) -> list[Metric]:
+    """Return how much a reader of the segments must learn anew, as figures of the evaluation and the release."""
+    counts = {
+        "renamed_segments_count": len(succession.renamed),
+        "new_segments_count": len(succession.new),
+        "vanished_segments_count": len(succession.vanished),
+        "split_segments_count": len(succession.split),
+        "merged_segments_count": len(succession.merged),
+    }
+    kept = Metric(
+        name="kept_identifier_share",
+        value=succession.kept_share,
+        rows=customers_count,
+        note="same customers, same rows, by the release before and by this one",
+    )
+    return [kept, *(Metric(name=name, value=count, higher_is_better=False) for name, count in counts.items())]
+
+
+def _reading(flow: Flow, succession: Succession) -> str:
+    readings = []
+    if flow.from_segment_id == flow.to_segment_id:
+        readings.append("continues")
+    if flow.to_segment_id in succession.split.get(flow.from_segment_id, ()):
+        readings.append("split")
+    if flow.from_segment_id in succession.merged.get(flow.to_segment_id, ()):
+        readings.append("merged")
+    return ", ".join(readings) or "moved"
