@@ -20,7 +20,7 @@ import pandas as pd
 from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import adjusted_mutual_info_score
+from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -44,6 +44,7 @@ SEVEN_WEEKS = SegmentationConfig(months_between_windows_min_count=1)
 """Seven weeks have no later window three months on; the stability of the division needs none."""
 
 FORCED_COUNTS = (2, 3, 4, 5)
+OTHER_SEEDS = (0, 1, 2, 3, 4)
 ELECTRIC, HEAT_PUMPS = "electric heating", ("heat pump", "heat pump and boiler")
 SEED = PlatformSettings.model_fields["seed"].default
 PLOT_COLOURS_COUNT = 48
@@ -92,6 +93,25 @@ def assigned(result: TrainingResult, rows: pd.DataFrame) -> pd.Series:
 def latest_rows(features: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the latest as-of month."""
     return features[features[AS_OF_MONTH] == features[AS_OF_MONTH].max()]
+
+
+def agreement_of_seeds(features: pd.DataFrame, result: TrainingResult, seeds: Sequence[int] = OTHER_SEEDS) -> str:
+    """Return for other seeds how many segments are chosen, and the adjusted Rand index with the given division."""
+    assert isinstance(result.config, SegmentationConfig)
+    rows = latest_rows(features)
+    first = assigned(result, rows)
+    found = []
+    for seed in seeds:
+        segments = assigned(train(features, config=result.config, seed=seed), rows)
+        shaped_count = segments[~segments.isin([UNKNOWN_SEGMENT_ID, "R0"])].nunique()
+        found.append(f"{shaped_count} ({adjusted_rand_score(first, segments):.2f})")
+    return ", ".join(found)
+
+
+def heating_by_segment(features: pd.DataFrame, attributes: pd.DataFrame, result: TrainingResult) -> pd.DataFrame:
+    """Return the number of customers by segment and stated heating."""
+    rows = latest_rows(features).merge(attributes, on=CUSTOMER_KEY)
+    return pd.crosstab(assigned(result, rows), rows["heating_type"].fillna("not stated"))
 
 
 def heating_separation(
@@ -240,6 +260,7 @@ def _divided(title: str, home: Path, config: SegmentationConfig, image: Path | N
         print(f"  {criterion.name}: {criterion.reason}")
     for table in evaluation.tables:
         print(pd.DataFrame(table.rows, columns=table.columns).to_markdown(index=False, floatfmt=".3f"))
+    print(f"  segments (adjusted Rand index) with other seeds: {agreement_of_seeds(features, result)}")
     if image is not None:
         with Image.open(io.BytesIO(result.plots["shapes_residential.png"])) as plot:
             plot.convert("RGB").quantize(PLOT_COLOURS_COUNT).save(image, optimize=True)
@@ -264,17 +285,20 @@ def main() -> None:
     if days is not None:
         attributes = customer_attributes(daily)
         for name in ("acorn_grouped", "tariff_group"):
-            agreement = outside_agreement(days, segmentation_features(daily), attributes, name)
-            print(f"  adjusted mutual information with {name}: {agreement:.3f}")
+            information = outside_agreement(days, segmentation_features(daily), attributes, name)
+            print(f"  adjusted mutual information with {name}: {information:.3f}")
     _divided("Low Carbon London, half-hourly", half_hourly, SegmentationConfig(), image("london-half-hourly"))
-    _divided("Swiss households, 15 minutes", swiss, SEVEN_WEEKS, image("swiss"))
+    quarter_hours = _divided("Swiss households, 15 minutes", swiss, SEVEN_WEEKS, image("swiss"))
+    if quarter_hours is not None:
+        table = heating_by_segment(segmentation_features(swiss), customer_attributes(swiss), quarter_hours)
+        print(table.to_markdown())
     print("\nSwiss heating: area under the ROC curve, electric heating against heat pump")
     heating = heating_separation(segmentation_features(swiss), customer_attributes(swiss), FORCED_COUNTS)
     for name, (area, gain) in heating.items():
         print(f"  {name:<28}{_with_interval(area)}   over the level alone {_with_interval(gain)}")
     print("\nNew customers: London households with a few weeks of readings")
-    table = agreement_by_weeks(segmentation_features(weeks), customer_attributes(weeks))
-    print(table.to_markdown(index=False, floatfmt=".2f"))
+    agreement = agreement_by_weeks(segmentation_features(weeks), customer_attributes(weeks))
+    print(agreement.to_markdown(index=False, floatfmt=".2f"))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from datetime import date
 
 import pytest
 
+from tests.benchmarks.real_segments import customer_attributes, heating_separation, segmentation_features
 from tests.integration.real_data.real_data_run import RealDataRun, query
 
 NOTHING_RELEASED = {"segmentation": None, "tariff_matching": None, "credit_risk": None}
@@ -37,6 +38,21 @@ def test_seven_weeks_are_said_to_be_too_short(swiss: RealDataRun) -> None:
     assert "A choice needs at least two tariffs" in swiss.summary
     assert "There are no payments" in swiss.summary
     assert swiss.home.released_bundles() == NOTHING_RELEASED
+
+
+def test_swiss_load_shapes_know_the_heating_that_the_level_of_use_does_not(swiss: RealDataRun) -> None:
+    home = swiss.home.path
+
+    figures = heating_separation(segmentation_features(home), customer_attributes(home))
+
+    (level, _lower, level_upper), _gain = figures["level"]
+    _area, (gain, gain_lower, _gain_upper) = figures["the chosen segments"]
+    assert level is not None
+    assert level_upper is not None
+    assert gain is not None
+    assert gain_lower is not None
+    assert level < 0.6 < level_upper < 0.7
+    assert gain > gain_lower > 0.1
 
 
 def test_daily_readings_give_energy_and_no_shape(chinese: RealDataRun) -> None:
