@@ -112,6 +112,7 @@ def latest_outcome(settings: PlatformSettings, key: str, today: date) -> "Policy
     import pandas as pd
 
     from ml.credit_risk.policy import case_of, decide
+    from ml.credit_risk.rating import rating_of
     from ml.credit_risk.register import Register
 
     files = sorted((settings.predictions_dir / "batch" / "credit_risk").glob("as_of_month=*/predictions.parquet"))
@@ -125,7 +126,7 @@ def latest_outcome(settings: PlatformSettings, key: str, today: date) -> "Policy
     case = case_of(
         features,
         probability=float(features["default_probability"]),
-        rating=str(features["credit_rating"]),
+        rating=rating_of(features),
         policy=policy,
         as_of=today,
         standing=Register.read(settings.credit_register_path).standing(key, today),

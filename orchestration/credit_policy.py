@@ -15,7 +15,7 @@ from ml.errors import InsufficientDataError
 from orchestration.lifecycle import predictions_path
 from orchestration.marts import MartsVersion, current_marts
 from orchestration.settings import PlatformSettings
-from orchestration.use_cases import CreditRisk
+from orchestration.use_cases import CreditRisk, with_ratings_in_force
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -195,13 +195,16 @@ def scored_snapshots(marts: MartsVersion, settings: PlatformSettings, months_cou
         raise InsufficientDataError(f"The mart {_CREDIT_RISK.feature_mart} has no customer.")
     bundle = read_bundle(store.bundle_dir(_CREDIT_RISK.name, release.bundle_version))
     parts = []
+    # Every month at once, because the rating in force follows from all months before.
+    history: pd.DataFrame | None = None
     for month in months:
         logged = predictions_path(settings, _CREDIT_RISK.name, month)
         if logged.exists():
             parts.append(pd.read_parquet(logged, partitioning=None))
             continue
-        # Not `score`, which follows the rating in force through all months before: here every month is read anyway.
-        features = marts.read(_CREDIT_RISK.feature_mart, filters=[("as_of_month", "==", month)])
+        if history is None:
+            history = with_ratings_in_force(bundle, marts.read(_CREDIT_RISK.feature_mart))
+        features = history[history["as_of_month"] == month]
         predictions = _CREDIT_RISK.predict(bundle, features, marts, settings)
         parts.append(features.merge(predictions, on="customer_key", validate="one_to_one"))
     return ScoredSnapshots(pd.concat(parts, ignore_index=True), _trained_until(bundle))

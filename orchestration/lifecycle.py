@@ -237,10 +237,12 @@ def release_challenger(
     was_taken_back = is_new and not approved_by and store.is_rolled_back(use_case.name, bundle.manifest.version)
     if not decision.approved or (is_new and awaits_person) or was_taken_back:
         return current
+    if store.serves(use_case.name, bundle.manifest.version, marts.name):
+        return current
     return store.publish_release(
         use_case.name,
         bundle.manifest.version,
-        use_case.snapshot_features(marts),
+        use_case.snapshot_features(bundle, marts),
         gate=decision,
         approved_by=approved_by or "gate",
         marts_version=marts.name,

@@ -199,17 +199,19 @@ def _decision_sentences(settings: PlatformSettings, rows: "pd.DataFrame", again:
     """Tell the first decisions: score then and now, and what the policy said with what was on record then."""
     from ml.credit_risk.policy import case_of, decide
     from ml.credit_risk.policy_schema import PolicyError
+    from ml.credit_risk.rating import rating_of
     from ml.credit_risk.register import Register
     from orchestration.credit_policy import chosen_policy
 
     register = Register.read(settings.credit_register_path)
     sentences = []
-    for then, now in zip(rows.head(_SHOWN).to_dict("records"), again.head(_SHOWN).to_dict("records"), strict=True):
+    for row, now in zip(rows.head(_SHOWN).to_dict("records"), again.head(_SHOWN).to_dict("records"), strict=True):
+        then = {str(name): value for name, value in row.items()}
         decided_at: datetime = then["decided_at"].to_pydatetime()
         day = decided_at.astimezone(ZoneInfo(settings.time_zone)).date()
         sentences.append(
             f"Probability {then['default_probability']!r} then, {now['default_probability']!r} now; "
-            f"{then['credit_points']:.0f} points, rating {then['credit_rating']}."
+            f"{then['credit_points']:.0f} points, rating {then['credit_rating']}, in force {rating_of(then)}."
         )
         try:
             policy = chosen_policy(settings, day)
@@ -218,9 +220,9 @@ def _decision_sentences(settings: PlatformSettings, rows: "pd.DataFrame", again:
             continue
         key = then["customer_key"] if isinstance(then["customer_key"], str) else None
         case = case_of(
-            {str(name): value for name, value in then.items()},
+            then,
             probability=float(then["default_probability"]),
-            rating=str(then["credit_rating"]),
+            rating=rating_of(then),
             policy=policy,
             as_of=day,
             standing=register.standing(key, day, known_at=decided_at),

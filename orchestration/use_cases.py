@@ -80,8 +80,8 @@ class UseCase(ABC):
         """Return a hash of what training reads beside the marts."""
         return ""
 
-    def snapshot_features(self, marts: MartsVersion) -> "pd.DataFrame":
-        """Return the feature rows that a release takes along."""
+    def snapshot_features(self, bundle: "Bundle", marts: MartsVersion) -> "pd.DataFrame":
+        """Return the feature rows that a release of the bundle takes along, with the context that it serves."""
         return marts.read(self.feature_mart)
 
     def snapshot_tables(self, marts: MartsVersion, settings: PlatformSettings) -> "Mapping[str, pa.Table] | None":
@@ -301,20 +301,35 @@ class CreditRisk(UseCase):
     def score(self, bundle_dir: Path, marts: MartsVersion, month: date, settings: PlatformSettings) -> "pd.DataFrame":
         """Add the rating in force, which follows from the months up to this one."""
         from ml.bundle import read_bundle
-        from ml.credit_risk.model import CreditRiskModel
         from ml.credit_risk.rating import HISTORY_COLUMNS
 
         scored = super().score(bundle_dir, marts, month, settings)
         if scored.empty:
             return scored
         features = marts.read(self.feature_mart, filters=[("as_of_month", "<=", month)])
-        model = CreditRiskModel.from_files(read_bundle(bundle_dir).estimator_files())
-        history = model.rating_history(features)
+        history = with_ratings_in_force(read_bundle(bundle_dir), features)
         now = history.loc[history["as_of_month"] == month, ["customer_key", *HISTORY_COLUMNS]]
         return scored.merge(now, on="customer_key", how="left", validate="one_to_one")
 
+    def snapshot_features(self, bundle: "Bundle", marts: MartsVersion) -> "pd.DataFrame":
+        """Add the rating in force, so that the API answers the one that stands in the batch of the same month."""
+        return with_ratings_in_force(bundle, marts.read(self.feature_mart))
+
     def outcomes(self, marts: MartsVersion) -> "pd.DataFrame":
         return marts.read("customer_credit_outcomes")
+
+
+def with_ratings_in_force(bundle: "Bundle", features: "pd.DataFrame") -> "pd.DataFrame":
+    """Return feature rows of all months with the rating in force as the model of a bundle gives it."""
+    from ml.credit_risk.model import CreditRiskModel
+    from ml.credit_risk.rating import HISTORY_COLUMNS
+    from ml.splits import month_start
+
+    history = CreditRiskModel.from_files(bundle.estimator_files()).rating_history(features)
+    keys = ["customer_key", "as_of_month"]
+    # The history counts in days that are the first of a month, the mart may bring them as timestamps.
+    months = features["as_of_month"].map(month_start)
+    return features.assign(as_of_month=months).merge(history[[*keys, *HISTORY_COLUMNS]], on=keys, validate="one_to_one")
 
 
 USE_CASES: tuple[UseCase, ...] = (Segmentation(), TariffMatching(), CreditRisk())

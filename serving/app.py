@@ -29,6 +29,7 @@ from serving.identity import customer_key
 from serving.prediction_log import LoggedPrediction
 from serving.released_model import ReleasedModel, ScoringInput, ScoringResult
 from serving.runtime import Runtime
+from serving.use_cases import context_columns
 
 T = TypeVar("T")
 
@@ -395,17 +396,19 @@ def _score(
     ]
     results = iter(_predict_each(model, [item for item in inputs if item is not None]))
     outcomes: list[Outcome] = []
-    rows: list[LoggedPrediction] = []
-    identity = model.identity
     for item in inputs:
         if item is None:
             outcomes.append(_unknown_customer(model))
             continue
-        result = next(results)
-        if isinstance(result, ApiError):
-            outcomes.append(result)
+        found = next(results)
+        outcomes.append(found if isinstance(found, ApiError) else (item, found))
+    rows: list[LoggedPrediction] = []
+    identity = model.identity
+    context = context_columns(identity.use_case)
+    for outcome in outcomes:
+        if isinstance(outcome, ApiError):
             continue
-        outcomes.append((item, _with_policy(result, item, model, runtime, decided_at)))
+        item, result = outcome
         rows.append(
             LoggedPrediction(
                 request_id=request_id,
@@ -418,22 +421,25 @@ def _score(
                 district=item.district,
                 features=item.features,
                 prediction=result.prediction,
+                context={name: result.details[name] for name in context},
             )
         )
     metrics.PREDICTIONS.labels(identity.use_case, identity.release).inc(len(rows))
     if runtime.log is not None:
         runtime.log.record(rows)
-    return outcomes
+    return _with_policy(outcomes, runtime, decided_at) if identity.use_case == CREDIT_RISK else outcomes
 
 
-def _with_policy(
-    result: ScoringResult, item: ScoringInput, model: ReleasedModel, runtime: Runtime, decided_at: datetime
-) -> ScoringResult:
-    """Add what follows by the policy to a credit score; other use cases have none."""
-    if model.identity.use_case != CREDIT_RISK:
-        return result
-    outcome = runtime.policy_desk.outcome(item.customer_key, item.features, result.prediction, decided_at)
-    return ScoringResult(result.prediction, {**result.details, "policy": outcome})
+def _with_policy(outcomes: Sequence[Outcome], runtime: Runtime, decided_at: datetime) -> list[Outcome]:
+    """Add what follows by the policy to the credit scores."""
+    scored = [outcome for outcome in outcomes if not isinstance(outcome, ApiError)]
+    policies = iter(runtime.policy_desk.outcomes(scored, decided_at))
+    return [
+        outcome
+        if isinstance(outcome, ApiError)
+        else (outcome[0], ScoringResult(outcome[1].prediction, {**outcome[1].details, "policy": next(policies)}))
+        for outcome in outcomes
+    ]
 
 
 def _predict_each(model: ReleasedModel, inputs: Sequence[ScoringInput]) -> list[ScoringResult | ApiError]:

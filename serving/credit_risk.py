@@ -1,6 +1,7 @@
-"""Serves credit risk: probability of default, points, rating and the reasons for them."""
+"""Serves credit risk: probability of default, points, ratings and the reasons for them."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from ml.columns import by_name
@@ -31,8 +32,29 @@ class ReleasedCreditRisk(ReleasedModel):
             answers = self._model.predict_records([item.features for item in inputs])
         points = self._model.points_per_log_odds
         return [
-            ScoringResult(prediction, _details(prediction, explanation, points)) for prediction, explanation in answers
+            ScoringResult(
+                prediction, {**_in_force(item.context, prediction), **_details(prediction, explanation, points)}
+            )
+            for item, (prediction, explanation) in zip(inputs, answers, strict=True)
         ]
+
+
+def _in_force(context: Mapping[str, Any], prediction: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the rating in force; of a row whose months before are not known, the rating of that row."""
+    rating = context.get("rating_in_force")
+    if rating is None:
+        return {
+            "rating_in_force": prediction["credit_rating"],
+            "in_force_since_month": None,
+            "moved_by": None,
+            "rating_basis": "row",
+        }
+    return {
+        "rating_in_force": rating,
+        "in_force_since_month": date.fromisoformat(context["in_force_since_month"]),
+        "moved_by": context["moved_by"],
+        "rating_basis": "months",
+    }
 
 
 def _details(prediction: Mapping[str, Any], explanation: Explanation, points_per_log_odds: float) -> dict[str, Any]:

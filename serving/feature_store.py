@@ -1,14 +1,15 @@
 """Feature snapshots: the features of every customer as one release knows them, in one read-only SQLite file.
 
 A snapshot is written once with its release and never changes, so readers open it without locks. Besides the
-feature row it can hold, per customer, the rows of further marts (the load cube for tariff matching) as
-compressed Arrow. Nothing here knows a use case.
+feature row it can hold, per customer, context that follows from more than that row (the rating in force for credit
+risk), and the rows of further marts (the load cube for tariff matching) as compressed Arrow. Nothing here knows a
+use case.
 """
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, Column
 from ml.errors import KilowiseError
 
 DISTRICT = "district"
-FORMAT_VERSION = "1"
+FORMAT_VERSION = "2"
 
 # SQLite accepts at most 999 variables per statement in builds that are still in use.
 _KEYS_PER_QUERY = 900
@@ -40,11 +41,13 @@ class FeatureRow:
         as_of_month: Month at whose as-of time the features were known.
         district: Where the customer is supplied; context for reports, never a feature.
         features: Value by column name, missing values as None.
+        context: What else the release knows, by name; dates as ISO text. Empty where it knows nothing else.
     """
 
     as_of_month: date | None
     district: str | None
     features: dict[str, Any]
+    context: dict[str, Any] = field(default_factory=dict)
 
 
 def write_feature_snapshot(
@@ -52,6 +55,7 @@ def write_feature_snapshot(
     features: pd.DataFrame,
     columns: Sequence[Column],
     *,
+    context_columns: Sequence[str] = (),
     customer_tables: Mapping[str, pd.DataFrame | pa.Table] | None = None,
 ) -> int:
     """Write a snapshot and return the number of customers in it.
@@ -61,12 +65,13 @@ def write_feature_snapshot(
         features: One row per customer and as-of month with ``customer_key``, ``as_of_month``, ``district`` (optional)
             and the given columns. Of several months of one customer the latest is kept.
         columns: The features, in the order of the model's schema.
+        context_columns: Columns of the table that are kept beside the features.
         customer_tables: Further tables by name; each has ``customer_key`` and any number of rows per customer.
 
     Raises:
         FeatureSnapshotError: A column is missing or a customer appears twice for one month.
     """
-    wanted = [CUSTOMER_KEY, AS_OF_MONTH, *(column.name for column in columns)]
+    wanted = [CUSTOMER_KEY, AS_OF_MONTH, *(column.name for column in columns), *context_columns]
     missing = [name for name in wanted if name not in features.columns]
     if missing:
         raise FeatureSnapshotError(
@@ -91,13 +96,15 @@ def write_feature_snapshot(
         connection.execute("CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
         connection.execute(
             "CREATE TABLE features (customer_key TEXT PRIMARY KEY, as_of_month TEXT, district TEXT, "
-            "row BLOB NOT NULL) WITHOUT ROWID"
+            "row BLOB NOT NULL, context BLOB) WITHOUT ROWID"
         )
         connection.execute(
             "CREATE TABLE customer_tables (name TEXT NOT NULL, customer_key TEXT NOT NULL, rows BLOB NOT NULL, "
             "PRIMARY KEY (name, customer_key)) WITHOUT ROWID"
         )
-        connection.executemany("INSERT INTO features VALUES (?, ?, ?, ?)", _feature_records(latest, columns))
+        connection.executemany(
+            "INSERT INTO features VALUES (?, ?, ?, ?, ?)", _feature_records(latest, columns, context_columns)
+        )
         for name, table in sorted((customer_tables or {}).items()):
             connection.executemany("INSERT INTO customer_tables VALUES (?, ?, ?)", _table_records(name, table))
         connection.executemany(
@@ -160,7 +167,7 @@ class FeatureStore:
         """Return what is known about one customer, or None when the snapshot does not hold it."""
         record = (
             self._connection()
-            .execute("SELECT as_of_month, district, row FROM features WHERE customer_key = ?", (customer_key,))
+            .execute("SELECT as_of_month, district, row, context FROM features WHERE customer_key = ?", (customer_key,))
             .fetchone()
         )
         return None if record is None else _feature_row(*record)
@@ -170,7 +177,10 @@ class FeatureStore:
         rows: dict[str, FeatureRow] = {}
         for keys in _chunks(customer_keys):
             marks = ",".join("?" * len(keys))
-            query = f"SELECT customer_key, as_of_month, district, row FROM features WHERE customer_key IN ({marks})"
+            query = (
+                "SELECT customer_key, as_of_month, district, row, context FROM features "
+                f"WHERE customer_key IN ({marks})"
+            )
             for key, *record in self._connection().execute(query, keys):
                 rows[key] = _feature_row(*record)
         return rows
@@ -218,28 +228,41 @@ class _ConnectionHandle:
             self.connection.close()
 
 
-def _feature_row(as_of_month: str | None, district: str | None, row: bytes) -> FeatureRow:
+def _feature_row(as_of_month: str | None, district: str | None, row: bytes, context: bytes | None) -> FeatureRow:
     return FeatureRow(
         as_of_month=date.fromisoformat(as_of_month) if as_of_month else None,
         district=district,
         features=orjson.loads(row),
+        context=orjson.loads(context) if context else {},
     )
 
 
 def _feature_records(
-    frame: pd.DataFrame, columns: Sequence[Column]
-) -> Iterator[tuple[str, str | None, str | None, bytes]]:
+    frame: pd.DataFrame, columns: Sequence[Column], context_columns: Sequence[str]
+) -> Iterator[tuple[str, str | None, str | None, bytes, bytes | None]]:
     names = [column.name for column in columns]
     values = [plain_values(frame[column.name], column) for column in columns]
     months = pd.to_datetime(frame[AS_OF_MONTH]).dt.strftime("%Y-%m-%d")
     districts = frame[DISTRICT] if DISTRICT in frame.columns else pd.Series([None] * len(frame), dtype=object)
-    for key, month, district, *row in zip(frame[CUSTOMER_KEY], months, districts, *values, strict=True):
+    contexts: Iterable[bytes | None] = [None] * len(frame)
+    if context_columns:
+        known = zip(*(frame[name] for name in context_columns), strict=True)
+        contexts = (_context(context_columns, own) for own in known)
+    for key, month, district, context, *row in zip(
+        frame[CUSTOMER_KEY], months, districts, contexts, *values, strict=True
+    ):
         yield (
             str(key),
             None if pd.isna(month) else str(month),
             None if pd.isna(district) else str(district),
             orjson.dumps(dict(zip(names, row, strict=True))),
+            context,
         )
+
+
+def _context(names: Sequence[str], values: Iterable[Any]) -> bytes | None:
+    known = [None if pd.isna(value) else value for value in values]
+    return orjson.dumps(dict(zip(names, known, strict=True))) if any(value is not None for value in known) else None
 
 
 def plain_values(series: pd.Series, column: Column) -> list[Any]:

@@ -33,7 +33,7 @@ from ml.errors import BundleError, KilowiseError
 from ml.evaluation import Metric
 from ml.gate import GateDecision
 from serving.feature_store import FeatureStore, erase_from_snapshot, write_feature_snapshot
-from serving.use_cases import feature_columns, load_released_model
+from serving.use_cases import context_columns, feature_columns, load_released_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,7 +161,8 @@ class ModelStore:
         Args:
             use_case: One of ``ml.columns.USE_CASES``.
             bundle_version: Version of a bundle that ``store_bundle`` has stored.
-            features: The use case's feature mart; the latest month of each customer is taken.
+            features: The use case's feature mart; the latest month of each customer is taken. Columns of
+                ``context_columns`` that it has are kept beside the features.
             gate: The gate's decision; a refusal is refused here too.
             approved_by: Person or policy that let the release out.
             marts_version: Version of the marts that the features come from.
@@ -179,7 +180,7 @@ class ModelStore:
             )
         with self._exclusive():
             current = self._current_if_sound(use_case)
-            if current and (current.bundle_version, current.marts_version) == (bundle_version, marts_version):
+            if current is not None and _is_of(current, bundle_version, marts_version):
                 return current
             bundle = self._read_stored_bundle(use_case, bundle_version)
             folder = self.releases_dir / use_case
@@ -190,7 +191,11 @@ class ModelStore:
             incoming = folder / f".incoming-{name}"
             try:
                 customers_count = write_feature_snapshot(
-                    incoming / SNAPSHOT_FILE, features, feature_columns(use_case), customer_tables=customer_tables
+                    incoming / SNAPSHOT_FILE,
+                    features,
+                    feature_columns(use_case),
+                    context_columns=[name for name in context_columns(use_case) if name in features.columns],
+                    customer_tables=customer_tables,
                 )
                 manifest = ReleaseManifest(
                     name=name,
@@ -220,6 +225,11 @@ class ModelStore:
             self._point_to(manifest, action="publish", by=approved_by, reason=gate.reason)
             self._prune_snapshots(use_case, keep=retained_snapshots)
         return manifest
+
+    def serves(self, use_case: str, bundle_version: str, marts_version: str) -> bool:
+        """Return whether what is served now is this bundle with the features of these marts, and is whole."""
+        current = self._current_if_sound(use_case)
+        return current is not None and _is_of(current, bundle_version, marts_version)
 
     def rollback(self, use_case: str, release_name: str, *, by: str, reason: str) -> ReleaseManifest:
         """Serve an earlier release again.
@@ -534,6 +544,10 @@ def _check_use_case(use_case: str) -> None:
 
 def _release_number(name: str) -> int:
     return int(name.split("-", 1)[0])
+
+
+def _is_of(release: ReleaseManifest, bundle_version: str, marts_version: str) -> bool:
+    return (release.bundle_version, release.marts_version) == (bundle_version, marts_version)
 
 
 def _latest_month(features: "pd.DataFrame") -> date | None:

@@ -6,15 +6,16 @@ register that is damaged while the server runs is reported in the log, and the l
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 from zoneinfo import ZoneInfo
 
-from ml.credit_risk.policy import PolicyOutcome, case_of, decide
-from ml.credit_risk.policy_schema import CreditPolicy, load_policies, policy_on
+from ml.credit_risk.policy import PolicyDay, PolicyOutcome, case_of
+from ml.credit_risk.policy_schema import load_policies, policy_on
 from ml.credit_risk.register import REGISTER_FILE, Register, RegisterError
+from serving.released_model import ScoringInput, ScoringResult
 from serving.settings import ServingSettings
 
 logger = logging.getLogger(__name__)
@@ -44,8 +45,8 @@ class PolicyDesk:
         self._lock = threading.Lock()
         self._state = self._file_state()
         self._register = Register.read(self._path)
-        self._policy_by_day: tuple[date, CreditPolicy] | None = None
-        self._policy(datetime.now(self._zone).date())
+        self._today: PolicyDay | None = None
+        self._policy_day(datetime.now(self._zone).date())
 
     @classmethod
     def of(cls, settings: ServingSettings) -> Self:
@@ -58,27 +59,33 @@ class PolicyDesk:
             time_zone=settings.time_zone,
         )
 
-    def outcome(
-        self, customer_key: str | None, features: Mapping[str, Any], prediction: Mapping[str, Any], decided_at: datetime
-    ) -> PolicyOutcome:
-        """Return what follows for one scored customer."""
+    def outcomes(
+        self, scored: Iterable[tuple[ScoringInput, ScoringResult]], decided_at: datetime
+    ) -> list[PolicyOutcome]:
+        """Return what follows for customers who were scored at one instant."""
         day = decided_at.astimezone(self._zone).date()
-        policy = self._policy(day)
-        case = case_of(
-            features,
-            probability=prediction["default_probability"],
-            rating=prediction["credit_rating"],
-            policy=policy,
-            as_of=day,
-            standing=self._current_register().standing(customer_key, day),
-        )
-        return decide(policy, case, day, currency=self._currency)
+        desk = self._policy_day(day)
+        register = self._current_register()
+        return [
+            desk.outcome(
+                case_of(
+                    item.features,
+                    probability=result.prediction["default_probability"],
+                    rating=result.details["rating_in_force"],
+                    policy=desk.policy,
+                    as_of=day,
+                    standing=register.standing(item.customer_key, day),
+                )
+            )
+            for item, result in scored
+        ]
 
-    def _policy(self, day: date) -> CreditPolicy:
-        known = self._policy_by_day
-        if known is None or known[0] != day:
-            known = self._policy_by_day = (day, policy_on(self._policies, self._policy_id, day))
-        return known[1]
+    def _policy_day(self, day: date) -> PolicyDay:
+        known = self._today
+        if known is None or known.as_of != day:
+            policy = policy_on(self._policies, self._policy_id, day)
+            known = self._today = PolicyDay(policy, day, currency=self._currency)
+        return known
 
     def _current_register(self) -> Register:
         state = self._file_state()

@@ -11,15 +11,15 @@ import os
 import threading
 import uuid
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, ColumnKind
 from serving import metrics
-from serving.use_cases import feature_columns, prediction_columns
+from serving.use_cases import context_columns, feature_columns, prediction_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,6 +44,7 @@ class LoggedPrediction:
         district: Context.
         features: Value by feature.
         prediction: Value by column of ``PREDICTIONS``.
+        context: Value by name of the use case's ``context_columns``.
     """
 
     request_id: str
@@ -56,6 +57,7 @@ class LoggedPrediction:
     district: str | None
     features: dict[str, Any]
     prediction: dict[str, Any]
+    context: Mapping[str, Any] = field(default_factory=dict)
 
 
 class PredictionLog:
@@ -164,7 +166,7 @@ class PredictionLog:
 
 
 def log_schema(use_case: str) -> "pa.Schema":
-    """Return the columns of the log of a use case: what happened, then features, then predictions."""
+    """Return the columns of the log of a use case: what happened, then features, predictions and their context."""
     import pyarrow as pa
 
     types: dict[ColumnKind, pa.DataType] = {
@@ -185,6 +187,7 @@ def log_schema(use_case: str) -> "pa.Schema":
             ("district", pa.string()),
             *((column.name, types[column.kind]) for column in feature_columns(use_case)),
             *((column.name, types[column.kind]) for column in prediction_columns(use_case)),
+            *((name, pa.date32() if name.endswith("_month") else pa.string()) for name in context_columns(use_case)),
         ]
     )
 
@@ -206,6 +209,7 @@ def log_table(use_case: str, rows: Sequence[LoggedPrediction]) -> "pa.Table":
             "district": row.district,
             **row.features,
             **row.prediction,
+            **row.context,
         }
         for row in rows
     ]

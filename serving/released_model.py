@@ -5,8 +5,8 @@ reference to it and keeps it to the end, so that no answer mixes two releases.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, ClassVar
 
@@ -39,12 +39,14 @@ class ScoringInput:
         customer_key: The customer, or None for inline features without an id.
         as_of_month: Month at whose as-of time the features were known; None for inline features.
         district: Context for the prediction log.
+        context: What else the release knows of the customer; empty for inline features.
     """
 
     features: dict[str, Any]
     customer_key: str | None = None
     as_of_month: date | None = None
     district: str | None = None
+    context: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class ScoringResult:
 
     Attributes:
         prediction: Value by column of the use case's ``PREDICTIONS``, as plain Python values.
-        details: What the answer says beyond the prediction, such as reasons.
+        details: What the answer says beyond the prediction, such as reasons; holds the use case's ``context_columns``.
     """
 
     prediction: dict[str, Any]
@@ -94,7 +96,7 @@ class ReleasedModel(ABC):
     def many_from_snapshot(self, customer_keys: Sequence[str]) -> dict[str, ScoringInput]:
         """Return the released features of the customers that the snapshot holds."""
         return {
-            key: ScoringInput(row.features, key, row.as_of_month, row.district)
+            key: ScoringInput(row.features, key, row.as_of_month, row.district, row.context)
             for key, row in self.features.get_many(customer_keys).items()
         }
 

@@ -523,6 +523,30 @@ CreditRiskAnswer, CreditRiskBatchAnswer = _answer_models(
     "CreditRisk",
     _prediction_model("CreditRiskPrediction", credit_risk_schema.PREDICTIONS),
     {
+        "rating_in_force": (
+            Literal[credit_risk_schema.RATINGS] | None,
+            Field(
+                default=None,
+                description="Rating that counts, also for the policy: it moves when two months in a row say so, and at "
+                "once where a fact caps it / 现行信用等级",
+            ),
+        ),
+        "in_force_since_month": (
+            date | None,
+            Field(default=None, description="Month since when it holds; null when rating_basis is row"),
+        ),
+        "moved_by": (
+            Literal["first", "two_months", "veto"] | None,
+            Field(default=None, description="What moved it in the last month; null where nothing did"),
+        ),
+        "rating_basis": (
+            Literal["months", "row"] | None,
+            Field(
+                default=None,
+                description="What the rating in force follows from: the months of the customer, or, for features sent "
+                "inline, the rating of that row alone",
+            ),
+        ),
         "reasons": (
             list[Reason] | None,
             Field(default=None, description="Strongest first; empty when nothing raises the risk"),

@@ -26,6 +26,18 @@ def prediction_columns(use_case: str) -> tuple[Column, ...]:
     return columns
 
 
+def context_columns(use_case: str) -> tuple[str, ...]:
+    """Return what a release knows of a customer beside features and district, by its name in the batch predictions.
+
+    For credit risk that is the rating in force, which follows from all months and not from the row that is scored.
+    """
+    if use_case != "credit_risk":
+        return ()
+    from ml.credit_risk.rating import HISTORY_COLUMNS
+
+    return HISTORY_COLUMNS
+
+
 def load_released_model(identity: "ReleaseIdentity", bundle: "Bundle", features: "FeatureStore") -> "ReleasedModel":
     """Load the model of a verified bundle, ready to answer for one release."""
     serving_class: type[ReleasedModel] = importlib.import_module(f"serving.{identity.use_case}").SERVING_CLASS

@@ -88,6 +88,16 @@ _VETO_BY_CODE = {veto.code: veto for veto in VETOES}
 _POSITION = {rating: position for position, rating in enumerate(RATINGS)}
 
 
+def rating_of(row: Mapping[str, Any]) -> str:
+    """Return the rating by which a customer is treated: the one in force, or that of the row where no month is known.
+
+    Args:
+        row: ``credit_rating``, and ``rating_in_force`` where the months of the customer are known.
+    """
+    found = row.get("rating_in_force")
+    return found if isinstance(found, str) else str(row["credit_rating"])
+
+
 def veto_text(code: str) -> Bilingual:
     """Return a veto in words."""
     return _VETO_BY_CODE[code].text

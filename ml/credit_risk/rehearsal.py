@@ -17,6 +17,7 @@ from ml.columns import AS_OF_MONTH, CUSTOMER_KEY
 from ml.credit_risk.labels import LABEL
 from ml.credit_risk.policy import case_of, decide
 from ml.credit_risk.policy_schema import HARSHNESS, CreditPolicy
+from ml.credit_risk.rating import rating_of
 from ml.credit_risk.register import NOTHING_ON_RECORD, CustomerStanding
 from ml.errors import InsufficientDataError, SchemaMismatchError
 from ml.evaluation import bootstrap, weighted_mean
@@ -103,7 +104,8 @@ def rehearse(
 
     Args:
         policy: The policy; its version of today is applied to every month.
-        snapshots: Features with ``default_probability`` and ``credit_rating``, one row per customer and month.
+        snapshots: Features with ``default_probability``, ``credit_rating`` and, where the months before are known,
+            ``rating_in_force``; one row per customer and month.
         outcomes: Rows of ``marts.customer_credit_outcomes``.
         standing_of: What is on record of a customer on a day.
         trained_until: Last month on which the model was trained.
@@ -174,7 +176,7 @@ def _decided(policy: CreditPolicy, snapshots: pd.DataFrame, standing_of: Standin
         case = case_of(
             features,
             probability=float(features["default_probability"]),
-            rating=str(features["credit_rating"]),
+            rating=rating_of(features),
             policy=policy,
             as_of=day,
             standing=standing_of(key, day),

@@ -8,8 +8,12 @@ import dagster as dg
 import pandas as pd
 import pytest
 
+from ml.columns import names
+from ml.credit_risk.rating import HISTORY_COLUMNS
+from ml.credit_risk.schema import PREDICTIONS
 from orchestration.definitions import build_definitions
 from orchestration.replay import replay
+from serving.model_store import ModelStore
 from tests.integration.platform_home import PlatformHome
 
 
@@ -82,6 +86,26 @@ def test_dunning_list_is_ranked_and_tested_on_past_months(home: PlatformHome) ->
     assert (listed["overdue_amount"] > 0).all()
     shares = tested[tested["working_days"] == 5].set_index("ranking")["reached_share"]
     assert shares["perfect"] >= shares["expected_loss"] >= 0
+
+
+def test_service_answers_what_stands_in_the_batch_of_the_month_rating_in_force_included(home: PlatformHome) -> None:
+    [file] = (home.settings.predictions_dir / "batch" / "credit_risk").rglob("*.parquet")
+    scored = pd.read_parquet(file, partitioning=None).set_index("customer_key")
+    store = ModelStore(home.path)
+    release = store.current_release("credit_risk")
+    assert release is not None
+    model = store.load(release)
+
+    inputs = model.many_from_snapshot(list(scored.index))
+    answers = dict(zip(inputs, model.predict(list(inputs.values())), strict=True))
+
+    assert set(answers) == set(scored.index)
+    for key, answer in answers.items():
+        said = {**answer.prediction, **answer.details}
+        assert said["rating_basis"] == "months"
+        for name in (*names(PREDICTIONS), *HISTORY_COLUMNS):
+            stood = scored.at[key, name]
+            assert said[name] == (None if pd.isna(stood) else stood)
 
 
 def test_every_score_of_a_batch_is_replayed_to_the_identical_number(home: PlatformHome) -> None:

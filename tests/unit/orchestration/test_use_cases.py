@@ -10,7 +10,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from ml.bundle import read_bundle
 from ml.columns import names
+from ml.credit_risk.rating import HISTORY_COLUMNS
 from ml.tariff_matching.schema import FEATURES
 from ml.tariffs.catalogue import Catalogue
 from ml.tariffs.schema import load_tariff
@@ -113,8 +115,10 @@ def test_the_rating_in_force_of_a_month_follows_from_the_months_up_to_it(tmp_pat
     caught = calm.assign(as_of_month=date(2026, 2, 1), confirmed_breaches_24m_count=1.0)
     months = pd.concat([calm, caught, calm.assign(as_of_month=date(2026, 3, 1))], ignore_index=True)
 
-    def read(mart: str, filters: list[tuple[str, str, date]]) -> pd.DataFrame:
+    def read(mart: str, filters: list[tuple[str, str, date]] | None = None) -> pd.DataFrame:
         assert mart == "customer_credit_features"
+        if filters is None:
+            return months
         [(column, sign, month)] = filters
         return months[months[column].eq(month) if sign == "==" else months[column].le(month)].reset_index(drop=True)
 
@@ -132,3 +136,8 @@ def test_the_rating_in_force_of_a_month_follows_from_the_months_up_to_it(tmp_pat
     capped = february["moved_by"] == "veto"
     assert capped.any()
     assert set(march.loc[capped, "in_force_since_month"]) == {date(2026, 2, 1)}
+    # A release takes along what the batch of each month says.
+    taken = CreditRisk().snapshot_features(read_bundle(tmp_path / "bundle"), marts).set_index("customer_key")
+    for month, batch in ((1, january), (2, february), (3, march)):
+        own = taken[taken["as_of_month"] == date(2026, month, 1)].loc[batch.index]
+        pd.testing.assert_frame_equal(own[[*HISTORY_COLUMNS]], batch[[*HISTORY_COLUMNS]])

@@ -54,6 +54,22 @@ def test_missing_and_infinite_values_become_none(tmp_path: Path) -> None:
     assert rows["c"].features["annual_kwh"] is None
 
 
+def test_context_is_kept_beside_the_features_where_there_is_one(tmp_path: Path) -> None:
+    table = small_table().assign(
+        since_month=[date(2026, 7, 1), None, date(2026, 8, 1), None], why=["x", None, None, None]
+    )
+    write_feature_snapshot(tmp_path / "s.sqlite", table, COLUMNS, context_columns=["since_month", "why"])
+    write_feature_snapshot(tmp_path / "plain.sqlite", table, COLUMNS)
+
+    row = FeatureStore(tmp_path / "s.sqlite").get("b")
+
+    assert row is not None
+    assert row.context == {"since_month": "2026-08-01", "why": None}
+    assert set(row.features) == {column.name for column in COLUMNS}
+    for store, key in ((FeatureStore(tmp_path / "s.sqlite"), "a"), (FeatureStore(tmp_path / "plain.sqlite"), "b")):
+        assert store.get_many([key])[key].context == {}
+
+
 def test_values_survive_to_the_last_bit(tmp_path: Path) -> None:
     table = feature_table("segmentation", 200)
     write_feature_snapshot(tmp_path / "s.sqlite", table, FEATURES)

@@ -6,18 +6,21 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
 
 from ml.credit_risk.policy import PolicyOutcome, decide
 from ml.credit_risk.policy_schema import PolicyError
 from ml.credit_risk.register import REGISTER_FILE, AppealDecision, AppealRecord, RegisterError, StatusRecord, append
+from serving.model_store import ModelStore
 from serving.policy_desk import PolicyDesk
 from serving.policy_schemas import CreditPolicyOutcome
+from serving.released_model import ScoringInput, ScoringResult
 from serving.runtime import Runtime
 from serving.settings import ServingSettings
 from tests.unit.ml.credit_risk.policy_cases import BAD_PAYER, CHINA, DAY, case
-from tests.unit.serving.builders import customer_id, key_of
+from tests.unit.serving.builders import approval, customer_id, feature_table, key_of, write_small_bundle
 from tests.unit.serving.conftest import client_of
 
 CREDIT = "/v1/credit_risk/score"
@@ -31,6 +34,7 @@ INLINE = {
 }
 NOW = datetime(2026, 9, 4, 8, tzinfo=UTC)
 PREDICTION = {"default_probability": 0.4, "credit_rating": "D"}
+SINCE = "2026-03-01"
 
 
 @pytest.fixture
@@ -52,6 +56,32 @@ def client(home: Path) -> Iterator[TestClient]:
 def desk(home: Path, **changes: Any) -> PolicyDesk:
     values: dict[str, Any] = {"paths": (), "currency": "CNY", "time_zone": "Asia/Shanghai"}
     return PolicyDesk(home, changes.pop("policy_id", "cn_local"), **(values | changes))
+
+
+def outcome_of(counter: PolicyDesk, key: str | None, decided_at: datetime, rating: str = "D") -> PolicyOutcome:
+    """Return what follows for a bad payer with this rating in force."""
+    scored = (ScoringInput(INLINE, key), ScoringResult(PREDICTION, {"rating_in_force": rating}))
+    [outcome] = counter.outcomes([scored], decided_at)
+    return outcome
+
+
+@pytest.fixture(scope="module")
+def home_with_months(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose credit release knows the rating in force of every customer: B, except AA for the first."""
+    home = tmp_path_factory.mktemp("months")
+    store = ModelStore(home)
+    write_small_bundle(home / "bundle", "credit_risk")
+    known = feature_table("credit_risk").assign(rating_in_force="B", in_force_since_month=SINCE, moved_by=None)
+    known.loc[0, "rating_in_force"] = "AA"
+    store.publish_release(
+        "credit_risk",
+        store.store_bundle(home / "bundle").split(":")[1],
+        known,
+        gate=approval("credit_risk"),
+        approved_by="automatic policy",
+        marts_version="m1",
+    )
+    return home
 
 
 def protect(home: Path, key: str) -> None:
@@ -87,6 +117,42 @@ def test_batch_says_the_same_as_single_requests_about_what_follows(client: TestC
     for result in batch[:5]:
         single = client.post(CREDIT, json={"customer_id": result["customer_id"]}).json()["result"]
         assert result["policy"] == single["policy"]
+
+
+def test_rating_in_force_of_the_release_is_answered_logged_and_decided_by(home_with_months: Path) -> None:
+    runtime = Runtime(ServingSettings(home=home_with_months))
+    runtime.start()
+    client = client_of(runtime)
+    first = client.post(CREDIT, json={"customer_id": customer_id(0)}).json()["result"]
+    many = client.post(CREDIT, json={"customer_ids": [customer_id(number) for number in range(20)]}).json()["results"]
+    runtime.stop()
+
+    assert first["rating_in_force"] == "AA"
+    assert many[0] == first
+    for result in many[1:]:
+        assert [result[name] for name in ("rating_in_force", "in_force_since_month", "moved_by", "rating_basis")] == [
+            "B",
+            SINCE,
+            None,
+            "months",
+        ]
+        # By the rating in force, whatever the rating of the month is.
+        asked = [rule["text"] for rule in result["policy"]["rules"] if "rating" in rule["text"]]
+        assert all("rating B" in text for text in asked)
+        assert "remind_before_due_date" in [rule["rule_id"] for rule in result["policy"]["rules"]]
+    logged = pd.concat(pd.read_parquet(file) for file in (home_with_months / "predictions" / "log").rglob("*.parquet"))
+    assert sorted(set(logged["rating_in_force"])) == ["AA", "B"]
+    assert set(logged["in_force_since_month"].astype(str)) == {SINCE}
+
+
+def test_features_without_months_are_rated_by_their_row_and_marked_so(client: TestClient) -> None:
+    result = client.post(CREDIT, json={"items": [{"customer_id": customer_id(3), "features": INLINE}]}).json()[
+        "results"
+    ][0]
+
+    assert result["rating_basis"] == "row"
+    assert result["rating_in_force"] == result["prediction"]["credit_rating"]
+    assert result["in_force_since_month"] is None
 
 
 def test_what_is_recorded_counts_in_the_next_answer(client: TestClient, home: Path) -> None:
@@ -127,15 +193,15 @@ def test_upheld_appeal_counts_for_the_one_who_appealed(home: Path) -> None:
     def kinds(outcome: PolicyOutcome) -> list[str]:
         return [measure.kind for measure in outcome.measures]
 
-    assert "black_list" not in kinds(counter.outcome(key_of(1), INLINE, PREDICTION, NOW))
-    assert "black_list" in kinds(counter.outcome(key_of(2), INLINE, PREDICTION, NOW))
+    assert "black_list" not in kinds(outcome_of(counter, key_of(1), NOW))
+    assert "black_list" in kinds(outcome_of(counter, key_of(2), NOW))
 
 
 def test_day_of_the_outcome_is_local(home: Path) -> None:
     late = datetime(2026, 9, 4, 20, tzinfo=UTC)
 
-    assert desk(home).outcome(None, INLINE, PREDICTION, late).as_of == date(2026, 9, 5)
-    assert desk(home, time_zone="Europe/Berlin").outcome(None, INLINE, PREDICTION, late).as_of == date(2026, 9, 4)
+    assert outcome_of(desk(home), None, late).as_of == date(2026, 9, 5)
+    assert outcome_of(desk(home, time_zone="Europe/Berlin"), None, late).as_of == date(2026, 9, 4)
 
 
 def test_register_that_gets_damaged_leaves_the_last_sound_one_and_is_logged(
@@ -147,7 +213,7 @@ def test_register_that_gets_damaged_leaves_the_last_sound_one_and_is_logged(
         file.write("broken\n")
 
     with caplog.at_level(logging.ERROR):
-        outcome = counter.outcome(key_of(3), INLINE, PREDICTION, datetime.now(UTC))
+        outcome = outcome_of(counter, key_of(3), datetime.now(UTC))
 
     assert {one.reason_code for one in outcome.withheld} == {"protection"}
     assert "line 2: no record of the credit register" in caplog.text

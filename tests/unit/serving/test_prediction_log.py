@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from ml.columns import names
+from ml.credit_risk.rating import HISTORY_COLUMNS
 from ml.credit_risk.schema import FEATURES, PREDICTIONS
 from serving.prediction_log import LoggedPrediction, PredictionLog, log_schema
 
@@ -58,6 +59,7 @@ def test_columns_are_those_of_batch_predictions() -> None:
         "district",
         *names(FEATURES),
         *names(PREDICTIONS),
+        *HISTORY_COLUMNS,
     ]
 
 
