@@ -7,7 +7,7 @@ Dagster in here.
 import argparse
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ValidationError
@@ -56,7 +56,15 @@ def add_commands(commands: Any) -> None:
         "--rule", dest="rule_ids", action="append", required=True, help="contested rule; may be repeated"
     )
     appeal.add_argument("--ground", required=True, help="why, as a code")
-    appeal.add_argument("--request-id", default="", help="contested answer of the API")
+    contested = appeal.add_mutually_exclusive_group()
+    contested.add_argument("--request-id", default="", help="contested answer of the API")
+    contested.add_argument(
+        "--outcome-on",
+        type=date.fromisoformat,
+        help="day of the contested outcome; default: of the notice of an entry that rests on the rules, else today",
+    )
+    appeal.add_argument("--late-because", dest="late_reason", help="why a late appeal is taken, as a code")
+    appeal.add_argument("--allowed-by", dest="late_allowed_by", help="who allows a late appeal")
     verb("decide", "decide an appeal: upheld or rejected", "appeal_id", "decision")
     for name, parser in verbs.choices.items():
         if name != "show":
@@ -205,23 +213,36 @@ def record_review(parsed: argparse.Namespace, settings: PlatformSettings, today:
 
 
 def record_appeal(parsed: argparse.Namespace, settings: PlatformSettings, today: date) -> str:
-    """Record an appeal against rules of today's policy."""
-    from ml.credit_risk.register import AppealRecord
+    """Record an appeal against rules of an outcome, within the days that its policy gives."""
+    from ml.credit_risk.register import AppealRecord, LateReason
 
-    policy = chosen_policy(settings, today)
+    key = _known_key(settings, parsed.customer_id)
+    outcome_on = _day_of_contested_outcome(parsed, settings, key, today)
+    policy = chosen_policy(settings, outcome_on)
     known = [rule.rule_id for rule in policy.rules]
     for rule_id in parsed.rule_ids:
         if rule_id not in known:
             raise CreditDeskError(f"{policy.version} has no rule {rule_id!r}; there are: {', '.join(known)}")
+    open_until = outcome_on + timedelta(days=policy.appeal.within_days)
+    if today > open_until and parsed.late_reason is None:
+        raise CreditDeskError(
+            f"The outcome of {outcome_on} could be contested until {open_until} ({policy.version}: "
+            f"{policy.appeal.within_days} days). Nothing was recorded. A late appeal is taken with --late-because and "
+            f"--allowed-by NAME; reasons are: {', '.join(get_args(LateReason))}."
+        )
     record = _made(
         AppealRecord,
         recorded_by=parsed.recorded_by,
-        customer_key=_known_key(settings, parsed.customer_id),
+        customer_key=key,
         policy_version=policy.version,
         rule_ids=tuple(parsed.rule_ids),
         filed_on=today,
         ground=parsed.ground,
         request_id=parsed.request_id,
+        outcome_on=outcome_on,
+        open_until=open_until,
+        late_reason=parsed.late_reason,
+        late_allowed_by=parsed.late_allowed_by,
     )
     _append(settings, record)
     decide_by = today + timedelta(days=policy.appeal.decided_within_days)
@@ -249,6 +270,30 @@ def record_decision(parsed: argparse.Namespace, settings: PlatformSettings, toda
     if record.expires_on is None:
         return f"Appeal {appeal.appeal_id} is rejected; the outcome stays."
     return f"Appeal {appeal.appeal_id} is upheld: {', '.join(appeal.rule_ids)} do not apply until {record.expires_on}."
+
+
+def _day_of_contested_outcome(parsed: argparse.Namespace, settings: PlatformSettings, key: str, today: date) -> date:
+    """Return the day of the answer, the letter or the notice that an appeal contests; today's outcome by default.
+
+    Raises:
+        ReplayError: No such answer of this customer is logged.
+        CreditDeskError: The day lies ahead.
+    """
+    from ml.credit_risk.register import Register
+    from orchestration.replay import decided_at
+
+    if parsed.request_id:
+        return decided_at(settings, parsed.request_id, key).astimezone(ZoneInfo(settings.time_zone)).date()
+    if parsed.outcome_on is not None:
+        if parsed.outcome_on > today:
+            raise CreditDeskError(f"An outcome of {parsed.outcome_on} does not exist yet; give the day of the letter.")
+        return parsed.outcome_on
+    notices = [
+        standing.entry.notified_on
+        for standing in Register.read(settings.credit_register_path).standing(key, today).entries
+        if today < standing.ends_on and not set(parsed.rule_ids).isdisjoint(standing.entry.rule_ids)
+    ]
+    return max(notices, default=today)
 
 
 _RECORDERS: dict[str, Callable[[argparse.Namespace, PlatformSettings, date], str]] = {

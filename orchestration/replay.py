@@ -105,6 +105,17 @@ def replay(settings: PlatformSettings, request_id: str, *, customer_id: str = ""
     return Replay(len(rows), tuple(differing), tuple(sentences))
 
 
+def decided_at(settings: PlatformSettings, request_id: str, customer_key: str) -> datetime:
+    """Return when a customer got a logged answer.
+
+    Raises:
+        ReplayError: No such answer of this customer is logged.
+    """
+    rows, _ = _logged(settings, request_id, customer_key)
+    instant: datetime = rows["decided_at"].iloc[0].to_pydatetime()
+    return instant
+
+
 def run_command(settings: PlatformSettings, request_id: str, customer_id: str, say: Say) -> int:
     """Replay for the command line; return 0 when everything is identical."""
     result = replay(settings, request_id, customer_id=customer_id)

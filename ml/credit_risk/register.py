@@ -28,6 +28,7 @@ REGISTER_FILE = Path("policy") / "register.jsonl"
 SHORTEST_NOTICE_DAYS = 7
 
 AppealGround = Literal["already_paid", "disputed_bill", "facts_wrong", "hardship", "protected", "other"]
+LateReason = Literal["notice_not_received", "illness", "new_evidence", "authority", "other"]
 DEBT_GROUNDS: tuple[AppealGround, ...] = ("already_paid", "disputed_bill")
 """Grounds by which a customer says that the money is not owed."""
 
@@ -148,6 +149,10 @@ class AppealRecord(_Record):
         filed_on: Day on which it came.
         ground: Why, as a code.
         request_id: Answer of the API that is contested; empty for a batch.
+        outcome_on: Day of the contested outcome; ``None`` in records of before.
+        open_until: Last day on which its policy takes an appeal; a later one needs a reason and somebody who allows it.
+        late_reason: Why a late appeal is taken, as a code; ``None`` when it came in time.
+        late_allowed_by: Who allowed it.
     """
 
     kind: Literal["appeal"] = "appeal"
@@ -158,6 +163,24 @@ class AppealRecord(_Record):
     filed_on: date
     ground: AppealGround
     request_id: str = Field(default="", pattern=r"^[\w-]{0,64}$")
+    outcome_on: date | None = None
+    open_until: date | None = None
+    late_reason: LateReason | None = None
+    late_allowed_by: Person | None = None
+
+    @model_validator(mode="after")
+    def _came_in_time_or_was_allowed(self) -> Self:
+        if self.outcome_on is not None and self.filed_on < self.outcome_on:
+            raise ValueError(f"filed_on: {self.filed_on} is before the outcome of {self.outcome_on}")
+        is_late = self.open_until is not None and self.filed_on > self.open_until
+        if is_late and (self.late_reason is None or self.late_allowed_by is None):
+            raise ValueError(
+                f"filed_on: {self.filed_on} is after {self.open_until}, the last day on which the outcome of "
+                f"{self.outcome_on} could be contested; a late appeal needs a reason and somebody who allows it"
+            )
+        if not is_late and (self.late_reason is not None or self.late_allowed_by is not None):
+            raise ValueError("late_reason: the appeal came in time, so nobody needs to allow it")
+        return self
 
 
 class AppealDecision(_Record):

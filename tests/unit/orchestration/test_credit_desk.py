@@ -29,7 +29,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PlatformSetting
     rows = pd.DataFrame(
         [
             {
-                "customer_key": customer_key(customer, PSEUDONYM_KEY), "as_of_month": month,
+                "request_id": "batch-1", "customer_key": customer_key(customer, PSEUDONYM_KEY), "as_of_month": month,
                 "customer_class": "commercial", "mean_bill_12m_amount": 1000.0, "default_probability": probability,
                 "credit_rating": rating, **facts,
             }
@@ -45,6 +45,18 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PlatformSetting
     scored.mkdir(parents=True)
     rows.to_parquet(scored / "predictions.parquet")
     return settings
+
+
+def log_answer(settings: PlatformSettings, customer: str, request_id: str, *, days_ago: int) -> None:
+    """Log an answer of the API."""
+    folder = settings.predictions_dir / "log" / "credit_risk"
+    folder.mkdir(parents=True, exist_ok=True)
+    row = {
+        "request_id": request_id,
+        "customer_key": customer_key(customer, PSEUDONYM_KEY),
+        "decided_at": pd.Timestamp.now("UTC") - pd.Timedelta(days=days_ago),
+    }
+    pd.DataFrame([row]).to_parquet(folder / f"{request_id}.parquet")
 
 
 def say(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -88,6 +100,60 @@ def test_upheld_appeal_changes_what_follows(settings: PlatformSettings, capsys: 
     assert "(appeal_upheld)" in after
     assert "Notice of an entry on the black list" not in after
     assert "is decided" in refusal(capsys, "decide", appeal_id, "rejected", "--by", "desk")
+
+
+def test_appeal_after_the_window_is_refused_unless_somebody_allows_it_for_a_reason(
+    settings: PlatformSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log_answer(settings, BAD, "req-1", days_ago=31)
+    log_answer(settings, BAD, "req-2", days_ago=30)
+    contested = ("appeal", BAD, "--rule", "veto_arrears", "--ground", "already_paid", "--by", "desk", "--request-id")
+
+    late = refusal(capsys, *contested, "req-1")
+    unallowed = refusal(capsys, *contested, "req-1", "--late-because", "illness")
+    needless = refusal(capsys, *contested, "req-2", "--late-because", "illness", "--allowed-by", "head of desk")
+
+    assert not settings.credit_register_path.exists()
+    assert "could be contested until" in late
+    assert "(cn_local@2024-01-01: 30 days)" in late
+    assert "--late-because and --allowed-by NAME; reasons are: notice_not_received, illness" in late
+    assert "a late appeal needs a reason and somebody who allows it" in unallowed
+    assert "the appeal came in time, so nobody needs to allow it" in needless
+    say(capsys, *contested, "req-1", "--late-because", "illness", "--allowed-by", "head of desk")
+    say(capsys, *contested, "req-2")
+    allowed, in_time = records(settings)
+    assert (allowed.late_reason, allowed.late_allowed_by) == ("illness", "head of desk")
+    assert allowed.filed_on - allowed.outcome_on == timedelta(days=31)
+    assert in_time.open_until == in_time.filed_on
+    assert in_time.late_reason is None
+
+
+@pytest.mark.usefixtures("settings")
+def test_window_of_an_entry_opens_with_its_notice_and_that_of_a_letter_with_its_day(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    notified = date.today() - timedelta(days=40)
+    say(capsys, "enter", BAD, "black", "--notified", notified.isoformat(), "--by", "desk")
+    contested = ("appeal", BAD, "--ground", "hardship", "--by", "desk", "--rule")
+
+    assert f"The outcome of {notified} could be contested until" in refusal(capsys, *contested, "veto_arrears")
+    assert "recorded; decide it by" in say(capsys, *contested, "offer_instalments")
+    for day, sentence in (
+        (notified, f"The outcome of {notified} could be contested until"),
+        (date.today() + timedelta(days=2), "does not exist yet"),
+    ):
+        assert sentence in refusal(capsys, *contested, "offer_instalments", "--outcome-on", day.isoformat())
+
+
+def test_answer_that_somebody_else_got_is_not_contested(
+    settings: PlatformSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log_answer(settings, GOOD, "req-1", days_ago=1)
+
+    contested = ("appeal", BAD, "--rule", "veto_arrears", "--ground", "other", "--by", "desk", "--request-id")
+
+    assert "not with this customer" in refusal(capsys, *contested, "req-1")
+    assert "No credit decision of the request req-9 is logged" in refusal(capsys, *contested, "req-9")
 
 
 def test_rejected_appeal_leaves_the_outcome(settings: PlatformSettings, capsys: pytest.CaptureFixture[str]) -> None:
