@@ -8,7 +8,8 @@ erasure of a customer.
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -26,7 +27,11 @@ from ml.errors import KilowiseError
 
 REGISTER_NAME = "register.jsonl"
 MEMBERS_NAME = "members.parquet"
+EXPORT_FOLDER = "export"
 _CONTACTS_SCHEMA = {CUSTOMER_KEY: pl.String, "contacts_count": pl.Int64}
+
+
+ExportFormat = Literal["csv", "parquet"]
 
 
 class CampaignRegisterError(KilowiseError):
@@ -257,8 +262,33 @@ class CampaignRegister:
                 kept = members.filter(pl.col(CUSTOMER_KEY) != customer_key)
                 if kept.height < members.height:
                     replace_private(path, _parquet(kept))
+                    # An export is made anew from the members whenever it is asked for.
+                    shutil.rmtree(path.parent / EXPORT_FOLDER, ignore_errors=True)
                     changed += 1
         return changed
+
+    def export(self, campaign_id: str, file_format: ExportFormat = "csv") -> Path:
+        """Write who takes part in a campaign for the tool that contacts; the same bytes on every call.
+
+        Args:
+            campaign_id: The campaign.
+            file_format: ``csv`` or ``parquet``.
+
+        Returns:
+            The file, which only its owner may read: one row per customer with pseudonymous id, arm, campaign, channel
+            and days. It holds no personal data; who contacts the treated finds them by their key.
+
+        Raises:
+            CampaignRegisterError: The campaign was never drawn, or is withdrawn.
+        """
+        record = self.campaign(campaign_id)
+        if campaign_id in self.withdrawn():
+            raise CampaignRegisterError(f"The campaign {campaign_id} is withdrawn; nobody may be contacted for it.")
+        frame = export_frame(record, self.members(campaign_id))
+        path = self.folder / campaign_id / EXPORT_FOLDER / f"{campaign_id}.{file_format}"
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        replace_private(path, frame.write_csv().encode() if file_format == "csv" else _parquet(frame))
+        return path
 
     def _records(self) -> Iterator[Selected | Withdrawn]:
         if not self.path.exists():
@@ -273,9 +303,9 @@ class CampaignRegister:
                 ) from error
 
 
-def export_frame(record: Selected, members: pl.DataFrame, arms: Sequence[str]) -> pl.DataFrame:
+def export_frame(record: Selected, members: pl.DataFrame) -> pl.DataFrame:
     """Return what a campaign tool gets: pseudonymous ids with arm, campaign, channel and days, by key."""
-    return members.filter(pl.col("arm").is_in(list(arms))).select(
+    return members.select(
         CUSTOMER_KEY,
         campaign_id=pl.lit(record.campaign_id),
         arm="arm",

@@ -5,7 +5,7 @@ and by chance only. The draw is a hash of campaign and customer: the same on eve
 and no customer changes the group because others are added.
 """
 
-import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -14,6 +14,7 @@ import polars as pl
 from ml.audiences.contact_policy import ContactPolicy
 from ml.audiences.definition import AudienceDefinition, matching
 from ml.columns import CUSTOMER_KEY
+from ml.splits import hash_shares
 from ml.wording import Bilingual
 
 TREATED = "treated"
@@ -28,8 +29,6 @@ EXCLUSIONS: dict[str, Bilingual] = {
     "contact_limit": Bilingual(en="contacted often enough by other campaigns", zh="已达触达次数上限"),
 }
 """Reasons to leave a customer out, in the order in which they are looked at; each customer counts under the first."""
-
-_HASH_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ def select_customers(
     judged = known.select(CUSTOMER_KEY, reason=reason)
     counts = dict(judged.drop_nulls("reason").group_by("reason").len().iter_rows())
     chosen = judged.filter(pl.col("reason").is_null()).get_column(CUSTOMER_KEY).sort()
-    arms = [arm_of(key, definition.campaign_id, definition.control_share) for key in chosen]
+    arms = draw_arms(chosen.to_list(), definition.campaign_id, definition.control_share)
     return Selection(
         members=pl.DataFrame({CUSTOMER_KEY: chosen, "arm": pl.Series(arms, dtype=pl.String)}),
         matched_count=matched.height,
@@ -110,12 +109,11 @@ def select_customers(
     )
 
 
-def arm_of(customer_key: str, campaign_id: str, control_share: float) -> str:
-    """Return the arm of a customer in a campaign.
+def draw_arms(customer_keys: Sequence[str], campaign_id: str, control_share: float) -> list[str]:
+    """Return the arm of each customer in a campaign.
 
-    The first 64 bits of the SHA-256 of campaign and key, as a number from 0 to 1, fall below the share or not. The key
-    is itself an HMAC, so nobody without the platform's key can choose a customer's arm.
+    A hash of campaign and key, as a number from 0 to 1, falls below the share or not. The key is itself an HMAC, so
+    nobody without the platform's key can choose a customer's arm.
     """
-    digest = hashlib.sha256(f"{campaign_id}\n{customer_key}".encode()).digest()
-    draw = int.from_bytes(digest[:_HASH_BYTES], "big") / 2 ** (8 * _HASH_BYTES)
-    return CONTROL if draw < control_share else TREATED
+    shares = hash_shares(customer_keys, f"campaign {campaign_id}")
+    return [CONTROL if share < control_share else TREATED for share in shares]

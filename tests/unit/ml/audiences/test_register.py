@@ -10,7 +10,7 @@ import pytest
 
 from ml.audiences.contact_policy import load_contact_policy
 from ml.audiences.definition import AudienceDefinition
-from ml.audiences.register import CampaignRegister, CampaignRegisterError, Selected, export_frame
+from ml.audiences.register import CampaignRegister, CampaignRegisterError, ExportFormat, Selected
 from ml.audiences.selection import Selection, select_customers
 from tests.unit.ml.audiences.campaigns import DAY, campaign, contact_status, key, no_contacts, portrait
 
@@ -127,11 +127,39 @@ def test_erasing_where_there_is_no_register_does_nothing(register: CampaignRegis
 
 def test_an_export_names_customers_by_key_and_says_arm_campaign_channel_and_days(register: CampaignRegister) -> None:
     record = _record(register)
-    frame = export_frame(record, register.members("evening_tariff"), ["treated"])
+    path = register.export("evening_tariff")
+    frame = pl.read_csv(path)
 
     assert frame.columns == ["customer_key", "campaign_id", "arm", "channel", "contact_from", "contact_until"]
-    assert frame.get_column("arm").unique().to_list() == ["treated"]
-    assert frame.height == record.treated_count
+    assert frame.row(0)[1:] == ("evening_tariff", frame["arm"][0], "sms", "2026-10-12", "2026-10-23")
+    assert dict(frame.group_by("arm").len().iter_rows()) == {
+        "treated": record.treated_count,
+        "control": record.control_count,
+    }
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("file_format", ["csv", "parquet"])
+def test_exporting_again_gives_the_same_bytes_without_whom_was_erased_meanwhile(
+    register: CampaignRegister, file_format: ExportFormat
+) -> None:
+    _record(register)
+    first = register.export("evening_tariff", file_format).read_bytes()
+    again = register.export("evening_tariff", file_format).read_bytes()
+    register.erase(key(1))
+
+    assert again == first
+    assert not (register.folder / "evening_tariff" / "export").exists()
+    assert key(1).encode() not in register.export("evening_tariff", "csv").read_bytes()
+
+
+def test_a_withdrawn_campaign_is_not_exported(register: CampaignRegister) -> None:
+    _record(register)
+    register.withdraw("evening_tariff", recorded_by="desk")
+
+    with pytest.raises(CampaignRegisterError, match="withdrawn; nobody may be contacted"):
+        register.export("evening_tariff")
 
 
 def test_who_records_is_named_and_a_damaged_line_is_told_by_number(register: CampaignRegister) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.audiences.contact_policy import load_contact_policy
-from ml.audiences.selection import CONTROL, EXCLUSIONS, TREATED, Selection, arm_of, select_customers
+from ml.audiences.selection import CONTROL, EXCLUSIONS, TREATED, Selection, draw_arms, select_customers
 from tests.unit.ml.audiences.campaigns import DAY, campaign, contact_status, key, no_contacts, portrait
 
 POLICY = load_contact_policy(DAY)
@@ -111,27 +111,29 @@ def test_the_draw_does_not_depend_on_order_run_or_further_customers() -> None:
 
 
 def test_another_campaign_draws_another_control_group() -> None:
-    drawn = [
-        {n for n in range(5000) if arm_of(key(n), campaign_id, 0.2) == CONTROL} for campaign_id in ("first", "second")
-    ]
+    keys = [key(n) for n in range(5000)]
+    first, second = (draw_arms(keys, campaign_id, 0.2) for campaign_id in ("first", "second"))
+    both = sum(one == other == CONTROL for one, other in zip(first, second, strict=True))
 
-    # Of two independent draws of a fifth, a twenty-fifth is in both.
-    assert 150 < len(drawn[0] & drawn[1]) < 250
+    # Of two independent draws of a fifth, a twenty-fifth is in both: 200 of 5,000, four standard errors are 55.
+    assert 145 < both < 255
 
 
 @given(share=st.floats(0.05, 0.5), number=st.integers(0, 10**6))
 @settings(max_examples=30)
 def test_a_larger_control_group_holds_the_smaller_one(share: float, number: int) -> None:
-    if arm_of(key(number), "campaign", share / 2) == CONTROL:
-        assert arm_of(key(number), "campaign", share) == CONTROL
+    keys = [key(number + n) for n in range(20)]
+    smaller, larger = (draw_arms(keys, "campaign", size) for size in (share / 2, share))
+
+    assert all(now == CONTROL for before, now in zip(smaller, larger, strict=True) if before == CONTROL)
 
 
 def test_the_control_group_has_the_share_that_was_asked() -> None:
-    arms = [arm_of(key(n), "campaign", 0.2) for n in range(5000)]
+    arms = draw_arms([key(n) for n in range(5000)], "campaign", 0.2)
 
     # Four standard errors of a share of 0.2 among 5,000.
     assert abs(arms.count(CONTROL) / 5000 - 0.2) < 0.023
     assert set(arms) == {TREATED, CONTROL}
     # Pinned: another draw would move customers between the groups of campaigns that run.
-    pinned = [arm_of(key(n), "evening_tariff", 0.5) for n in range(6)]
-    assert pinned == [TREATED, TREATED, CONTROL, CONTROL, TREATED, TREATED]
+    pinned = draw_arms([key(n) for n in range(6)], "evening_tariff", 0.5)
+    assert pinned == [CONTROL, TREATED, CONTROL, TREATED, CONTROL, TREATED]
