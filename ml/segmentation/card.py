@@ -1,6 +1,10 @@
 """Texts of the segmentation's model card."""
 
+from collections.abc import Sequence
+
+from ml.evaluation import EvaluationTable
 from ml.model_card import CardFigure, ModelCard
+from ml.segmentation.model import Segment
 from ml.wording import Bilingual
 
 MODEL_CARD = ModelCard(
@@ -38,8 +42,10 @@ MODEL_CARD = ModelCard(
             zh="k 均值聚类；在半样本可复现且无过小客群的方案中，由三项指标共同选定数量。",
         ),
         Bilingual(
-            en="New centres are matched to the released ones (Hungarian method): identifiers and names continue.",
-            zh="新旧中心以匈牙利算法匹配，编号与名称延续。",
+            en="Identifiers follow the customers: a new segment takes that of the released one with which it has most "
+            "customers in common (Hungarian method). A name stays while its tags hold within their tolerance; splits "
+            "and merges are told.",
+            zh="编号随客户延续：以匈牙利算法按共同客户匹配新旧客群；标签在容差内成立则名称不变；拆分与合并均予说明。",
         ),
         Bilingual(
             en="Value: quantiles of twelve months' billed amount within the class. Stage: first matching rule of new, "
@@ -102,3 +108,27 @@ MODEL_CARD = ModelCard(
         ),
     ),
 )
+
+
+def advice_table(segments: Sequence[Segment]) -> EvaluationTable:
+    """Return what marks every segment, what to offer and what to avoid, in both languages."""
+    return EvaluationTable(
+        name="advice",
+        title="What marks each segment, what to offer, what to avoid",
+        title_zh="各客群的特征与服务建议",
+        columns=("id", "name", "marks", "offer", "avoid", "名称", "特征", "推荐", "避免"),
+        rows=tuple(
+            (
+                one.segment_id,
+                one.name,
+                one.description,
+                one.offer,
+                one.avoid,
+                one.name_zh,
+                one.description_zh,
+                one.offer_zh,
+                one.avoid_zh,
+            )
+            for one in segments
+        ),
+    )

@@ -6,7 +6,7 @@ import pandas as pd
 from ml.columns import CUSTOMER_KEY
 from ml.evaluation import EvaluationTable
 
-BAND_EDGES = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)
+BAND_EDGES = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Confidence is one minus nearest over second nearest distance: 0 lies between two segments, 1 on a centre."""
 
 
@@ -52,7 +52,7 @@ def confidence_table(earlier: pd.DataFrame, later: pd.DataFrame, months_text: st
         title_zh="归属置信度的含义",
         columns=("confidence", "customers", "same segment a month later"),
         rows=tuple(
-            (f"{band['lower']:.1f} to {band['upper']:.1f}", int(band["customers_count"]), round(band["kept_share"], 4))
+            (f"{band['lower']:.2f} to {band['upper']:.2f}", int(band["customers_count"]), round(band["kept_share"], 4))
             for band in bands.to_dict("records")
         ),
         note=f"Customers assigned by this model in both months ({months_text}); the two trailing years share eleven "

@@ -10,7 +10,7 @@ from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, names
 from ml.evaluation import Evaluation, EvaluationTable, Metric
 from ml.segmentation import evaluation as judging
 from ml.segmentation import plots
-from ml.segmentation.card import MODEL_CARD
+from ml.segmentation.card import MODEL_CARD, advice_table
 from ml.segmentation.clustering import Solution, choose_segments
 from ml.segmentation.confidence import confidence_table
 from ml.segmentation.config import SegmentationConfig
@@ -32,6 +32,7 @@ from ml.segmentation.model import (
     shapeless_segments,
 )
 from ml.segmentation.naming import PROFILE_COLUMNS, label_segments
+from ml.segmentation.profiles import profile_table
 from ml.segmentation.schema import FEATURES
 from ml.segmentation.succession import Succession, inherited_ids, succession_metrics, succession_table, trace
 from ml.segmentation.sufficiency import check_sufficiency, judged_months, months_between, segmented_groups
@@ -83,7 +84,11 @@ def train(
     predictions = model.predict(later)
     released = model.segments
     metrics += [*judging.solution_metrics(solutions), *_coverage_metrics(predictions)]
-    further_tables = _confidence_tables(prepared, model, predictions)
+    further_tables: list[EvaluationTable] = [
+        advice_table(released),
+        profile_table(later, predictions["segment_id"].tolist(), config.currency),
+        *_confidence_tables(prepared, model, predictions),
+    ]
     succession = None
     if previous_model:
         succession = _succession(previous_model, model, later, predictions)
