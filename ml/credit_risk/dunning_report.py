@@ -1,13 +1,21 @@
 """The report of a dunning list: whom to contact first, and how much money such lists reached in past months."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
 import pandas as pd
 
 from ml.credit_risk.dunning import RANKINGS, REFERENCE, WORKING_DAYS, DunningBackTest, DunningConfig, DunningList
-from ml.credit_risk.report_page import Cell, ReportPage, Section, Table
+from ml.credit_risk.report_page import (
+    ReportPage,
+    Section,
+    Table,
+    number_column,
+    percent_column,
+    table_of,
+    text_column,
+)
 from ml.plots import GREY, INK, PALETTE, new_figure, to_png
 from ml.wording import Bilingual, number_text
 
@@ -145,32 +153,18 @@ def _list_note(made: DunningList) -> Bilingual:
 
 
 def _list_table(made: DunningList, currency: str) -> Table:
-    headers = [
-        Bilingual(en="Customer", zh="客户"),
-        Bilingual(en="rank", zh="名次"),
-        Bilingual(en="working day", zh="工作日"),
-        Bilingual(en="probability", zh="违约概率"),
-        Bilingual(en="rating", zh="等级"),
-        Bilingual(en=f"overdue, {currency}", zh="欠费"),
-        Bilingual(en=f"at stake, {currency}", zh="敞口"),
-        Bilingual(en=f"expected loss, {currency}", zh="预期损失"),
-        Bilingual(en="age of debt, days", zh="账龄"),
-    ]
-    rows: list[list[Cell]] = [
-        [
-            str(row["customer_key"]),
-            number_text(row["rank"], 0),
-            number_text(row["working_day"], 0),
-            number_text(100 * row["default_probability"], 1, "%"),
-            str(row["credit_rating"]),
-            number_text(row["overdue_amount"], 2),
-            number_text(row["exposure_amount"], 2),
-            number_text(row["expected_loss_amount"], 2),
-            number_text(row["debt_age_days"], 0),
-        ]
-        for row in made.rows.head(SHOWN_ROWS).to_dict("records")
-    ]
-    return Table(headers, rows)
+    return table_of(
+        made.rows.head(SHOWN_ROWS),
+        text_column("Customer", "客户", lambda row: str(row["customer_key"])),
+        number_column("rank", "名次", "rank"),
+        number_column("working day", "工作日", "working_day"),
+        percent_column("probability", "违约概率", "default_probability"),
+        text_column("rating", "等级", lambda row: str(row["credit_rating"])),
+        number_column(f"overdue, {currency}", "欠费", "overdue_amount", 2),
+        number_column(f"at stake, {currency}", "敞口", "exposure_amount", 2),
+        number_column(f"expected loss, {currency}", "预期损失", "expected_loss_amount", 2),
+        number_column("age of debt, days", "账龄", "debt_age_days"),
+    )
 
 
 def _test_note(tested: DunningBackTest, config: DunningConfig, currency: str, trained_until: date) -> Bilingual:
@@ -192,31 +186,19 @@ def _test_note(tested: DunningBackTest, config: DunningConfig, currency: str, tr
 
 
 def _test_table(tested: DunningBackTest, currency: str) -> Table:
-    headers = [
-        Bilingual(en="Ranking", zh="排序方法"),
-        Bilingual(en="working days", zh="工作日"),
-        Bilingual(en="contacts a month", zh="每月联系数"),
-        Bilingual(en="reached", zh="覆盖比例"),
-        Bilingual(en=f"reached a month, {currency}", zh="每月覆盖金额"),
-        Bilingual(en=f"recovered a month, {currency}", zh="每月回收金额"),
-        Bilingual(en="against age of debt", zh="与账龄排序之差"),
-    ]
-    rows: list[list[Cell]] = [
-        [
-            RANKING_TITLES[row["ranking"]],
-            number_text(row["working_days"], 0),
-            number_text(row["contacts_count"], 1),
-            number_text(100 * row["reached_share"], 1, "%"),
-            number_text(row["reached_amount"], 0),
-            number_text(row["recovered_amount"], 0),
-            _difference_text(row),
-        ]
-        for row in tested.rows.to_dict("records")
-    ]
-    return Table(headers, rows)
+    return table_of(
+        tested.rows,
+        text_column("Ranking", "排序方法", lambda row: RANKING_TITLES[row["ranking"]]),
+        number_column("working days", "工作日", "working_days"),
+        number_column("contacts a month", "每月联系数", "contacts_count", 1),
+        percent_column("reached", "覆盖比例", "reached_share"),
+        number_column(f"reached a month, {currency}", "每月覆盖金额", "reached_amount"),
+        number_column(f"recovered a month, {currency}", "每月回收金额", "recovered_amount"),
+        text_column("against age of debt", "与账龄排序之差", _difference_text),
+    )
 
 
-def _difference_text(row: Mapping[Hashable, Any]) -> str:
+def _difference_text(row: Mapping[str, Any]) -> str:
     if row["ranking"] == REFERENCE:
         return "–"
     value = number_text(100 * row["difference"], 1, signed=True)

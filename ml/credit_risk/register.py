@@ -46,6 +46,11 @@ def new_id() -> str:
     return uuid.uuid4().hex[:12]
 
 
+def _check_end(end_name: str, end: date | None, start_name: str, start: date) -> None:
+    if end is not None and end <= start:
+        raise ValueError(f"{end_name}: must be after {start_name}")
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -72,8 +77,7 @@ class StatusRecord(_Record):
     def _is_known_and_ends(self) -> Self:
         if self.status not in STATUSES:
             raise ValueError(f"status: {self.status!r} is none of {', '.join(STATUSES)}")
-        if self.valid_until <= self.valid_from:
-            raise ValueError("valid_until: must be after valid_from")
+        _check_end("valid_until", self.valid_until, "valid_from", self.valid_from)
         return self
 
 
@@ -132,10 +136,9 @@ class ListReview(_Record):
 
     @model_validator(mode="after")
     def _kept_until_the_next(self) -> Self:
+        _check_end("next_review_on", self.next_review_on, "reviewed_on", self.reviewed_on)
         if (self.decision == "keep") != (self.next_review_on is not None):
             raise ValueError("next_review_on: give it when the entry stays, and only then")
-        if self.next_review_on is not None and self.next_review_on <= self.reviewed_on:
-            raise ValueError("next_review_on: must be after reviewed_on")
         return self
 
 
@@ -202,10 +205,9 @@ class AppealDecision(_Record):
 
     @model_validator(mode="after")
     def _effect_ends(self) -> Self:
+        _check_end("expires_on", self.expires_on, "decided_on", self.decided_on)
         if (self.decision == "upheld") != (self.expires_on is not None):
             raise ValueError("expires_on: give it when the appeal is upheld, and only then")
-        if self.expires_on is not None and self.expires_on <= self.decided_on:
-            raise ValueError("expires_on: must be after decided_on")
         return self
 
 

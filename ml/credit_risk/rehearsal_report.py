@@ -1,14 +1,24 @@
 """The report of a policy's dry run: who would have been affected, how often wrongly, at what cost."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pandas as pd
 
 from ml.columns import AS_OF_MONTH
 from ml.credit_risk.policy_schema import HARSHNESS
 from ml.credit_risk.rehearsal import HANDLING_COST_AMOUNTS, Rehearsal
-from ml.credit_risk.report_page import Cell, ReportPage, Section, Table
+from ml.credit_risk.report_page import (
+    ReportPage,
+    Section,
+    Table,
+    number_column,
+    percent_column,
+    percent_text,
+    table_of,
+    text_column,
+)
 from ml.plots import INK, PALETTE, new_figure, to_png
 from ml.wording import Bilingual, number_text, slice_title
 
@@ -163,105 +173,68 @@ def _measures_note(rehearsal: Rehearsal, currency: str) -> Bilingual:
 
 
 def _measures_table(rehearsal: Rehearsal, currency: str) -> Table:
-    headers = [
-        Bilingual(en="Measure", zh="措施"),
-        Bilingual(en="customers", zh="客户"),
-        Bilingual(en="of all", zh="占比"),
-        Bilingual(en="new", zh="新增"),
-        Bilingual(en="in default already", zh="已违约"),
-        Bilingual(en="judged", zh="已判定"),
-        Bilingual(en="false alarms", zh="误判"),
-        Bilingual(en="95 % interval", zh="区间"),
-        Bilingual(en=f"asked, {currency}", zh="收取金额"),
-        Bilingual(en=f"of it of payers, {currency}", zh="其中守约客户"),
-        Bilingual(en=f"at stake with defaulters, {currency}", zh="违约客户敞口"),
-        Bilingual(en=f"work, {currency}", zh="处理成本"),
-    ]
-    rows: list[list[Cell]] = [
-        [
-            KIND_TITLES[row["kind"]],
-            number_text(row["customers_count"], 0),
-            _percent(row["customers_share"]),
-            number_text(row["new_count"], 0),
-            number_text(row["in_default_count"], 0),
-            number_text(row["judged_count"], 0),
-            f"{row['wrong_count']:,} ({_percent(row['wrong_share'])})",
-            f"{_percent(row['wrong_share_lower'])} – {_percent(row['wrong_share_upper'])}",
-            number_text(row["asked_amount"] if asks_money else None, 0),
-            number_text(row["asked_of_payers_amount"] if asks_money else None, 0),
-            number_text(row["defaulted_exposure_amount"], 0),
-            number_text(row["handling_cost_amount"], 0),
-        ]
-        for row in rehearsal.measures.to_dict("records")
-        for asks_money in (row["kind"] in ("deposit", "prepayment"),)
-    ]
-    return Table(headers, rows)
+    def money(name: str) -> Callable[[Mapping[str, Any]], str]:
+        return lambda row: number_text(row[name] if row["kind"] in ("deposit", "prepayment") else None, 0)
+
+    return table_of(
+        rehearsal.measures,
+        text_column("Measure", "措施", _kind),
+        number_column("customers", "客户", "customers_count"),
+        percent_column("of all", "占比", "customers_share"),
+        number_column("new", "新增", "new_count"),
+        number_column("in default already", "已违约", "in_default_count"),
+        number_column("judged", "已判定", "judged_count"),
+        text_column("false alarms", "误判", lambda row: f"{row['wrong_count']:,} ({percent_text(row['wrong_share'])})"),
+        text_column(
+            "95 % interval",
+            "区间",
+            lambda row: f"{percent_text(row['wrong_share_lower'])} – {percent_text(row['wrong_share_upper'])}",
+        ),
+        text_column(f"asked, {currency}", "收取金额", money("asked_amount")),
+        text_column(f"of it of payers, {currency}", "其中守约客户", money("asked_of_payers_amount")),
+        number_column(f"at stake with defaulters, {currency}", "违约客户敞口", "defaulted_exposure_amount"),
+        number_column(f"work, {currency}", "处理成本", "handling_cost_amount"),
+    )
 
 
 def _rules_table(rehearsal: Rehearsal) -> Table:
-    headers = [
-        Bilingual(en="Rule", zh="规则"),
-        Bilingual(en="measure", zh="措施"),
-        Bilingual(en="customers", zh="客户"),
-        Bilingual(en="snapshots", zh="快照"),
-        Bilingual(en="judged", zh="已判定"),
-        Bilingual(en="then paid", zh="其后守约"),
-    ]
-    rows: list[list[Cell]] = [
-        [
-            Bilingual(en=row["name"], zh=row["name_zh"]),
-            KIND_TITLES[row["kind"]],
-            number_text(row["customers_count"], 0),
-            number_text(row["snapshots_count"], 0),
-            number_text(row["judged_count"], 0),
-            _percent(row["paid_share"]),
-        ]
-        for row in rehearsal.rules.to_dict("records")
-    ]
-    return Table(headers, rows)
+    return table_of(
+        rehearsal.rules,
+        text_column("Rule", "规则", lambda row: Bilingual(en=row["name"], zh=row["name_zh"])),
+        text_column("measure", "措施", _kind),
+        number_column("customers", "客户", "customers_count"),
+        number_column("snapshots", "快照", "snapshots_count"),
+        number_column("judged", "已判定", "judged_count"),
+        percent_column("then paid", "其后守约", "paid_share"),
+    )
 
 
 def _groups_table(rehearsal: Rehearsal) -> Table:
-    headers = [
-        Bilingual(en="Group", zh="群体"),
-        Bilingual(en="customers", zh="客户"),
-        Bilingual(en="with a burden", zh="受限客户"),
-        Bilingual(en="share", zh="占比"),
-        Bilingual(en="snapshots that paid", zh="守约快照"),
-        Bilingual(en="false alarms among them", zh="其中误判"),
-    ]
-    rows: list[list[Cell]] = [
-        [
-            Bilingual(en=f"{slice_title(row['group']).en}: {row['value']}", zh=slice_title(row["group"]).zh),
-            number_text(row["customers_count"], 0),
-            number_text(row["burdened_count"], 0),
-            _percent(row["burdened_share"]),
-            number_text(row["payers_count"], 0),
-            _percent(row["false_alarm_share"]),
-        ]
-        for row in rehearsal.groups.to_dict("records")
-    ]
-    return Table(headers, rows)
+    return table_of(
+        rehearsal.groups,
+        text_column("Group", "群体", _group),
+        number_column("customers", "客户", "customers_count"),
+        number_column("with a burden", "受限客户", "burdened_count"),
+        percent_column("share", "占比", "burdened_share"),
+        number_column("snapshots that paid", "守约快照", "payers_count"),
+        percent_column("false alarms among them", "其中误判", "false_alarm_share"),
+    )
 
 
 def _withheld_table(rehearsal: Rehearsal) -> Table:
-    headers = [
-        Bilingual(en="Why", zh="原因"),
-        Bilingual(en="measure", zh="措施"),
-        Bilingual(en="customers", zh="客户"),
-        Bilingual(en="snapshots", zh="快照"),
-    ]
-    rows: list[list[Cell]] = [
-        [
-            REASON_TITLES[row["reason_code"]],
-            KIND_TITLES[row["kind"]],
-            number_text(row["customers_count"], 0),
-            number_text(row["snapshots_count"], 0),
-        ]
-        for row in rehearsal.withheld.to_dict("records")
-    ]
-    return Table(headers, rows)
+    return table_of(
+        rehearsal.withheld,
+        text_column("Why", "原因", lambda row: REASON_TITLES[row["reason_code"]]),
+        text_column("measure", "措施", _kind),
+        number_column("customers", "客户", "customers_count"),
+        number_column("snapshots", "快照", "snapshots_count"),
+    )
 
 
-def _percent(share: float | None) -> str:
-    return "–" if share is None or math.isnan(share) else number_text(100 * share, 1, "%")
+def _kind(row: Mapping[str, Any]) -> Bilingual:
+    return KIND_TITLES[row["kind"]]
+
+
+def _group(row: Mapping[str, Any]) -> Bilingual:
+    title = slice_title(row["group"])
+    return Bilingual(en=f"{title.en}: {row['value']}", zh=title.zh)

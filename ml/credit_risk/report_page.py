@@ -5,13 +5,16 @@ it, as model cards do. Nothing is computed here.
 """
 
 import base64
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ml.wording import Bilingual
+import pandas as pd
+
+from ml.wording import Bilingual, number_text
 
 TEMPLATE_DIRECTORY = Path(__file__).parents[1] / "templates"
 TEMPLATE = "credit_report.html.j2"
@@ -30,6 +33,47 @@ class Table:
 
     headers: Sequence[Bilingual]
     rows: Sequence[Sequence[Cell]]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportColumn:
+    """A column of a table that is made from records.
+
+    Attributes:
+        title: Its heading.
+        cell: From a record to the text of its cell.
+    """
+
+    title: Bilingual
+    cell: Callable[[Mapping[str, Any]], Cell]
+
+
+def text_column(en: str, zh: str, cell: Callable[[Mapping[str, Any]], Cell]) -> ReportColumn:
+    """Return a column whose cells are written by a function of the record."""
+    return ReportColumn(Bilingual(en=en, zh=zh), cell)
+
+
+def number_column(en: str, zh: str, name: str, decimals: int = 0) -> ReportColumn:
+    """Return a column of numbers: the value of that name in each record."""
+    return text_column(en, zh, lambda record: number_text(record[name], decimals))
+
+
+def percent_column(en: str, zh: str, name: str) -> ReportColumn:
+    """Return a column of shares, written in percent; a dash where there is none."""
+    return text_column(en, zh, lambda record: percent_text(record[name]))
+
+
+def percent_text(share: float | None) -> str:
+    """Return a share in percent; a dash where there is none."""
+    return "–" if share is None or math.isnan(share) else number_text(100 * share, 1, "%")
+
+
+def table_of(rows: pd.DataFrame, *columns: ReportColumn) -> Table:
+    """Return a table with a line for each row of a frame."""
+    records = [{str(name): value for name, value in record.items()} for record in rows.to_dict("records")]
+    return Table(
+        [column.title for column in columns], [[column.cell(record) for column in columns] for record in records]
+    )
 
 
 @dataclass(frozen=True, slots=True)
