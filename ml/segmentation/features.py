@@ -13,14 +13,14 @@ import pandas as pd
 
 from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, by_name, names
 from ml.errors import SchemaMismatchError
-from ml.segmentation.schema import FEATURES, HOURS, SHAPE_COLUMNS
+from ml.segmentation.schema import FEATURES, HOUR_COLUMNS, HOURS
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 GROUPS = ("R", "B")
 GROUP_NAMES = {"R": "residential", "B": "business"}
-SHAPE_NAMES = names(SHAPE_COLUMNS)
+SHAPE_NAMES = names(HOUR_COLUMNS)
 
 WORKING_DAY_WEIGHT = 5 / 7
 """A shape counts each kind of day as often as a week holds it."""

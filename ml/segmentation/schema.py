@@ -1,4 +1,7 @@
-"""Columns of customer segmentation: one row per customer, over the trailing twelve months of readings."""
+"""Columns of customer segmentation: one row per customer, over the trailing twelve months of readings.
+
+``SHAPE_COLUMNS`` is the load shape: what they hold, and how much each counts, is said in ``features``.
+"""
 
 from ml.columns import CUSTOMER_CLASSES, Column
 
@@ -32,7 +35,68 @@ WEEKEND_SHAPE = tuple(
     )
     for hour in HOURS
 )
-SHAPE_COLUMNS = WEEKDAY_SHAPE + WEEKEND_SHAPE
+HOUR_COLUMNS = WEEKDAY_SHAPE + WEEKEND_SHAPE
+
+BLOCK_STARTS = range(0, 24, 4)
+SEASON_BLOCKS = tuple(
+    Column(
+        f"{season}_shift_{start:02d}",
+        "numeric",
+        f"Power from {start:02d}:00 to {start + 4:02d}:00 divided by the mean of the day: {months} less the mild months",
+        f"{season_zh}与春秋季相比，{start:02d} 至 {start + 4:02d} 时负荷与日平均之比的差",
+        minimum=-6,
+        maximum=6,
+        nullable=True,
+        dimension="load_shape",
+        season="same_season",
+    )
+    for season, months, season_zh in (
+        ("summer", "June to August", "夏季"),
+        ("winter", "December to February", "冬季"),
+    )
+    for start in BLOCK_STARTS
+)
+DAILY_COLUMNS = (
+    Column(
+        "summer_level_shift",
+        "numeric",
+        "Mean power of June to August less that of the mild months, divided by the mean of both",
+        "夏季与春秋季平均负荷之差与两者均值之比",
+        minimum=-2,
+        maximum=2,
+        nullable=True,
+        dimension="season",
+    ),
+    Column(
+        "winter_level_shift",
+        "numeric",
+        "Mean power of December to February less that of the mild months, divided by the mean of both",
+        "冬季与春秋季平均负荷之差与两者均值之比",
+        minimum=-2,
+        maximum=2,
+        nullable=True,
+        dimension="season",
+    ),
+    *(
+        Column(
+            f"{season}_rest_day_shift",
+            "numeric",
+            f"Mean power of weekends and holidays less that of working days, divided by the mean of both, in {months}",
+            f"{season_zh}休息日与工作日平均负荷之差与两者均值之比",
+            minimum=-2,
+            maximum=2,
+            nullable=True,
+            dimension="load_shape",
+            season="same_season",
+        )
+        for season, months, season_zh in (
+            ("mild", "the mild months", "春秋季"),
+            ("summer", "June to August", "夏季"),
+            ("winter", "December to February", "冬季"),
+        )
+    ),
+)
+SHAPE_COLUMNS = HOUR_COLUMNS + SEASON_BLOCKS + DAILY_COLUMNS
 
 LOAD_COLUMNS = (
     Column(
@@ -163,6 +227,15 @@ LOAD_COLUMNS = (
         nullable=True,
         dimension="growth",
     ),
+    Column(
+        "peak_contribution",
+        "numeric",
+        "Mean power in the hours in which all customers together draw most, divided by the customer's mean power",
+        "系统高峰时段平均负荷与自身平均负荷之比",
+        minimum=0,
+        nullable=True,
+        dimension="value",
+    ),
 )
 
 BEHAVIOUR_COLUMNS = (
@@ -172,6 +245,16 @@ BEHAVIOUR_COLUMNS = (
         "Amount billed over twelve months",
         "近十二个月应收电费",
         "currency",
+        nullable=True,
+        dimension="value",
+    ),
+    Column(
+        "billed_amount_per_kwh",
+        "numeric",
+        "Amount billed over twelve months divided by the energy billed",
+        "近十二个月平均电价",
+        "currency/kWh",
+        minimum=0,
         nullable=True,
         dimension="value",
     ),

@@ -71,3 +71,8 @@
 {% macro at_most(value, limit) -%}
     case when {{ value }} > {{ limit }} then cast({{ limit }} as double) else {{ value }} end
 {%- endmacro %}
+
+{#- Difference of two powers relative to their mean, from -2 to 2; null when one is missing or both are zero. -#}
+{% macro relative_difference(value, reference) -%}
+    2 * ({{ value }} - {{ reference }}) / nullif({{ value }} + {{ reference }}, 0)
+{%- endmacro %}

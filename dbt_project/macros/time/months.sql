@@ -90,3 +90,12 @@
 {% macro days_late(due_date, fully_paid_date, as_of_date) -%}
     greatest({{ datediff(due_date, 'coalesce(' ~ fully_paid_date ~ ', ' ~ as_of_date ~ ')', 'day') }}, 0)
 {%- endmacro %}
+
+{#- Season of a month: summer is June to August, winter December to February, mild the rest. -#}
+{% macro season_of(month_number) -%}
+    case
+        when mod({{ month_number }}, 12) in (5, 6, 7) then 'summer'
+        when mod({{ month_number }}, 12) in (11, 0, 1) then 'winter'
+        else 'mild'
+    end
+{%- endmacro %}

@@ -17,6 +17,24 @@ shape as (
 
 ),
 
+seasons as (
+
+    select * from {{ ref('int_as_of_seasons') }}
+
+),
+
+peak_contribution as (
+
+    select * from {{ ref('int_as_of_peak_contribution') }}
+
+),
+
+billed_energy as (
+
+    select * from {{ ref('int_as_of_billed_energy') }}
+
+),
+
 billing as (
 
     select * from {{ ref('int_as_of_billing') }}
@@ -41,7 +59,17 @@ final as (
         {%- for hour in range(24) %},
         shape.{{ day_class }}_shape_{{ '%02d' % hour }}
         {%- endfor %}
+        {%- endfor %}
+        {%- for season in ['summer', 'winter'] %}
+        {%- for hour in range(0, 24, 4) %},
+        shape.{{ season }}_shift_{{ '%02d' % hour }}
+        {%- endfor %}
         {%- endfor %},
+        seasons.summer_level_shift,
+        seasons.winter_level_shift,
+        seasons.mild_rest_day_shift,
+        seasons.summer_rest_day_shift,
+        seasons.winter_rest_day_shift,
         load.annual_kwh,
         load.mean_daily_kwh,
         load.peak_kw,
@@ -55,7 +83,9 @@ final as (
         load.daily_kwh_cv,
         cast(load.zero_days_count as double) as zero_days_count,
         load.kwh_change_yoy_pct,
+        peak_contribution.peak_contribution,
         cast(billing.billed_amount_12m_amount as double) as billed_amount_12m_amount,
+        billed_energy.billed_amount_per_kwh,
         cast(billing.late_bills_12m_count as double) as late_bills_12m_count,
         cast(service.contacts_12m_count as double) as contacts_12m_count,
         cast(service.programmes_count as double) as programmes_count,
@@ -69,6 +99,18 @@ final as (
         on
             as_of_customers.customer_key = shape.customer_key
             and as_of_customers.as_of_month_number = shape.as_of_month_number
+    left join seasons
+        on
+            as_of_customers.customer_key = seasons.customer_key
+            and as_of_customers.as_of_month_number = seasons.as_of_month_number
+    left join peak_contribution
+        on
+            as_of_customers.customer_key = peak_contribution.customer_key
+            and as_of_customers.as_of_month_number = peak_contribution.as_of_month_number
+    left join billed_energy
+        on
+            as_of_customers.customer_key = billed_energy.customer_key
+            and as_of_customers.as_of_month_number = billed_energy.as_of_month_number
     left join billing
         on
             as_of_customers.customer_key = billing.customer_key

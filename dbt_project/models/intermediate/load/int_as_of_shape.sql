@@ -1,5 +1,6 @@
 {%- set hours = range(24) -%}
 {%- set day_classes = ['workday', 'rest_day'] -%}
+{%- set block_starts = range(0, 24, 4) -%}
 
 with as_of_customers as (
 
@@ -14,11 +15,12 @@ monthly_shape as (
 
 ),
 
-sums as (
+season_sums as (
 
     select
         as_of_customers.customer_key,
-        as_of_customers.as_of_month_number
+        as_of_customers.as_of_month_number,
+        {{ season_of('monthly_shape.month_number') }} as season
         {%- for day_class in day_classes %}
         {%- for hour in hours %}
         {%- set column = day_class ~ '_' ~ '%02d' % hour %},
@@ -33,7 +35,101 @@ sums as (
             and monthly_shape.month_number between
                 as_of_customers.as_of_month_number - 11 and as_of_customers.as_of_month_number
             and {{ is_visible_in('monthly_shape', 'as_of_customers.as_of_month_number') }}
-    group by as_of_customers.customer_key, as_of_customers.as_of_month_number
+    group by
+        as_of_customers.customer_key,
+        as_of_customers.as_of_month_number,
+        {{ season_of('monthly_shape.month_number') }}
+
+),
+
+sums as (
+
+    select
+        customer_key,
+        as_of_month_number
+        {%- for day_class in day_classes %}
+        {%- for hour in hours %}
+        {%- set column = day_class ~ '_' ~ '%02d' % hour %},
+        sum({{ column }}_minutes) as {{ column }}_minutes,
+        sum({{ column }}_kwh) as {{ column }}_kwh
+        {%- endfor %}
+        {%- endfor %}
+    from season_sums
+    group by customer_key, as_of_month_number
+
+),
+
+season_blocks as (
+
+    select
+        customer_key,
+        as_of_month_number,
+        season
+        {%- for start in block_starts %}
+        {%- set kwh = [] -%}
+        {%- set minutes = [] -%}
+        {%- for hour in range(start, start + 4) -%}
+        {%- for day_class in day_classes -%}
+        {%- do kwh.append('coalesce(%s_%02d_kwh, 0)' % (day_class, hour)) -%}
+        {%- do minutes.append('coalesce(%s_%02d_minutes, 0)' % (day_class, hour)) -%}
+        {%- endfor -%}
+        {%- endfor %},
+        {{ kwh | join(' + ') }} as block_{{ '%02d' % start }}_kwh,
+        {{ minutes | join(' + ') }} as block_{{ '%02d' % start }}_minutes
+        {%- endfor %}
+    from season_sums
+
+),
+
+season_power as (
+
+    select
+        customer_key,
+        as_of_month_number,
+        season,
+        {% for start in block_starts -%}
+        block_{{ '%02d' % start }}_minutes {{ ' + ' if not loop.last }}
+        {%- endfor %} as observed_minutes
+        {%- for start in block_starts %}
+        {%- set block = 'block_%02d' % start %},
+        {{ mean_power(block ~ '_kwh', block ~ '_minutes') }} as {{ block }}_kw
+        {%- endfor %}
+    from season_blocks
+
+),
+
+{% set block_kw = [] -%}
+{%- for start in block_starts -%}{%- do block_kw.append('block_%02d_kw' % start) -%}{%- endfor -%}
+
+-- A season of a few days would say more about those days than about the season.
+season_shapes as (
+
+    select
+        customer_key,
+        as_of_month_number,
+        season
+        {%- for start in block_starts %},
+        block_{{ '%02d' % start }}_kw / nullif({{ mean_of(block_kw) }}, 0) as block_{{ '%02d' % start }}_ratio
+        {%- endfor %}
+    from season_power
+    where observed_minutes >= 1440 * {{ var('season_observed_days') }}
+
+),
+
+season_shifts as (
+
+    select
+        customer_key,
+        as_of_month_number
+        {%- for season in ['summer', 'winter'] %}
+        {%- for start in block_starts %}
+        {%- set ratio = 'block_%02d_ratio' % start %},
+        max(case when season = '{{ season }}' then {{ ratio }} end)
+        - max(case when season = 'mild' then {{ ratio }} end) as {{ season }}_shift_{{ '%02d' % start }}
+        {%- endfor %}
+        {%- endfor %}
+    from season_shapes
+    group by customer_key, as_of_month_number
 
 ),
 
@@ -70,13 +166,18 @@ hourly_power as (
 final as (
 
     select
-        customer_key,
-        as_of_month_number
+        hourly_power.customer_key,
+        hourly_power.as_of_month_number
         {%- for hour in hours %},
         workday_{{ '%02d' % hour }}_kw / nullif({{ mean_of(workday_kw) }}, 0) as weekday_shape_{{ '%02d' % hour }}
         {%- endfor %}
         {%- for hour in hours %},
         rest_day_{{ '%02d' % hour }}_kw / nullif({{ mean_of(rest_day_kw) }}, 0) as weekend_shape_{{ '%02d' % hour }}
+        {%- endfor %}
+        {%- for season in ['summer', 'winter'] %}
+        {%- for start in block_starts %},
+        season_shifts.{{ season }}_shift_{{ '%02d' % start }}
+        {%- endfor %}
         {%- endfor %},
         case
             when {{ mean_of(day_kw) }} > 0
@@ -91,6 +192,10 @@ final as (
                 then ({{ night_kw | join(' + ') }}) / (24 * {{ mean_of(day_kw) }})
         end as night_share
     from hourly_power
+    left join season_shifts
+        on
+            hourly_power.customer_key = season_shifts.customer_key
+            and hourly_power.as_of_month_number = season_shifts.as_of_month_number
 
 )
 

@@ -8,9 +8,9 @@ import pytest
 
 from ml.columns import names
 from ml.segmentation.config import SegmentationConfig
-from ml.segmentation.schema import FEATURES, SHAPE_COLUMNS
+from ml.segmentation.schema import BLOCK_STARTS, FEATURES, HOUR_COLUMNS
 
-SHAPE_NAMES = names(SHAPE_COLUMNS)
+SHAPE_NAMES = names(HOUR_COLUMNS)
 HOURS = np.arange(24)
 
 
@@ -51,6 +51,14 @@ def make_features(
                         "customer_class": customer_class,
                         "observed_days_count": 360.0,
                         **dict(zip(SHAPE_NAMES, shape, strict=True)),
+                        **{f"summer_shift_{hour:02d}": 0.2 * (hour == 12) - 0.2 * (hour == 0) for hour in BLOCK_STARTS},
+                        **{f"winter_shift_{hour:02d}": 0.0 for hour in BLOCK_STARTS},
+                        "summer_level_shift": (0.4 if type_name == "daytime" else 0.0) + float(rng.normal(0, 0.05)),
+                        "winter_level_shift": float(rng.normal(0, 0.05)),
+                        **{
+                            f"{season}_rest_day_shift": -0.85 if type_name == "shift" else float(rng.normal(0, 0.05))
+                            for season in ("mild", "summer", "winter")
+                        },
                         "annual_kwh": mean_daily_kwh * 365,
                         "mean_daily_kwh": mean_daily_kwh,
                         "peak_kw": mean_daily_kwh / 24 * float(shape.max()),
@@ -64,7 +72,9 @@ def make_features(
                         "daily_kwh_cv": 0.3,
                         "zero_days_count": 0.0,
                         "kwh_change_yoy_pct": float(rng.normal(0, 10)),
+                        "peak_contribution": float(shape[[18, 19, 20]].mean()),
                         "billed_amount_12m_amount": mean_daily_kwh * 200,
+                        "billed_amount_per_kwh": 0.5 + 0.1 * float(shape[[18, 19, 20]].mean()),
                         "late_bills_12m_count": 0.0,
                         "contacts_12m_count": 1.0,
                         "programmes_count": 0.0,
