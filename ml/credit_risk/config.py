@@ -40,8 +40,11 @@ class ScorecardConfig(BaseModel):
     prior_rows: float = Field(
         default=50.0, gt=0, description="Rows at the overall default rate that every bin is mixed with"
     )
-    minimum_information: float = Field(
-        default=0.02, ge=0, description="Information value from which a column may stand on the card"
+    minimum_informations: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        default=(0.02, 0.05, 0.1),
+        min_length=1,
+        description="Information values from which a column may stand on the card, to choose from: snapshots of one "
+        "customer repeat each other, so with few defaulting customers chance alone reaches 0.1",
     )
     penalties: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         default=(0.001, 0.01, 0.1), min_length=1, description="Ridge penalties per row to choose from"

@@ -86,6 +86,24 @@ def matrix_from_records(records: Sequence[Mapping[str, Any]]) -> Matrix:
     return matrix
 
 
+def telling_columns(matrix: Matrix) -> Matrix:
+    """Return 1 for every column of the matrix that can tell rows apart, and 0 for what adds nothing.
+
+    A column that holds one value, or none, adds nothing, and neither does one that repeats a later column in every row
+    (in half a year of history, the windows of six and of twelve months). The trees draw the columns of each tree by
+    chance, and would else draw such ones instead of those that tell something.
+    """
+    same = (matrix == matrix[:1]) | (np.isnan(matrix) & np.isnan(matrix[:1]))
+    weights = 1 - same.all(axis=0).astype(np.float32)
+    seen: set[bytes] = set()
+    for position in reversed(range(matrix.shape[1])):
+        content = matrix[:, position].tobytes()
+        if content in seen:
+            weights[position] = 0
+        seen.add(content)
+    return weights
+
+
 def _refuse_out_of_range(name: str, values: npt.NDArray[np.float64]) -> None:
     bad = np.abs(values) > np.finfo(np.float32).max
     if bad.any():

@@ -53,6 +53,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "{value:.0f} % of the amounts due in the last 12 months was paid by the due date",
         "近十二月到期电费中有 {value:.0f}% 按期缴纳",
     ),
+    "recovery_rate_30d_6m_pct": (
+        "{value:.0f} % of the amounts of the last 6 months was paid within 30 days of the due date",
+        "近六月电费中有 {value:.0f}% 在到期后三十日内缴纳",
+    ),
     "recovery_rate_30d_12m_pct": (
         "{value:.0f} % of the amounts of the last 12 months was paid within 30 days of the due date",
         "近十二月电费中有 {value:.0f}% 在到期后三十日内缴纳",
@@ -60,6 +64,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "money_received_3m_pct": (
         "{value:.0f} % of the amounts due in the last 3 months was paid in money, the rest is owed or carried over",
         "近三月到期电费实收 {value:.0f}%，其余未缴或结转",
+    ),
+    "money_received_6m_pct": (
+        "{value:.0f} % of the amounts due in the last 6 months was paid in money, the rest is owed or carried over",
+        "近六月到期电费实收 {value:.0f}%，其余未缴或结转",
     ),
     "money_received_12m_pct": (
         "{value:.0f} % of the amounts due in the last 12 months was paid in money, the rest is owed or carried over",
@@ -82,14 +90,19 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "近十二月账单中有 {value:.0f}% 按期缴清",
     ),
     "late_bills_3m_count": ("{value:.0f} late bills in the last 3 months", "近三月逾期 {value:.0f} 笔"),
-    "late_bills_6m_count": (
-        "{value:.0f} late bills in the last 6 months",
-        "近六月逾期 {value:.0f} 笔",
-    ),
+    "late_bills_6m_count": ("{value:.0f} late bills in the last 6 months", "近六月逾期 {value:.0f} 笔"),
     "late_bills_12m_count": ("{value:.0f} late bills in the last 12 months", "近十二月逾期 {value:.0f} 笔"),
     "months_since_late_bill_months": (
         "The last bill that was paid late was due {value:.0f} months ago",
         "距上次逾期 {value:.0f} 个月",
+    ),
+    "mean_days_late_3m_days": (
+        "Bills of the last 3 months were paid {value:.1f} days late on average",
+        "近三月平均逾期 {value:.1f} 天",
+    ),
+    "mean_days_late_6m_days": (
+        "Bills of the last 6 months were paid {value:.1f} days late on average",
+        "近六月平均逾期 {value:.1f} 天",
     ),
     "mean_days_late_12m_days": (
         "Bills of the last 12 months were paid {value:.1f} days late on average",
@@ -99,38 +112,75 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "The latest payment of the last 3 months came {value:.0f} days after the due date",
         "近三月最长逾期 {value:.0f} 天",
     ),
+    "max_days_late_6m_days": (
+        "The latest payment of the last 6 months came {value:.0f} days after the due date",
+        "近六月最长逾期 {value:.0f} 天",
+    ),
     "max_days_late_12m_days": (
         "The latest payment of the last 12 months came {value:.0f} days after the due date",
         "近十二月最长逾期 {value:.0f} 天",
     ),
-    "oldest_debt_days": (
-        "The oldest unpaid bill is {value:.0f} days past due",
-        "最早欠费已逾期 {value:.0f} 天",
-    ),
+    "oldest_debt_days": ("The oldest unpaid bill is {value:.0f} days past due", "最早欠费已逾期 {value:.0f} 天"),
     "days_late_trend_days": (
         "Recent payments are {value:+.1f} days later than over the year",
         "近三月逾期天数较全年平均变化 {value:+.1f} 天",
+    ),
+    "partial_payments_3m_count": (
+        "{value:.0f} bills of the last 3 months were paid in parts",
+        "近三月分次缴费 {value:.0f} 笔",
+    ),
+    "partial_payments_6m_count": (
+        "{value:.0f} bills of the last 6 months were paid in parts",
+        "近六月分次缴费 {value:.0f} 笔",
     ),
     "partial_payments_12m_count": (
         "{value:.0f} bills of the last 12 months were paid in parts",
         "近十二月分次缴费 {value:.0f} 笔",
     ),
+    "monthly_kwh_cv_3m": (
+        "Monthly use of the last 3 months varies by {value:.2f} times its mean",
+        "近三月月用电量变异系数为 {value:.2f}",
+    ),
+    "monthly_kwh_cv_6m": (
+        "Monthly use of the last 6 months varies by {value:.2f} times its mean",
+        "近六月月用电量变异系数为 {value:.2f}",
+    ),
     "monthly_kwh_cv_12m": (
-        "Monthly use varies by {value:.2f} times its mean",
-        "月用电量变异系数为 {value:.2f}",
+        "Monthly use of the last 12 months varies by {value:.2f} times its mean",
+        "近十二月月用电量变异系数为 {value:.2f}",
     ),
     "kwh_change_yoy_pct": (
         "Use changed by {value:+.0f} % against the same months a year before",
         "用电量同比变化 {value:+.0f}%",
     ),
-    "load_factor_3m": ("The load factor of 3 months is {value:.2f}", "近三月负荷率为 {value:.2f}"),
-    "zero_load_days_3m_count": (
-        "{value:.0f} days without any use in the last 3 months",
-        "近三月零用电 {value:.0f} 天",
+    "load_factor_3m": ("The load factor of the last 3 months is {value:.2f}", "近三月负荷率为 {value:.2f}"),
+    "load_factor_6m": ("The load factor of the last 6 months is {value:.2f}", "近六月负荷率为 {value:.2f}"),
+    "load_factor_12m": ("The load factor of the last 12 months is {value:.2f}", "近十二月负荷率为 {value:.2f}"),
+    "zero_load_days_3m_count": ("{value:.0f} days without any use in the last 3 months", "近三月零用电 {value:.0f} 天"),
+    "zero_load_days_6m_count": ("{value:.0f} days without any use in the last 6 months", "近六月零用电 {value:.0f} 天"),
+    "zero_load_days_12m_count": (
+        "{value:.0f} days without any use in the last 12 months",
+        "近十二月零用电 {value:.0f} 天",
     ),
-    "capacity_utilisation_pct": (
-        "Peak power reaches {value:.0f} % of the contracted capacity",
-        "最大负荷为合同容量的 {value:.0f}%",
+    "capacity_utilisation_3m_pct": (
+        "Peak power of the last 3 months reaches {value:.0f} % of the contracted capacity",
+        "近三月最大负荷为合同容量的 {value:.0f}%",
+    ),
+    "capacity_utilisation_6m_pct": (
+        "Peak power of the last 6 months reaches {value:.0f} % of the contracted capacity",
+        "近六月最大负荷为合同容量的 {value:.0f}%",
+    ),
+    "capacity_utilisation_12m_pct": (
+        "Peak power of the last 12 months reaches {value:.0f} % of the contracted capacity",
+        "近十二月最大负荷为合同容量的 {value:.0f}%",
+    ),
+    "overdue_30d_bills_3m_count": (
+        "{value:.0f} bills of the last 3 months were unpaid 30 days after the due date",
+        "近三月逾期三十日以上 {value:.0f} 笔",
+    ),
+    "overdue_30d_bills_6m_count": (
+        "{value:.0f} bills of the last 6 months were unpaid 30 days after the due date",
+        "近六月逾期三十日以上 {value:.0f} 笔",
     ),
     "overdue_30d_bills_12m_count": (
         "{value:.0f} bills of the last 12 months were unpaid 30 days after the due date",
@@ -148,15 +198,37 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "The mean bill is {value:.0f} % of the credit limit",
         "月均电费为信用额度的 {value:.0f}%",
     ),
+    "returned_payments_3m_count": (
+        "{value:.0f} payments for bills of the last 3 months were taken back",
+        "近三月缴费被退回 {value:.0f} 次",
+    ),
+    "returned_payments_6m_count": (
+        "{value:.0f} payments for bills of the last 6 months were taken back",
+        "近六月缴费被退回 {value:.0f} 次",
+    ),
+    "returned_payments_12m_count": (
+        "{value:.0f} payments for bills of the last 12 months were taken back",
+        "近十二月缴费被退回 {value:.0f} 次",
+    ),
     "confirmed_breaches_24m_count": (
         "{value:.0f} inspections of the last 24 months found theft or tampering",
         "近二十四月查实违约用电 {value:.0f} 次",
     ),
     "tenure_months": ("Customer for {value:.0f} months", "立户 {value:.0f} 个月"),
+    "contacts_3m_count": ("{value:.0f} service contacts in the last 3 months", "近三月服务工单 {value:.0f} 件"),
     "contacts_6m_count": ("{value:.0f} service contacts in the last 6 months", "近六月服务工单 {value:.0f} 件"),
+    "contacts_12m_count": ("{value:.0f} service contacts in the last 12 months", "近十二月服务工单 {value:.0f} 件"),
+    "billing_contacts_3m_count": (
+        "{value:.0f} service contacts about bills in the last 3 months",
+        "近三月电费类工单 {value:.0f} 件",
+    ),
     "billing_contacts_6m_count": (
         "{value:.0f} service contacts about bills in the last 6 months",
         "近六月电费类工单 {value:.0f} 件",
+    ),
+    "billing_contacts_12m_count": (
+        "{value:.0f} service contacts about bills in the last 12 months",
+        "近十二月电费类工单 {value:.0f} 件",
     ),
     "mean_satisfaction_12m": (
         "Mean satisfaction with service of {value:.1f} out of 5",
@@ -166,10 +238,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "mean_bill_12m_amount": ("The mean bill of 12 months is {value:,.0f}", "月均电费为 {value:,.0f}"),
     "bills_12m_count": ("{value:.0f} bills in the last 12 months", "近十二月账单 {value:.0f} 张"),
     "contract_capacity_kva": ("The contracted capacity is {value:,.0f} kVA", "合同容量为 {value:,.0f} kVA"),
-    "credit_limit_amount": (
-        "The credit limit is {value:,.0f}",
-        "信用额度为 {value:,.0f}",
-    ),
+    "credit_limit_amount": ("The credit limit is {value:,.0f}", "信用额度为 {value:,.0f}"),
 }
 
 
@@ -191,8 +260,8 @@ _IMPROVEMENTS: dict[str, tuple[str, str]] = {
         "保持到期后三十日内缴清；较早的欠费记录会逐月淡出。",
     ),
     "service": (
-        "Have the open matter settled with us; contacts leave the windows after half a year.",
-        "请与我们处理完未决事项；服务记录半年后移出统计期。",
+        "Have the open matter settled with us; contacts leave the windows after a year.",
+        "请与我们处理完未决事项；服务记录一年后移出统计期。",
     ),
     "customer": (
         "A fact about the supply that needs no action; a good record of payment outweighs it with time.",
@@ -205,6 +274,13 @@ _IMPROVEMENTS_OF_COLUMNS: dict[str, tuple[str, str]] = {
     "confirmed_breaches_24m_count": (
         "Settle what was found and keep the meter untouched; it counts for 24 months.",
         "处理完违约用电事项并保持计量装置完好；记录保留二十四个月。",
+    ),
+    **dict.fromkeys(
+        ("returned_payments_3m_count", "returned_payments_6m_count", "returned_payments_12m_count"),
+        (
+            "See that the account covers the amount on the day of the debit, or pay by another channel.",
+            "请确保扣款日账户余额充足，或改用其他方式缴费。",
+        ),
     ),
     "tenure_months": (
         "Nothing has to be done: it improves by itself with every month on supply.",

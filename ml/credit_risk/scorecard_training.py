@@ -1,8 +1,8 @@
 """Fits the readable scorecard: monotone bins, a logistic regression on weights of evidence, whole points.
 
 A weight of evidence already speaks in log odds, so the regression only weighs columns that tell the same thing twice.
-Its ridge penalty is chosen by folds of customers. No weight may be negative, so every line of the card
-points in the direction that its default rates show; a column that would need one is left out.
+How much a column must tell, and the ridge penalty, are chosen by folds of customers. No weight may be negative, so
+every line of the card points in the direction that its default rates show; a column that would need one is left out.
 """
 
 from collections.abc import Sequence
@@ -48,6 +48,30 @@ class BinnedColumns:
 
     characteristics: tuple[Characteristic, ...]
     woe: FloatArray
+
+    def telling(self, information: float) -> "BinnedColumns":
+        """Return the columns with at least this information value, or the best one when none has it."""
+        values = np.array([characteristic.information_value for characteristic in self.characteristics])
+        # A card needs a line to add up; the column that tells most stands even when it tells next to nothing.
+        kept = np.flatnonzero(values >= min(information, values.max()))
+        return BinnedColumns(tuple(self.characteristics[place] for place in kept), self.woe[:, kept])
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenRegressions:
+    """The settings that foretell best out of fold, and what they gave there.
+
+    Attributes:
+        information: Information value from which columns count.
+        penalty: Ridge penalty.
+        margins: Log odds of every row, by the regression that does not know its fold.
+        regressions: Per fold, fitted on the rows of all others.
+    """
+
+    information: float
+    penalty: float
+    margins: FloatArray
+    regressions: tuple["WoeRegression", ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,24 +136,19 @@ class WoeRegression:
 
 
 def bin_columns(rows: pd.DataFrame, labels: FloatArray, config: ScorecardConfig) -> BinnedColumns:
-    """Bin every column of the schema and keep those that tell enough about the outcome."""
+    """Bin every column of the schema and keep those that may tell enough about the outcome."""
     columns = columns_of_frame(rows)
     prior = Prior(rows=config.prior_rows, goods=float((1 - labels).sum()), bads=float(labels.sum()))
-    found = [_characteristic(column, columns[column.name], labels, prior, config) for column in FEATURES]
-    kept = [
-        characteristic for characteristic in found if characteristic.information_value >= config.minimum_information
-    ]
-    # A card needs a line to add up; the column that tells most stands even when it tells next to nothing.
-    kept = kept or [max(found, key=lambda characteristic: characteristic.information_value)]
+    found = tuple(_characteristic(column, columns[column.name], labels, prior, config) for column in FEATURES)
     woe = np.column_stack(
         [
             np.array([bin_.woe for bin_ in characteristic.bins])[
                 characteristic.positions(columns[characteristic.column])
             ]
-            for characteristic in kept
+            for characteristic in found
         ]
     )
-    return BinnedColumns(tuple(kept), woe)
+    return BinnedColumns(found, woe).telling(min(config.minimum_informations))
 
 
 def fit_regression(binned: BinnedColumns, labels: FloatArray, penalty: float) -> WoeRegression:
@@ -177,36 +196,38 @@ def mean_log_loss(margins: FloatArray, labels: FloatArray) -> float:
     return float((np.logaddexp(0, margins) - labels * margins).mean())
 
 
-def choose_penalty(
+def choose_regressions(
     binned: Sequence[BinnedColumns],
     columns: Sequence[Columns],
     labels: FloatArray,
     fold_of_row: npt.NDArray[np.int64],
-    penalties: Sequence[float],
-) -> tuple[float, FloatArray, list[WoeRegression]]:
-    """Return the penalty with the smallest loss over folds, its margins out of fold and its regressions per fold.
+    config: ScorecardConfig,
+) -> ChosenRegressions:
+    """Return the settings with the smallest loss over folds of customers.
 
     Args:
         binned: Per fold, the rows of all other folds.
         columns: Per fold, its own rows.
         labels: Outcome of every row.
         fold_of_row: Position of each row's fold.
-        penalties: Penalties to choose from.
+        config: Settings to choose from.
     """
-    best: tuple[float, float, FloatArray, list[WoeRegression]] | None = None
-    for penalty in penalties:
-        margins = np.empty(len(labels))
-        regressions = []
-        for fold, others in enumerate(binned):
-            regression = fit_regression(others, labels[fold_of_row != fold], penalty)
-            margins[fold_of_row == fold] = regression.margins(columns[fold])
-            regressions.append(regression)
-        loss = mean_log_loss(margins, labels)
-        if best is None or loss < best[0]:
-            best = (loss, penalty, margins, regressions)
+    best: tuple[float, ChosenRegressions] | None = None
+    for information in config.minimum_informations:
+        telling = [others.telling(information) for others in binned]
+        for penalty in config.penalties:
+            margins = np.empty(len(labels))
+            regressions = []
+            for fold, others in enumerate(telling):
+                regression = fit_regression(others, labels[fold_of_row != fold], penalty)
+                margins[fold_of_row == fold] = regression.margins(columns[fold])
+                regressions.append(regression)
+            loss = mean_log_loss(margins, labels)
+            if best is None or loss < best[0]:
+                best = loss, ChosenRegressions(information, penalty, margins, tuple(regressions))
     if best is None:
-        raise ValueError("there is no penalty to choose from")
-    return best[1], best[2], best[3]
+        raise ValueError("there are no settings to choose from")
+    return best[1]
 
 
 def _characteristic(

@@ -38,7 +38,7 @@ from ml.credit_risk.evaluation import (
     reliability_table,
     slice_metrics,
 )
-from ml.credit_risk.features import MATRIX_NAMES, MONOTONE, Matrix, to_matrix
+from ml.credit_risk.features import MATRIX_NAMES, MONOTONE, Matrix, telling_columns, to_matrix
 from ml.credit_risk.labels import LABEL, SALT, Cut, cut, label_array, labelled_rows
 from ml.credit_risk.model import CreditRiskModel, ModelSettings, ScoringRows
 from ml.credit_risk.plots import effects_plot, ranking_plot, rating_plot, reliability_plot
@@ -46,9 +46,10 @@ from ml.credit_risk.rating import migration_table
 from ml.credit_risk.schema import FEATURES, PREDICTIONS
 from ml.credit_risk.scorecard import ratings
 from ml.credit_risk.scorecard_training import (
+    ChosenRegressions,
     WoeRegression,
     bin_columns,
-    choose_penalty,
+    choose_regressions,
     fit_regression,
     fit_scaling,
 )
@@ -202,9 +203,10 @@ def _scorecard_across_folds(
 ) -> tuple[WoeScorecard, FloatArray]:
     training, holdout = made.parts["train"], made.parts["holdout"]
     labels = label_array(training)
-    penalty, margins, regressions = _card_out_of_fold(training, labels, training_fold, config)
+    chosen, folds = _card_out_of_fold(training, labels, training_fold, config)
+    margins = chosen.margins
     probabilities = np.empty(len(holdout))
-    for fold, regression in regressions.items():
+    for fold, regression in zip(folds, chosen.regressions, strict=True):
         own, others = holdout_fold == fold, training_fold != fold
         if not own.any():
             continue
@@ -212,25 +214,32 @@ def _scorecard_across_folds(
             fit_scaling(margins[others], labels[others]), columns_of_frame(training[others]), labels[others], config
         )
         probabilities[own] = card.probabilities(card.points(columns_of_frame(holdout[own])))
-    final = fit_regression(bin_columns(training, labels, config.scorecard), labels, penalty)
+    final = _regression(training, labels, chosen, config)
     scaling = fit_scaling(margins, labels)
     return final.scorecard(scaling, columns_of_frame(training), labels, config), probabilities
 
 
 def _card_out_of_fold(
     rows: pd.DataFrame, labels: FloatArray, fold_of_row: np.ndarray, config: CreditRiskConfig
-) -> tuple[float, FloatArray, dict[str, WoeRegression]]:
-    """Return the best penalty, its margins out of fold, and its regressions by the fold that they do not know."""
+) -> tuple[ChosenRegressions, list[str]]:
+    """Return the best regressions out of fold, and the names of the folds that they do not know."""
     folds, places = np.unique(fold_of_row, return_inverse=True)
-    chosen = [places == place for place in range(len(folds))]
-    penalty, margins, regressions = choose_penalty(
-        [bin_columns(rows[~own], labels[~own], config.scorecard) for own in chosen],
-        [columns_of_frame(rows[own]) for own in chosen],
+    of_fold = [places == place for place in range(len(folds))]
+    chosen = choose_regressions(
+        [bin_columns(rows[~own], labels[~own], config.scorecard) for own in of_fold],
+        [columns_of_frame(rows[own]) for own in of_fold],
         labels,
         places,
-        config.scorecard.penalties,
+        config.scorecard,
     )
-    return penalty, margins, dict(zip(folds.tolist(), regressions, strict=True))
+    return chosen, folds.tolist()
+
+
+def _regression(
+    rows: pd.DataFrame, labels: FloatArray, chosen: ChosenRegressions, config: CreditRiskConfig
+) -> WoeRegression:
+    binned = bin_columns(rows, labels, config.scorecard).telling(chosen.information)
+    return fit_regression(binned, labels, chosen.penalty)
 
 
 def _trees_across_folds(
@@ -257,9 +266,9 @@ def _fit_apart(made: Cut, config: CreditRiskConfig, seed: int) -> _Fitted:
     """Train on some customers, calibrated by folds of them, and judge the others in the same months."""
     training, holdout = made.parts["train"], made.parts["holdout"]
     labels, fold_of_row = label_array(training), _folds(training[CUSTOMER_KEY], config)
-    penalty, card_margins, _ = _card_out_of_fold(training, labels, fold_of_row, config)
-    regression = fit_regression(bin_columns(training, labels, config.scorecard), labels, penalty)
-    scaling = fit_scaling(card_margins, labels)
+    chosen, _ = _card_out_of_fold(training, labels, fold_of_row, config)
+    regression = _regression(training, labels, chosen, config)
+    scaling = fit_scaling(chosen.margins, labels)
     card = regression.scorecard(scaling, columns_of_frame(training), labels, config)
     models: dict[Candidate, CreditRiskModel] = {"scorecard": _scorecard_model(card, config)}
     if "boosted_trees" in config.candidates:
@@ -387,7 +396,13 @@ def _parameters(config: BoosterConfig, depth: int, seed: int, labels: FloatArray
 
 
 def _data(matrix: Matrix, labels: FloatArray, config: BoosterConfig) -> xgb.DMatrix:
-    return xgb.DMatrix(matrix, label=labels, feature_names=list(MATRIX_NAMES), nthread=config.threads)
+    return xgb.DMatrix(
+        matrix,
+        label=labels,
+        feature_names=list(MATRIX_NAMES),
+        feature_weights=telling_columns(matrix),
+        nthread=config.threads,
+    )
 
 
 def _importances(effects: np.ndarray) -> list[tuple[str, float]]:

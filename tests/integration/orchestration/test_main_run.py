@@ -95,7 +95,7 @@ def test_every_dbt_model_shows_its_columns_and_what_they_are_computed_from(finis
             for sources in lineage.values()
             for source in sources
         )
-    utilisation = lineages["marts", "customer_credit_features"]["capacity_utilisation_pct"]
+    utilisation = lineages["marts", "customer_credit_features"]["capacity_utilisation_3m_pct"]
     assert [(source.asset_key.path[-1], source.column_name) for source in utilisation] == [
         ("int_as_of_customers", "contract_capacity_kva"),
         ("int_as_of_load", "peak_kw_3m"),

@@ -100,6 +100,10 @@ settlements as (
         bill_id,
         visible_from_month_number,
         cast(count(case when paid_amount > 0 then 1 end) as integer) as payments_count,
+        -- What goes back beyond the amount of the bill is a refund, and nobody's fault.
+        cast(
+            count(case when paid_amount < 0 and paid_so_far_amount < billed_amount then 1 end) as integer
+        ) as returned_payments_count,
         sum(paid_amount) as paid_amount,
         sum(case when is_money then paid_amount else 0 end) as money_amount,
         max(case when paid_date <= due_date then lasting_amount end) as paid_by_due_date_amount,
@@ -128,6 +132,7 @@ final as (
             order by bill_versions.visible_from_month_number
         ) as visible_until_month_number,
         coalesce(settlements.payments_count, 0) as payments_count,
+        coalesce(settlements.returned_payments_count, 0) as returned_payments_count,
         bill_versions.billed_amount,
         {{ capped_amount('settlements.paid_amount', 'bill_versions.billed_amount') }} as allocated_amount,
         {{ capped_amount('settlements.money_amount', 'bill_versions.billed_amount') }} as money_amount,

@@ -34,8 +34,20 @@ contact_sums as (
         as_of_customers.customer_key,
         as_of_customers.as_of_month_number,
         count(
+            case when as_of_customers.as_of_month_number - contacts.opened_month_number <= 2 then 1 end
+        ) as contacts_3m_count,
+        count(
             case when as_of_customers.as_of_month_number - contacts.opened_month_number <= 5 then 1 end
         ) as contacts_6m_count,
+        count(*) as contacts_12m_count,
+        count(
+            case
+                when
+                    as_of_customers.as_of_month_number - contacts.opened_month_number <= 2
+                    and contacts.topic in ('{{ var("billing_topics") | join("', '") }}')
+                    then 1
+            end
+        ) as billing_contacts_3m_count,
         count(
             case
                 when
@@ -44,7 +56,9 @@ contact_sums as (
                     then 1
             end
         ) as billing_contacts_6m_count,
-        count(*) as contacts_12m_count,
+        count(
+            case when contacts.topic in ('{{ var("billing_topics") | join("', '") }}') then 1 end
+        ) as billing_contacts_12m_count,
         count(
             case
                 when
@@ -104,11 +118,18 @@ final as (
     select
         as_of_customers.customer_key,
         as_of_customers.as_of_month_number,
+        case when as_of_months.has_contacts then coalesce(contact_sums.contacts_3m_count, 0) end as contacts_3m_count,
         case when as_of_months.has_contacts then coalesce(contact_sums.contacts_6m_count, 0) end as contacts_6m_count,
+        case when as_of_months.has_contacts then coalesce(contact_sums.contacts_12m_count, 0) end as contacts_12m_count,
+        case
+            when as_of_months.has_contacts then coalesce(contact_sums.billing_contacts_3m_count, 0)
+        end as billing_contacts_3m_count,
         case
             when as_of_months.has_contacts then coalesce(contact_sums.billing_contacts_6m_count, 0)
         end as billing_contacts_6m_count,
-        case when as_of_months.has_contacts then coalesce(contact_sums.contacts_12m_count, 0) end as contacts_12m_count,
+        case
+            when as_of_months.has_contacts then coalesce(contact_sums.billing_contacts_12m_count, 0)
+        end as billing_contacts_12m_count,
         coalesce(contact_sums.open_disputes_12m_count, 0) > 0 as has_open_dispute,
         contact_sums.mean_satisfaction_12m,
         case

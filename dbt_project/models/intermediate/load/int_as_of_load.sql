@@ -108,6 +108,7 @@ covered_months as (
         -- A month with gaps would look like a month of low use.
         case when observed_minutes >= 0.9 * expected_minutes then kwh end as covered_kwh,
         months_ago <= 11 as is_in_year,
+        months_ago <= 5 as is_in_half_year,
         months_ago <= 2 as is_in_quarter,
         months_ago >= 12 as is_in_quarter_of_last_year
     from window_months
@@ -122,11 +123,15 @@ sums as (
         cast(count(case when is_in_year then 1 end) as integer) as observed_months_count,
         {{ sum_where('observed_days_count', 'is_in_year', 'integer') }} as observed_days_count,
         {{ sum_where('zero_days_count', 'is_in_year', 'integer') }} as zero_days_count,
+        {{ sum_where('zero_days_count', 'is_in_half_year', 'integer') }} as zero_days_6m_count,
         {{ sum_where('zero_days_count', 'is_in_quarter', 'integer') }} as zero_days_3m_count,
         {{ sum_where('observed_minutes', 'is_in_year', 'bigint') }} as observed_minutes,
         {{ sum_where('expected_minutes', 'is_in_year', 'bigint') }} as expected_minutes,
         {{ sum_where('kwh', 'is_in_year', 'decimal(18, 4)') }} as kwh,
         max(case when is_in_year then peak_kw end) as peak_kw,
+        {{ sum_where('observed_minutes', 'is_in_half_year', 'bigint') }} as observed_minutes_6m,
+        {{ sum_where('kwh', 'is_in_half_year', 'decimal(18, 4)') }} as kwh_6m,
+        max(case when is_in_half_year then peak_kw end) as peak_kw_6m,
         {{ sum_where('observed_minutes', 'is_in_quarter', 'bigint') }} as observed_minutes_3m,
         {{ sum_where('kwh', 'is_in_quarter', 'decimal(18, 4)') }} as kwh_3m,
         max(case when is_in_quarter then peak_kw end) as peak_kw_3m,
@@ -143,9 +148,15 @@ sums as (
         {{ sum_where('complete_days_count', 'is_in_year', 'bigint') }} as complete_days_count,
         {{ sum_where('complete_days_kwh', 'is_in_year', 'decimal(18, 4)') }} as complete_days_kwh,
         {{ sum_where('complete_days_squared_kwh', 'is_in_year', 'decimal(38, 8)') }} as complete_days_squared_kwh,
-        count(case when is_in_year then covered_kwh end) as covered_months_count,
-        {{ sum_where('covered_kwh', 'is_in_year', 'decimal(18, 4)') }} as covered_months_kwh,
-        {{ sum_where(squared('covered_kwh'), 'is_in_year', 'decimal(38, 8)') }} as covered_months_squared_kwh,
+        count(case when is_in_quarter then covered_kwh end) as covered_months_3m_count,
+        {{ sum_where('covered_kwh', 'is_in_quarter', 'decimal(18, 4)') }} as covered_months_3m_kwh,
+        {{ sum_where(squared('covered_kwh'), 'is_in_quarter', 'decimal(38, 8)') }} as covered_months_3m_squared_kwh,
+        count(case when is_in_half_year then covered_kwh end) as covered_months_6m_count,
+        {{ sum_where('covered_kwh', 'is_in_half_year', 'decimal(18, 4)') }} as covered_months_6m_kwh,
+        {{ sum_where(squared('covered_kwh'), 'is_in_half_year', 'decimal(38, 8)') }} as covered_months_6m_squared_kwh,
+        count(case when is_in_year then covered_kwh end) as covered_months_12m_count,
+        {{ sum_where('covered_kwh', 'is_in_year', 'decimal(18, 4)') }} as covered_months_12m_kwh,
+        {{ sum_where(squared('covered_kwh'), 'is_in_year', 'decimal(38, 8)') }} as covered_months_12m_squared_kwh,
         max(last_reading_date) as last_reading_date
     from covered_months
     group by customer_key, as_of_month_number
@@ -181,12 +192,23 @@ final as (
                     - 1
                 )
         end as kwh_change_yoy_pct,
-        {{ variation('covered_months_count', 'covered_months_kwh', 'covered_months_squared_kwh', 3) }}
-            as monthly_kwh_cv_12m,
+        {{ variation(
+            'covered_months_3m_count', 'covered_months_3m_kwh', 'covered_months_3m_squared_kwh', 3
+        ) }} as monthly_kwh_cv_3m,
+        {{ variation(
+            'covered_months_6m_count', 'covered_months_6m_kwh', 'covered_months_6m_squared_kwh', 3
+        ) }} as monthly_kwh_cv_6m,
+        {{ variation(
+            'covered_months_12m_count', 'covered_months_12m_kwh', 'covered_months_12m_squared_kwh', 3
+        ) }} as monthly_kwh_cv_12m,
         {{ at_most(mean_power('kwh_3m', 'observed_minutes_3m') ~ ' / nullif(cast(peak_kw_3m as double), 0)', 1) }}
             as load_factor_3m,
+        {{ at_most(mean_power('kwh_6m', 'observed_minutes_6m') ~ ' / nullif(cast(peak_kw_6m as double), 0)', 1) }}
+            as load_factor_6m,
         zero_days_3m_count,
+        zero_days_6m_count,
         cast(peak_kw_3m as double) as peak_kw_3m,
+        cast(peak_kw_6m as double) as peak_kw_6m,
         last_reading_date
     from sums
 

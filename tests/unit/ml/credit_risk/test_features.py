@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.columns import names
-from ml.credit_risk.features import ENCODED, FEATURE_OF, MATRIX_NAMES, MONOTONE, matrix_from_records, to_matrix
+from ml.credit_risk.features import (
+    ENCODED,
+    FEATURE_OF,
+    MATRIX_NAMES,
+    MONOTONE,
+    matrix_from_records,
+    telling_columns,
+    to_matrix,
+)
 from ml.credit_risk.schema import FEATURES
 from ml.errors import SchemaMismatchError
 
@@ -59,3 +67,17 @@ def test_a_value_that_is_no_usable_number_is_refused_by_its_column(value: object
         to_matrix(pd.DataFrame([record]))
     with pytest.raises(SchemaMismatchError, match="column tenure_months"):
         matrix_from_records([record])
+
+
+def test_columns_of_one_value_and_repeated_columns_are_not_offered_to_the_trees():
+    nothing = np.nan
+    matrix = np.array(
+        [
+            # missing, constant, repeated, its repetition, known or not, telling
+            [nothing, 3, 1, 1, nothing, 5],
+            [nothing, 3, 2, 2, 7, 6],
+            [nothing, 3, nothing, nothing, 7, 5],
+        ],
+        dtype=np.float32,
+    )
+    assert telling_columns(matrix).tolist() == [0, 0, 0, 1, 1, 1]
