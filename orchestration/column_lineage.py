@@ -72,13 +72,30 @@ def lineage_of_models(
                 kept.pop(model, None)
                 warn(f"No column lineage for {'.'.join(table)}: {error}")
                 continue
-        lineages[table] = {
-            column: tuple(SourceColumn(*source) for source in sources)
-            for column, sources in kept[model]["columns"].items()
-        }
+        lineages[table] = _lineage(kept[model])
     if kept != cached:
         replace_text(cache_path, json.dumps(kept))
     return lineages
+
+
+def kept_lineages(manifest: Mapping[str, Any], cache_path: Path) -> dict[Table, Lineage]:
+    """Return the column lineage of the models as it was read when they were last compiled.
+
+    Args:
+        manifest: A manifest of the project.
+        cache_path: The file that `lineage_of_models` keeps.
+    """
+    cached = json.loads(cache_path.read_bytes()) if cache_path.exists() else {}
+    nodes = manifest["nodes"]
+    return {
+        (nodes[model]["schema"], nodes[model]["name"]): _lineage(entry)
+        for model, entry in cached.items()
+        if model in nodes
+    }
+
+
+def _lineage(entry: Mapping[str, Any]) -> Lineage:
+    return {column: tuple(SourceColumn(*source) for source in sources) for column, sources in entry["columns"].items()}
 
 
 def lineage_of_select(sql: str, columns: Sequence[str], parents: Mapping[Table, Sequence[str]]) -> Lineage:

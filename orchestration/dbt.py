@@ -26,6 +26,8 @@ from orchestration.files import disk_full_sentence, is_disk_full
 from orchestration.settings import DBT_PROJECT_DIR, PlatformSettings
 
 OWNER = "team:data-platform"
+# Tag of the models that read predictions: they are built after the models were trained and the customers scored.
+AFTER_MODELS = "after_models"
 RESULTS_FILE = "run_results.json"
 
 dbt_project = DbtProject(project_dir=DBT_PROJECT_DIR, profiles_dir=DBT_PROJECT_DIR)
@@ -47,7 +49,7 @@ class KilowiseDbtTranslator(DagsterDbtTranslator):
         spec = super().get_asset_spec(manifest, unique_id, project)
         properties = _resource_properties(manifest, unique_id)
         if properties["resource_type"] == "source":
-            return spec.replace_attributes(key=dg.AssetKey(["landing", properties["name"]]))
+            return spec.replace_attributes(key=dg.AssetKey([properties["source_name"], properties["name"]]))
         layer = properties["schema"]
         return spec.replace_attributes(
             key=dg.AssetKey([layer, properties["name"]]),
@@ -123,6 +125,7 @@ def dbt_variables(settings: PlatformSettings) -> dict[str, Any]:
         "warehouse_path": str(settings.warehouse_path),
         "duckdb_memory_limit": settings.duckdb_memory_limit,
         "landing_path": str(settings.landing_dir),
+        "predictions_path": str(settings.predictions_dir),
         "time_zone": settings.time_zone,
         "jurisdiction": settings.jurisdiction,
         "slot_minutes": settings.slot_minutes,

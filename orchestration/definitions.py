@@ -12,7 +12,7 @@ from orchestration.assets.ingestion import build_inbox_asset, landing
 from orchestration.assets.release import build_release_asset
 from orchestration.assets.segmentation import build_segmentation_assets
 from orchestration.assets.tariff_matching import build_tariff_matching_assets
-from orchestration.assets.transformation import dbt_models
+from orchestration.assets.transformation import dbt_models, dbt_models_after_scoring
 from orchestration.automation import build_automation_sensor
 from orchestration.partitions import build_monthly_partitions
 from orchestration.progress import progress_logger
@@ -40,6 +40,7 @@ def build_definitions(
             build_inbox_asset(settings),
             landing,
             dbt_models,
+            dbt_models_after_scoring,
             *build_segmentation_assets(months),
             *build_tariff_matching_assets(months),
             *build_credit_risk_assets(months),

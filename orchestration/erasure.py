@@ -104,8 +104,9 @@ def remove_derived(settings: PlatformSettings, trace: CustomerTrace, say: Say) -
     reports = erase_reports(settings.reports_dir, trace)
     if reports:
         say(f"Reports: {', '.join(reports)} named the customer and were removed; start their jobs again.")
-    (settings.marts_dir / "CURRENT").unlink(missing_ok=True)
-    for folder in (settings.marts_dir / "versions", settings.warehouse_path.parent):
+    for marts_dir in (settings.after_models_marts_dir, settings.marts_dir):
+        (marts_dir / "CURRENT").unlink(missing_ok=True)
+    for folder in (settings.after_models_marts_dir, settings.marts_dir / "versions", settings.warehouse_path.parent):
         if folder.exists():
             shutil.rmtree(folder)
     say("Marts and warehouse: removed.")

@@ -7,6 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from ml.errors import KilowiseError
+from orchestration import dbt
 from orchestration.metadata import frame_value, pictures, report_link, simulation_metadata
 from orchestration.settings import PlatformSettings
 
@@ -14,6 +15,8 @@ DATA = dg.AssetSelection.groups("ingestion", "staging", "intermediate", "marts")
 TRAINING = dg.AssetSelection.key_prefixes("sufficiency", "models", "evaluations")
 RELEASES = dg.AssetSelection.key_prefixes("releases")
 PREDICTIONS = dg.AssetSelection.key_prefixes("predictions")
+# Part of the data's group, but it follows the scoring as well.
+AFTER_MODELS = dg.AssetSelection.tag(dbt.AFTER_MODELS, "")
 MONITORING = dg.AssetSelection.key_prefixes("monitoring")
 
 full_refresh = dg.define_asset_job(
@@ -26,13 +29,15 @@ full_refresh = dg.define_asset_job(
 refresh_data = dg.define_asset_job(
     "refresh_data",
     selection=DATA,
-    description="Lands what is new in the inbox and brings the marts up to date. Nothing new: done in seconds.",
+    description="Lands what is new in the inbox and brings the marts up to date, with the predictions that there are. "
+    "Nothing new: done in seconds.",
 )
 
 refresh_models = dg.define_asset_job(
     "refresh_models",
-    selection=TRAINING | RELEASES | PREDICTIONS | MONITORING,
-    description="What follows the data: trains, judges, releases, scores and reviews the chosen months.",
+    selection=TRAINING | RELEASES | PREDICTIONS | AFTER_MODELS | MONITORING,
+    description="What follows the data: trains, judges, releases, scores and reviews the chosen months, and renews the "
+    "marts that tell of predictions.",
 )
 
 train_models = dg.define_asset_job(
@@ -49,8 +54,9 @@ release_models = dg.define_asset_job(
 
 score_customers = dg.define_asset_job(
     "score_customers",
-    selection=PREDICTIONS,
-    description="Scores every customer for the chosen months with the released models.",
+    selection=PREDICTIONS | AFTER_MODELS,
+    description="Scores every customer for the chosen months with the released models, and renews the marts that tell "
+    "of it, such as the customer portrait.",
 )
 
 review_drift = dg.define_asset_job(

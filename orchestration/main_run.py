@@ -12,6 +12,7 @@ import dagster as dg
 
 from ml.errors import KilowiseError
 from orchestration import checks
+from orchestration.assets.transformation import dbt_models_after_scoring
 from orchestration.definitions import build_definitions
 from orchestration.lifecycle import latest_months
 from orchestration.marts import current_marts
@@ -65,8 +66,14 @@ def run_jobs(settings: PlatformSettings) -> RunOutcome:
     definitions = build_definitions(settings)
     with _only_main_run(settings.home), spare_disk_syncs(), dg.DagsterInstance.get() as instance:
         _end_dead_runs(instance)
-        data = definitions.resolve_job_def("refresh_data").execute_in_process(
-            instance=instance, run_config=_RUN_CONFIG, raise_on_error=False, tags=_MAIN_RUN_TAG | _JOB_PAGE_TAG
+        refresh_data = definitions.resolve_job_def("refresh_data")
+        data = refresh_data.execute_in_process(
+            instance=instance,
+            run_config=_RUN_CONFIG,
+            raise_on_error=False,
+            tags=_MAIN_RUN_TAG | _JOB_PAGE_TAG,
+            # What tells of predictions waits for those of this run.
+            asset_selection=sorted(refresh_data.asset_layer.selected_asset_keys - dbt_models_after_scoring.keys),
         )
         if not data.success:
             return RunOutcome(failed_steps=_failed_steps(data))
@@ -79,14 +86,15 @@ def run_jobs(settings: PlatformSettings) -> RunOutcome:
         models = job.execute_in_process(instance=instance, run_config=_RUN_CONFIG, raise_on_error=False, tags=tags)
         refused = _refusals(models)
         failed = [step for step in _failed_steps(models) if step not in refused]
-        if refused:
-            # A refusal stops the steps after it, but the model that is served goes on being scored and reviewed.
+        if refused or failed:
+            # A refusal stops the steps after it, but the model that is served goes on being scored and reviewed; and
+            # what tells of all use cases must not wait for the one that failed.
             rest = job.execute_in_process(
                 instance=instance,
                 run_config=_RUN_CONFIG,
                 raise_on_error=False,
                 tags=tags,
-                asset_selection=_stopped_by_refusal(list(refused.values())),
+                asset_selection=_stopped(list(refused.values()), failed),
             )
             failed += _failed_steps(rest)
         return RunOutcome(failed_steps=tuple(failed), refused_use_cases=tuple(refused.values()))
@@ -149,10 +157,14 @@ def _refusals(result: dg.ExecuteInProcessResult) -> dict[str, str]:
     }
 
 
-def _stopped_by_refusal(refused: Sequence[str]) -> list[dg.AssetKey]:
+def _stopped(refused: Sequence[str], failed: Sequence[str]) -> list[dg.AssetKey]:
+    """Return what is left to do after refusals and failures; a step that failed itself is not tried again."""
     stopped = [use_case for use_case in USE_CASES if use_case.name in refused]
+    after_models = [] if dbt_models_after_scoring.op.name in failed else sorted(dbt_models_after_scoring.keys)
+    site = dg.AssetKey(["monitoring", "model_owner_site"])
     return [
         *(dg.AssetKey(["predictions", use_case.prediction]) for use_case in stopped),
         *(dg.AssetKey(["monitoring", f"{use_case.name}_drift"]) for use_case in stopped),
-        dg.AssetKey(["monitoring", "model_owner_site"]),
+        *after_models,
+        *([] if site.to_python_identifier() in failed else [site]),
     ]

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from orchestration.settings import DBT_PROJECT_DIR
@@ -29,6 +30,11 @@ def is_manifest_current(project_dir: Path) -> bool:
     if not manifest.exists():
         return False
     read_at = manifest.stat().st_mtime
+    return all(path.stat().st_mtime <= read_at for path in project_files(project_dir))
+
+
+def project_files(project_dir: Path = DBT_PROJECT_DIR) -> Sequence[Path]:
+    """Return every file that dbt reads, in a fixed order."""
     target = project_dir / MANIFEST.parent
-    sources = (path for pattern in _SOURCES for path in project_dir.rglob(pattern) if target not in path.parents)
-    return all(path.stat().st_mtime <= read_at for path in sources)
+    found = (path for pattern in _SOURCES for path in project_dir.rglob(pattern) if target not in path.parents)
+    return sorted(found)

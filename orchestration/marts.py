@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ml.errors import KilowiseError
 from orchestration.files import replace_text
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 KEPT_VERSIONS = 3
 
-MARTS: Mapping[str, tuple[str, ...]] = {
-    "customer_portrait": ("customer_key",),
+Sorting: TypeAlias = Mapping[str, tuple[str, ...]]
+"""Marts with their sort order; a fixed order makes equal content equal bytes."""
+
+MARTS: Sorting = {
     "customer_load_profile": ("customer_key", "season", "day_type", "hour"),
     "customer_load_cube": ("customer_key", "month", "day_type", "slot"),
     "customer_monthly_load": ("customer_key", "month"),
@@ -36,9 +38,17 @@ MARTS: Mapping[str, tuple[str, ...]] = {
     "customer_credit_outcomes": ("as_of_month", "customer_key"),
     "customer_interval_load": ("customer_key", "read_at"),
     "tariff_catalogue": ("tariff_id", "version"),
+}
+"""Marts that models learn and score from."""
+
+MARTS_AFTER_MODELS: Sorting = {
+    "customer_portrait": ("customer_key",),
+    "customer_contact_status": ("customer_key",),
+    "customer_programmes": ("customer_key", "programme", "joined_date"),
     "service_quality_monthly": ("month", "district", "channel", "topic"),
 }
-"""Published marts with their sort order; a fixed order makes equal content equal bytes."""
+"""Marts for people, which tell of predictions too. They have versions of their own, in ``after_models``: a model would
+otherwise seem to come from other data whenever it has scored."""
 
 
 class MartsNotPublishedError(KilowiseError):
@@ -118,12 +128,13 @@ def current_marts(marts_dir: Path) -> MartsVersion:
     )
 
 
-def publish_marts(warehouse_path: Path, marts_dir: Path, *, memory_limit: str) -> MartsVersion:
-    """Copy the marts out of the warehouse and make them the current version.
+def publish_marts(warehouse_path: Path, marts_dir: Path, *, memory_limit: str, marts: Sorting = MARTS) -> MartsVersion:
+    """Copy marts out of the warehouse and make them the current version.
 
     Args:
         warehouse_path: DuckDB file; opened read-only, so the caller must hold the warehouse pool.
         marts_dir: Folder of the published marts.
+        marts: The marts to publish, with their sort order.
         memory_limit: DuckDB memory limit, such as ``2GB``.
 
     Returns:
@@ -139,9 +150,9 @@ def publish_marts(warehouse_path: Path, marts_dir: Path, *, memory_limit: str) -
     published = _published_files(marts_dir)
     manifest: dict[str, dict[str, object]] = {}
     with duckdb.connect(str(warehouse_path), read_only=True, config={"memory_limit": memory_limit}) as connection:
-        for mart, order in MARTS.items():
+        for mart, order in marts.items():
             path = staging / f"{mart}.parquet"
-            rows, content = _content(connection, mart)
+            rows, content = table_content(connection, "marts", mart)
             if content in published:
                 # Sorting and writing what did not change would be the longest part of a run with nothing new.
                 source, sha256 = published[content]
@@ -166,16 +177,16 @@ def publish_marts(warehouse_path: Path, marts_dir: Path, *, memory_limit: str) -
     return current_marts(marts_dir)
 
 
-def _content(connection: "duckdb.DuckDBPyConnection", mart: str) -> tuple[int, str]:
-    """Return the number of rows of a mart, and a hash over its columns and rows in any order.
+def table_content(connection: "duckdb.DuckDBPyConnection", schema: str, table: str) -> tuple[int, str]:
+    """Return the number of rows of a table, and a hash over its columns and rows in any order.
 
     The engine's version is part of it, since its hashes may differ in the next one.
     """
     rows, rows_hash, engine = connection.execute(
-        f"select count(*), sum(cast(hash(mart) as hugeint)), version() from marts.{mart} mart"
+        f"select count(*), sum(cast(hash(content) as hugeint)), version() from {schema}.{table} content"
     ).fetchall()[0]
-    columns = connection.execute(f"describe marts.{mart}").fetchall()
-    described = json.dumps([mart, engine, rows, rows_hash, [column[:2] for column in columns]])
+    columns = connection.execute(f"describe {schema}.{table}").fetchall()
+    described = json.dumps([table, engine, rows, rows_hash, [column[:2] for column in columns]])
     return rows, hashlib.sha256(described.encode()).hexdigest()
 
 

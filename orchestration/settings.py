@@ -119,6 +119,11 @@ class PlatformSettings(BaseSettings):
         return self.home / "marts"
 
     @property
+    def after_models_marts_dir(self) -> Path:
+        """Versioned Parquet files of the marts that tell of predictions."""
+        return self.marts_dir / "after_models"
+
+    @property
     def predictions_dir(self) -> Path:
         """Batch predictions and the online prediction log."""
         return self.home / "predictions"

@@ -55,7 +55,10 @@ def _data_lines(settings: PlatformSettings) -> list[str]:
         marts = current_marts(settings.marts_dir)
     except MartsNotPublishedError:
         return [*lines, "          no marts are published", ""]
-    customers = marts.row_counts["customer_portrait"]
+    try:
+        customers = current_marts(settings.after_models_marts_dir).row_counts["customer_portrait"]
+    except MartsNotPublishedError:
+        return [*lines, f"          no customer portrait yet (marts version {marts.name})", ""]
     return [*lines, f"          {customers:,} customers in the marts (version {marts.name})", ""]
 
 

@@ -1,10 +1,11 @@
-"""The dbt models as assets, and the publication of their marts as Parquet.
+"""The dbt models as assets, in two stages, and the publication of their marts as Parquet.
 
-SQL belongs in ``dbt_project``; this module runs it, reports what happened and publishes.
+The first stage makes what models learn from; the second follows the scoring and makes the marts that tell of
+predictions. SQL belongs in ``dbt_project``; this module runs it, reports what happened and publishes.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import redirect_stdout
 from io import StringIO
 from typing import Any
@@ -13,8 +14,9 @@ import dagster as dg
 from dagster_dbt import DbtCliInvocation, DbtCliResource, dbt_assets
 from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
-from orchestration.column_lineage import CACHE_FILE, Lineage, lineage_of_models
+from orchestration.column_lineage import CACHE_FILE, Lineage, kept_lineages, lineage_of_models
 from orchestration.dbt import (
+    AFTER_MODELS,
     RESULTS_FILE,
     KilowiseDbtTranslator,
     dbt_project,
@@ -23,21 +25,28 @@ from orchestration.dbt import (
     explained_failure,
     table_facts,
 )
-from orchestration.marts import MARTS, publish_marts
+from orchestration.marts import MARTS, MARTS_AFTER_MODELS, current_marts, publish_marts
 from orchestration.metadata import column_lineage_metadata
+from orchestration.predictions import UnreadablePredictionsError, check_batch_files, write_source_contracts
+from orchestration.second_stage import inputs_fingerprint, is_up_to_date, note_inputs
 from orchestration.settings import PlatformSettings
+from orchestration.use_cases import USE_CASES
 
 WAREHOUSE_POOL = "warehouse"
+
+
+# A warehouse that another program holds open for a moment is the usual reason for a failure here.
+_RETRY = dg.RetryPolicy(max_retries=1, delay=5)
 
 
 @dbt_assets(
     manifest=dbt_project.manifest_path,
     dagster_dbt_translator=KilowiseDbtTranslator(),
     project=dbt_project,
+    exclude=f"tag:{AFTER_MODELS}",
     name="dbt_models",
     pool=WAREHOUSE_POOL,
-    # A warehouse that another program holds open for a moment is the usual reason for a failure here.
-    retry_policy=dg.RetryPolicy(max_retries=1, delay=5),
+    retry_policy=_RETRY,
 )
 def dbt_models(
     context: dg.AssetExecutionContext, dbt: DbtCliResource, settings: dg.ResourceParam[PlatformSettings]
@@ -47,6 +56,73 @@ def dbt_models(
     A test of severity error stops everything that reads the model; the marts of the last good run stay current.
     """
     settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
+    write_source_contracts(settings.predictions_dir, [use_case.name for use_case in USE_CASES])
+    yield from _built(context, dbt, settings)
+    if _are_selected(context, MARTS):
+        marts = publish_marts(settings.warehouse_path, settings.marts_dir, memory_limit=settings.duckdb_memory_limit)
+        context.log.info(f"Marts version {marts.name} is current: {sum(marts.row_counts.values()):,} rows.")
+
+
+@dbt_assets(
+    manifest=dbt_project.manifest_path,
+    dagster_dbt_translator=KilowiseDbtTranslator(),
+    project=dbt_project,
+    select=f"tag:{AFTER_MODELS}",
+    name="dbt_models_after_scoring",
+    pool=WAREHOUSE_POOL,
+    retry_policy=_RETRY,
+)
+def dbt_models_after_scoring(
+    context: dg.AssetExecutionContext, dbt: DbtCliResource, settings: dg.ResourceParam[PlatformSettings]
+) -> Iterator[Any]:
+    """Build and test the models that read predictions, then publish their marts; unchanged inputs start no dbt."""
+    current_marts(settings.marts_dir)
+    is_whole = _are_selected(context, MARTS_AFTER_MODELS)
+    manifest = json.loads(dbt_project.manifest_path.read_bytes())
+    fingerprint = inputs_fingerprint(settings, manifest)
+    if is_whole and is_up_to_date(settings, fingerprint):
+        context.log.info("Neither predictions nor data changed; the marts after the models stay as they are.")
+        yield from _unchanged(context, settings, manifest)
+        return
+    write_source_contracts(settings.predictions_dir, [use_case.name for use_case in USE_CASES])
+    try:
+        check_batch_files(settings.predictions_dir)
+    except UnreadablePredictionsError as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
+    yield from _built(context, dbt, settings)
+    if is_whole:
+        marts = publish_marts(
+            settings.warehouse_path,
+            settings.after_models_marts_dir,
+            memory_limit=settings.duckdb_memory_limit,
+            marts=MARTS_AFTER_MODELS,
+        )
+        note_inputs(settings, fingerprint)
+        context.log.info(f"Marts after the models, version {marts.name}: {sum(marts.row_counts.values()):,} rows.")
+
+
+def _unchanged(
+    context: dg.AssetExecutionContext, settings: PlatformSettings, manifest: Mapping[str, Any]
+) -> Iterator[dg.MaterializeResult]:
+    """Report tables that stay as they are, so that what follows them goes on."""
+    facts = table_facts(settings.warehouse_path)
+    lineages = kept_lineages(manifest, settings.warehouse_path.with_name(CACHE_FILE))
+    for key in sorted(context.selected_asset_keys):
+        yield dg.MaterializeResult(
+            asset_key=key, metadata={"status": "unchanged, kept", **_table_metadata(tuple(key.path), facts, lineages)}
+        )
+
+
+def _are_selected(context: dg.AssetExecutionContext, marts: Iterable[str]) -> bool:
+    return all(dg.AssetKey(["marts", mart]) in context.selected_asset_keys for mart in marts)
+
+
+def _built(context: dg.AssetExecutionContext, dbt: DbtCliResource, settings: PlatformSettings) -> Iterator[Any]:
+    """Run dbt for the selected assets and report what it did.
+
+    Raises:
+        dg.Failure: Models or tests broke; the message names them.
+    """
     command = ["build", "--exclude-resource-type", "unit_test", "--vars", json.dumps(dbt_variables(settings))]
     # Its debug lines come to us through the pipe already; eight megabytes a run in its log file serve nobody.
     command += ["--log-level-file", "info"]
@@ -71,9 +147,6 @@ def dbt_models(
         yield _described(event, invocation.manifest, facts, lineages)
     if failure is not None:
         raise explained_failure(failure, target_path, settings.home)
-    if all(dg.AssetKey(["marts", mart]) in context.selected_asset_keys for mart in MARTS):
-        marts = publish_marts(settings.warehouse_path, settings.marts_dir, memory_limit=settings.duckdb_memory_limit)
-        context.log.info(f"Marts version {marts.name} is current: {sum(marts.row_counts.values()):,} rows.")
 
 
 def _finished_events(invocation: DbtCliInvocation) -> tuple[list[Any], DagsterDbtCliRuntimeError | None]:
@@ -101,6 +174,15 @@ def _described(
     if not isinstance(event, dg.Output | dg.AssetMaterialization):
         return event
     node = manifest["nodes"][event.metadata["unique_id"].text]
-    table = (node["schema"], node["name"])
-    lineage = column_lineage_metadata(lineages[table]) if table in lineages else {}
-    return event.with_metadata({**event.metadata, **facts.get(table, {}), **lineage})
+    described = _table_metadata((node["schema"], node["name"]), facts, lineages)
+    return event.with_metadata({**event.metadata, **described})
+
+
+def _table_metadata(
+    table: tuple[str, ...],
+    facts: Mapping[tuple[str, str], Mapping[str, Any]],
+    lineages: Mapping[tuple[str, str], Lineage],
+) -> Mapping[str, Any]:
+    schema, name = table
+    lineage = column_lineage_metadata(lineages[schema, name]) if (schema, name) in lineages else {}
+    return {**facts.get((schema, name), {}), **lineage}

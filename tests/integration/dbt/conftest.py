@@ -11,6 +11,8 @@ import duckdb
 import pandas as pd
 import pytest
 
+from ml.columns import USE_CASES
+from orchestration.predictions import write_source_contracts
 from tests.integration.dbt.landing_factory import LandingFactory
 
 PROJECT = Path(__file__).resolve().parents[3] / "dbt_project"
@@ -51,7 +53,12 @@ class DbtProject:
         Returns:
             Message of each node by its name.
         """
-        variables = {"landing_path": str(self.work / "landing"), "time_zone": ZONE, "jurisdiction": "DE"}
+        variables = {
+            "landing_path": str(self.work / "landing"),
+            "predictions_path": str(self.work / "predictions"),
+            "time_zone": ZONE,
+            "jurisdiction": "DE",
+        }
         completed = subprocess.run(
             [
                 str(Path(sys.executable).parent / "dbt"),
@@ -92,4 +99,6 @@ class DbtProject:
 @pytest.fixture(scope="session")
 def dbt_project(tmp_path_factory: pytest.TempPathFactory) -> DbtProject:
     """The project, parsed once for all landings of the session."""
-    return DbtProject(tmp_path_factory.mktemp("dbt"))
+    project = DbtProject(tmp_path_factory.mktemp("dbt"))
+    write_source_contracts(project.work / "predictions", USE_CASES)
+    return project

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from ml.bundle import read_bundle
-from orchestration.marts import MARTS, current_marts
+from orchestration.marts import current_marts
 from tests.integration.platform_home import USE_CASES, PlatformHome
 
 
@@ -18,15 +19,16 @@ def assert_visible_is_whole(home: PlatformHome) -> None:
 
 def assert_derived_is_whole(home: PlatformHome) -> None:
     """Read everything that was made from the landing."""
-    if (home.settings.marts_dir / "CURRENT").exists():
-        _assert_marts_are_whole(home)
+    for marts_dir in (home.settings.marts_dir, home.settings.after_models_marts_dir):
+        if (marts_dir / "CURRENT").exists():
+            _assert_marts_are_whole(marts_dir)
     for use_case in USE_CASES:
         for bundle in (home.path / "models" / "models" / use_case).glob("*/bundle"):
             read_bundle(bundle)
         release = home.store.current_release(use_case)
         if release is not None:
             home.store.load(release).try_out(5)
-    for path in (home.path / "predictions").rglob("predictions.parquet"):
+    for path in (home.path / "predictions" / "batch").rglob("predictions.parquet"):
         assert pq.read_table(path, partitioning=None).num_rows > 0
     for path in (home.path / "reports").rglob("*.json"):
         json.loads(path.read_text(encoding="utf-8"))
@@ -45,7 +47,7 @@ def _assert_deliveries_are_whole(home: PlatformHome) -> None:
             assert sum(pq.read_metadata(path).num_rows for path in files) == rows, (delivery.name, entity)
 
 
-def _assert_marts_are_whole(home: PlatformHome) -> None:
-    marts = current_marts(home.settings.marts_dir)
-    for mart in MARTS:
-        assert hashlib.sha256(marts.path(mart).read_bytes()).hexdigest() == marts.fingerprints[mart], mart
+def _assert_marts_are_whole(marts_dir: Path) -> None:
+    marts = current_marts(marts_dir)
+    for mart, fingerprint in marts.fingerprints.items():
+        assert hashlib.sha256(marts.path(mart).read_bytes()).hexdigest() == fingerprint, mart

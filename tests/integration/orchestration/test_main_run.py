@@ -15,7 +15,7 @@ from ml.wording import metric_title
 from orchestration.dbt import dbt_project, dbt_variables
 from orchestration.definitions import build_definitions
 from orchestration.lifecycle import read_challenger
-from orchestration.marts import MARTS, current_marts
+from orchestration.marts import MARTS, MARTS_AFTER_MODELS, current_marts
 from orchestration.metadata import figure_with_interval
 from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT
 from tests.integration.orchestration.personal_traces import files_below, is_restricted, traces
@@ -49,7 +49,9 @@ def test_summary_says_what_came_in_what_is_served_and_what_to_do_next(
 def test_every_part_of_the_home_is_there(finished_home: PlatformHome) -> None:
     marts = current_marts(finished_home.settings.marts_dir)
     assert set(marts.row_counts) == set(MARTS)
-    customers = marts.row_counts["customer_portrait"]
+    after_models = current_marts(finished_home.settings.after_models_marts_dir)
+    assert set(after_models.row_counts) == set(MARTS_AFTER_MODELS)
+    customers = after_models.row_counts["customer_portrait"]
     assert 400 <= customers <= 420
     for use_case in USE_CASES:
         release = finished_home.store.current_release(use_case)
@@ -76,7 +78,9 @@ def test_verdict_on_the_month_of_the_release_is_about_data(finished_home: Platfo
 def test_every_dbt_model_shows_its_columns_and_what_they_are_computed_from(finished_home: PlatformHome) -> None:
     manifest = json.loads(dbt_project.manifest_path.read_bytes())
     models = {(node["schema"], node["name"]) for node in manifest["nodes"].values() if node["resource_type"] == "model"}
-    columns = {("landing", source["name"]): set(source["columns"]) for source in manifest["sources"].values()}
+    columns = {
+        (source["source_name"], source["name"]): set(source["columns"]) for source in manifest["sources"].values()
+    }
     lineages = {}
     with finished_home.instance() as instance:
         for table in models | {("seeds", "holidays")}:

@@ -91,7 +91,7 @@ def test_every_asset_of_the_use_cases_is_materialised(home: PlatformHome) -> Non
 def test_planted_customer_arrived_under_a_pseudonym(home: PlatformHome) -> None:
     key = customer_key(CUSTOMER_ID, home.settings.pseudonym_key.get_secret_value())
 
-    portrait = current_marts(home.settings.marts_dir).read("customer_portrait", columns=["customer_key"])
+    portrait = current_marts(home.settings.after_models_marts_dir).read("customer_portrait", columns=["customer_key"])
     assert key in set(portrait["customer_key"])
     identities = [pq.read_table(path) for path in (home.path / "landing" / "identities").glob("2024-12-03*.parquet")]
     assert CUSTOMER_ID in identities[0].column("customer_id").to_pylist()

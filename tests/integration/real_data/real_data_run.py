@@ -38,6 +38,11 @@ class RealDataRun:
     def marts(self) -> MartsVersion:
         return current_marts(self.home.settings.marts_dir)
 
+    @property
+    def after_models(self) -> MartsVersion:
+        """Marts that tell of predictions."""
+        return current_marts(self.home.settings.after_models_marts_dir)
+
     def challenger(self, use_case: str) -> Bundle | None:
         """Return the bundle that the run trained, if it did."""
         return read_challenger(use_case, self.home.settings)

@@ -85,7 +85,7 @@ def test_the_district_has_the_temperature_of_london(london: RealDataRun, shared_
 
 
 def test_the_bills_of_the_dynamic_price_are_those_of_the_raw_files(london: RealDataRun, shared_data: Path) -> None:
-    portrait = london.marts.read("customer_portrait", columns=["customer_key", "tariff_id"])
+    portrait = london.after_models.read("customer_portrait", columns=["customer_key", "tariff_id"])
     on_trial = list(portrait.loc[portrait["tariff_id"] == "lcl_dtou", "customer_key"])
     texts = london.marts.read("tariff_catalogue", columns=["tariff_json"])["tariff_json"]
     catalogue = Catalogue.of([load_tariff(text) for text in texts])

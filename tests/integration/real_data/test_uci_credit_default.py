@@ -65,7 +65,7 @@ def test_protected_attributes_are_nowhere(clients: RealDataRun) -> None:
     attributes = query(f"select distinct attributes from '{customers}'")
 
     known = {name for (text,) in attributes if text for name in orjson.loads(text)}
-    columns = {*known, *challenger.manifest.features, *clients.marts.read("customer_portrait").columns}
+    columns = {*known, *challenger.manifest.features, *clients.after_models.read("customer_portrait").columns}
     assert known == {"education"}
     assert not columns & set(PROTECTED)
 

@@ -4,12 +4,15 @@ When a change of the graph is meant, renew the snapshot with ``KILOWISE_UPDATE_S
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from orchestration.assets.transformation import dbt_models, dbt_models_after_scoring
 from orchestration.definitions import build_definitions
+from orchestration.marts import MARTS, MARTS_AFTER_MODELS
 from orchestration.settings import PlatformSettings
 from tests.unit.orchestration.graph_text import graph_text
 
@@ -47,6 +50,13 @@ def test_every_asset_has_a_description_a_group_an_owner_and_kinds(asset_nodes: l
         )
     ]
     assert bare == []
+
+
+@pytest.mark.parametrize(
+    ("stage", "marts"), [(dbt_models, MARTS), (dbt_models_after_scoring, MARTS_AFTER_MODELS)], ids=["first", "second"]
+)
+def test_every_mart_of_a_stage_is_published(stage: dg.AssetsDefinition, marts: Mapping[str, object]) -> None:
+    assert {key.path[-1] for key in stage.keys if key.path[0] == "marts"} == set(marts)
 
 
 def test_every_check_says_what_it_demands(definitions: dg.Definitions) -> None:

@@ -6,7 +6,15 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from orchestration.marts import KEPT_VERSIONS, MARTS, MartsNotPublishedError, MartsVersion, current_marts, publish_marts
+from orchestration.marts import (
+    KEPT_VERSIONS,
+    MARTS,
+    MARTS_AFTER_MODELS,
+    MartsNotPublishedError,
+    MartsVersion,
+    current_marts,
+    publish_marts,
+)
 
 Publish = Callable[[], MartsVersion]
 
@@ -17,7 +25,7 @@ def warehouse(tmp_path: Path) -> Path:
     path = tmp_path / "kilowise.duckdb"
     with duckdb.connect(str(path)) as connection:
         connection.execute("create schema marts")
-        for mart, order in MARTS.items():
+        for mart, order in {**MARTS, **MARTS_AFTER_MODELS}.items():
             columns = ", ".join(f"'{column}' || number as {column}" for column in order)
             connection.execute(f"create table marts.{mart} as select {columns}, number from range(2) as t(number)")
     return path
@@ -30,7 +38,7 @@ def publish(warehouse: Path, tmp_path: Path) -> Publish:
 
 def change(warehouse: Path, number: int) -> None:
     with duckdb.connect(str(warehouse)) as connection:
-        connection.execute(f"update marts.customer_portrait set number = {number}")
+        connection.execute(f"update marts.customer_monthly_load set number = {number}")
 
 
 def test_nothing_published_says_what_to_run(tmp_path: Path) -> None:
@@ -43,7 +51,7 @@ def test_version_holds_every_mart_with_its_rows(publish: Publish, tmp_path: Path
 
     assert version == current_marts(tmp_path / "marts")
     assert version.row_counts == dict.fromkeys(MARTS, 2)
-    assert sorted(version.read("customer_portrait")["customer_key"]) == ["customer_key0", "customer_key1"]
+    assert sorted(version.read("customer_monthly_load")["customer_key"]) == ["customer_key0", "customer_key1"]
 
 
 def test_equal_content_keeps_its_version_whatever_the_order_of_rows(publish: Publish, warehouse: Path) -> None:
@@ -67,7 +75,7 @@ def test_one_changed_mart_changes_its_fingerprint_only(publish: Publish, warehou
     second = publish()
 
     assert second.name != first.name
-    assert [mart for mart in MARTS if second.fingerprint(mart) != first.fingerprint(mart)] == ["customer_portrait"]
+    assert [mart for mart in MARTS if second.fingerprint(mart) != first.fingerprint(mart)] == ["customer_monthly_load"]
 
 
 def test_marts_that_did_not_change_are_taken_over(publish: Publish, warehouse: Path) -> None:
@@ -84,9 +92,9 @@ def test_marts_that_did_not_change_are_taken_over(publish: Publish, warehouse: P
 def test_mart_with_a_renamed_column_is_written_anew(publish: Publish, warehouse: Path) -> None:
     publish()
     with duckdb.connect(str(warehouse)) as connection:
-        connection.execute("alter table marts.customer_portrait rename number to amount")
+        connection.execute("alter table marts.customer_monthly_load rename number to amount")
 
-    assert "amount" in publish().read("customer_portrait").columns
+    assert "amount" in publish().read("customer_monthly_load").columns
 
 
 def test_reader_keeps_a_consistent_set_while_the_next_version_appears(publish: Publish, warehouse: Path) -> None:
@@ -94,7 +102,7 @@ def test_reader_keeps_a_consistent_set_while_the_next_version_appears(publish: P
     change(warehouse, 7)
     publish()
 
-    assert reader.read("customer_portrait")["number"].tolist() == [0, 1]
+    assert reader.read("customer_monthly_load")["number"].tolist() == [0, 1]
     assert reader.read("customer_credit_features")["number"].tolist() == [0, 1]
 
 
@@ -139,7 +147,18 @@ def test_failure_halfway_leaves_the_current_version_and_is_cleaned_up_by_the_nex
     assert [path.name for path in (tmp_path / "marts" / "versions").iterdir()] == [first.name]
 
 
+def test_marts_after_the_models_have_versions_of_their_own(publish: Publish, warehouse: Path, tmp_path: Path) -> None:
+    first = publish()
+    folder = tmp_path / "marts" / "after_models"
+
+    after = publish_marts(warehouse, folder, memory_limit="200MB", marts=MARTS_AFTER_MODELS)
+
+    assert set(after.row_counts) == set(MARTS_AFTER_MODELS)
+    assert current_marts(folder) == after
+    assert publish() == first == current_marts(tmp_path / "marts")
+
+
 def test_columns_and_rows_can_be_chosen(publish: Publish) -> None:
-    frame = publish().read("customer_portrait", columns=["customer_key"], filters=[("number", "==", 1)])
+    frame = publish().read("customer_monthly_load", columns=["customer_key"], filters=[("number", "==", 1)])
 
     assert frame.to_dict("list") == {"customer_key": ["customer_key1"]}

@@ -1,0 +1,77 @@
+"""What the second stage of dbt depends on, so that it can be left out when nothing of it changed. No Dagster in here.
+
+The second stage builds the marts that tell of predictions. It reads tables of the first stage and the files of batch
+predictions; its SQL and its variables count as well. Looking at all of that takes less than a second, dbt ten times
+as long.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestration.dbt import AFTER_MODELS, dbt_variables
+from orchestration.files import replace_text
+from orchestration.manifest import project_files
+from orchestration.marts import MARTS_AFTER_MODELS, MartsNotPublishedError, current_marts, table_content
+from orchestration.predictions import batch_files
+from orchestration.settings import PlatformSettings
+
+INPUTS_FILE = "after_models_inputs"
+
+
+def inputs_fingerprint(settings: PlatformSettings, manifest: Mapping[str, Any]) -> str:
+    """Return a hash of everything that decides what the second stage builds.
+
+    Args:
+        settings: Settings of the platform; the warehouse must hold the tables of the first stage.
+        manifest: dbt's manifest of the project.
+    """
+    import duckdb
+
+    models = {name: node for name, node in manifest["nodes"].items() if AFTER_MODELS in node.get("tags", ())}
+    parents = sorted({parent for node in models.values() for parent in node["depends_on"]["nodes"]} - set(models))
+    relations = [manifest["nodes"][parent] for parent in parents if parent in manifest["nodes"]]
+    limit = {"memory_limit": settings.duckdb_memory_limit}
+    with duckdb.connect(str(settings.warehouse_path), read_only=True, config=limit) as connection:
+        tables = {node["name"]: table_content(connection, node["schema"], node["name"])[1] for node in relations}
+    files = [(path, path.stat()) for path in batch_files(settings.predictions_dir)]
+    inputs = {
+        "tables": tables,
+        "predictions": [
+            (path.relative_to(settings.predictions_dir).as_posix(), state.st_size, state.st_mtime_ns)
+            for path, state in files
+        ],
+        "code": _code(),
+        "variables": dbt_variables(settings),
+    }
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def is_up_to_date(settings: PlatformSettings, fingerprint: str) -> bool:
+    """Return whether the last finished second stage had these inputs and its marts are still published."""
+    path = _inputs_path(settings)
+    if not path.exists() or path.read_text(encoding="utf-8") != fingerprint:
+        return False
+    try:
+        published = current_marts(settings.after_models_marts_dir)
+    except MartsNotPublishedError:
+        return False
+    return set(published.row_counts) == set(MARTS_AFTER_MODELS)
+
+
+def note_inputs(settings: PlatformSettings, fingerprint: str) -> None:
+    """Remember from what the published marts were made."""
+    replace_text(_inputs_path(settings), fingerprint)
+
+
+def _inputs_path(settings: PlatformSettings) -> Path:
+    # Beside the warehouse: who removes that removes what was built from it.
+    return settings.warehouse_path.with_name(INPUTS_FILE)
+
+
+def _code() -> str:
+    """Return a hash of the project: any macro, variable or test of it may concern the second stage."""
+    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in project_files()]
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()

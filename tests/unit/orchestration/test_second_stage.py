@@ -1,0 +1,106 @@
+"""When dbt's second stage may be left out: only while nothing that it reads, runs or publishes has changed."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from orchestration.marts import MARTS_AFTER_MODELS, publish_marts
+from orchestration.second_stage import inputs_fingerprint, is_up_to_date, note_inputs
+from orchestration.settings import PlatformSettings
+
+MANIFEST: dict[str, Any] = {
+    "nodes": {
+        "model.kilowise.customer_portrait": {
+            "tags": ["after_models"],
+            "schema": "marts",
+            "name": "customer_portrait",
+            "depends_on": {"nodes": ["model.kilowise.int_load", "model.kilowise.stg_segments"]},
+        },
+        "model.kilowise.stg_segments": {
+            "tags": ["after_models"],
+            "schema": "staging",
+            "name": "stg_segments",
+            "depends_on": {"nodes": ["source.kilowise.predictions.customer_segments"]},
+        },
+        "model.kilowise.int_load": {
+            "tags": [],
+            "schema": "intermediate",
+            "name": "int_load",
+            "depends_on": {"nodes": []},
+        },
+    }
+}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> PlatformSettings:
+    """A home with a first stage, one month of predictions and published marts of the second stage."""
+    settings = PlatformSettings(home=tmp_path, _env_file=None)
+    settings.warehouse_path.parent.mkdir()
+    with duckdb.connect(str(settings.warehouse_path)) as connection:
+        connection.execute("create schema intermediate; create schema marts")
+        connection.execute("create table intermediate.int_load as select 1 as kwh")
+        for mart, order in MARTS_AFTER_MODELS.items():
+            connection.execute(f"create table marts.{mart} as select {', '.join(f'1 as {name}' for name in order)}")
+    predictions = predictions_file(settings)
+    predictions.parent.mkdir(parents=True)
+    predictions.write_bytes(b"first")
+    publish_marts(
+        settings.warehouse_path, settings.after_models_marts_dir, memory_limit="200MB", marts=MARTS_AFTER_MODELS
+    )
+    return settings
+
+
+def predictions_file(settings: PlatformSettings) -> Path:
+    return settings.predictions_dir / "batch" / "segmentation" / "as_of_month=2026-08-01" / "predictions.parquet"
+
+
+def is_left_out(settings: PlatformSettings) -> bool:
+    return is_up_to_date(settings, inputs_fingerprint(settings, MANIFEST))
+
+
+def test_second_stage_is_left_out_once_its_inputs_are_noted(settings: PlatformSettings) -> None:
+    assert not is_left_out(settings)
+
+    note_inputs(settings, inputs_fingerprint(settings, MANIFEST))
+
+    assert is_left_out(settings)
+
+
+def test_changed_table_of_the_first_stage_counts(settings: PlatformSettings) -> None:
+    note_inputs(settings, inputs_fingerprint(settings, MANIFEST))
+    with duckdb.connect(str(settings.warehouse_path)) as connection:
+        connection.execute("update intermediate.int_load set kwh = 2")
+
+    assert not is_left_out(settings)
+
+
+def test_own_tables_do_not_count(settings: PlatformSettings) -> None:
+    note_inputs(settings, inputs_fingerprint(settings, MANIFEST))
+    with duckdb.connect(str(settings.warehouse_path)) as connection:
+        connection.execute("update marts.customer_portrait set customer_key = 2")
+
+    assert is_left_out(settings)
+
+
+def test_month_that_was_scored_again_counts(settings: PlatformSettings) -> None:
+    note_inputs(settings, inputs_fingerprint(settings, MANIFEST))
+    os.utime(predictions_file(settings), (1, 1))
+
+    assert not is_left_out(settings)
+
+
+def test_changed_variable_counts(settings: PlatformSettings) -> None:
+    note_inputs(settings, inputs_fingerprint(settings, MANIFEST))
+
+    assert not is_left_out(settings.model_copy(update={"time_zone": "Europe/Berlin"}))
+
+
+def test_lost_marts_are_made_anew(settings: PlatformSettings) -> None:
+    note_inputs(settings, inputs_fingerprint(settings, MANIFEST))
+    (settings.after_models_marts_dir / "CURRENT").unlink()
+
+    assert not is_left_out(settings)
