@@ -33,6 +33,7 @@ MARTS: Sorting = {
     "customer_load_cube": ("customer_key", "month", "day_type", "slot"),
     "customer_monthly_load": ("customer_key", "month"),
     "customer_segmentation_features": ("as_of_month", "customer_key"),
+    "customer_segmentation_outcomes": ("as_of_month", "customer_key"),
     "customer_tariff_features": ("as_of_month", "customer_key"),
     "customer_credit_features": ("as_of_month", "customer_key"),
     "customer_credit_outcomes": ("as_of_month", "customer_key"),

@@ -128,6 +128,17 @@ SEGMENTATION_EXAMPLE: dict[str, Any] = {
     "contacts_12m_count": 1,
     "programmes_count": 0,
     "tenure_months": 88,
+    "on_time_share_12m_pct": 91.7,
+    "mean_days_late_12m_days": 0.5,
+    "unpaid_balance_ratio": 0,
+    "automatic_payment_share_12m": 0,
+    "digital_payment_share_12m": 0.83,
+    "counter_payment_share_12m": 0.17,
+    "digital_contact_share_12m": 1,
+    "billing_contacts_6m_count": 0,
+    "mean_satisfaction_12m": 4,
+    "programmes_left_12m_count": 0,
+    "contract_capacity_kva": 8,
 }
 TARIFF_MATCHING_EXAMPLE: dict[str, Any] = {
     "customer_class": "residential",

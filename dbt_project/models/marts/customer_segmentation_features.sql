@@ -47,6 +47,12 @@ service as (
 
 ),
 
+behaviour as (
+
+    select * from {{ ref('int_as_of_behaviour') }}
+
+),
+
 final as (
 
     select
@@ -89,7 +95,29 @@ final as (
         cast(billing.late_bills_12m_count as double) as late_bills_12m_count,
         cast(service.contacts_12m_count as double) as contacts_12m_count,
         cast(service.programmes_count as double) as programmes_count,
-        cast(as_of_customers.tenure_months as double) as tenure_months
+        cast(as_of_customers.tenure_months as double) as tenure_months,
+        behaviour.billed_kwh_change_yoy_pct,
+        cast(billing.on_time_share_12m_pct as double) as on_time_share_12m_pct,
+        billing.mean_days_late_12m_days,
+        billing.unpaid_balance_ratio,
+        behaviour.automatic_payment_share_12m,
+        behaviour.digital_payment_share_12m,
+        behaviour.counter_payment_share_12m,
+        behaviour.digital_contact_share_12m,
+        cast(service.billing_contacts_6m_count as double) as billing_contacts_6m_count,
+        cast(service.mean_satisfaction_12m as double) as mean_satisfaction_12m,
+        cast(behaviour.programmes_left_12m_count as double) as programmes_left_12m_count,
+        cast(behaviour.closing_in_days as double) as closing_in_days,
+        cast(behaviour.returned_ago_months as double) as returned_ago_months,
+        behaviour.contract_capacity_kva,
+        behaviour.annual_margin_amount,
+        behaviour.capacity_margin_amount,
+        behaviour.products_count,
+        cast(behaviour.contract_left_days as double) as contract_left_days,
+        cast(behaviour.contract_unchanged_days as double) as contract_unchanged_days,
+        cast(behaviour.contract_unrenewed_days as double) as contract_unrenewed_days,
+        behaviour.sales_channel,
+        behaviour.acquisition_campaign
     from as_of_customers
     left join load
         on
@@ -119,6 +147,10 @@ final as (
         on
             as_of_customers.customer_key = service.customer_key
             and as_of_customers.as_of_month_number = service.as_of_month_number
+    left join behaviour
+        on
+            as_of_customers.customer_key = behaviour.customer_key
+            and as_of_customers.as_of_month_number = behaviour.as_of_month_number
 
 )
 

@@ -27,8 +27,8 @@ CONTEXT = {
     "customer_tariff_features": ["customer_key", "as_of_month", "district"],
     "customer_credit_features": ["customer_key", "as_of_month", "as_of_at", "district"],
 }
-MARTS = (*FEATURES, "customer_credit_outcomes", "customer_load_cube", "customer_load_profile", "customer_monthly_load",
-         "customer_portrait", "service_quality_monthly")  # fmt: skip
+MARTS = (*FEATURES, "customer_credit_outcomes", "customer_segmentation_outcomes", "customer_load_cube",
+         "customer_load_profile", "customer_monthly_load", "customer_portrait", "service_quality_monthly")  # fmt: skip
 BATCHED = (
     "int_interval_load_aggregates",
     "int_monthly_load_versions",

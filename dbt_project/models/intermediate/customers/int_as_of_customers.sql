@@ -63,6 +63,7 @@ final as (
         customers.district,
         customers.voltage_level,
         customers.supply_route,
+        customers.attributes,
         as_of_months.as_of_month_number,
         as_of_months.recency_rank,
         customers.contract_capacity_kva,

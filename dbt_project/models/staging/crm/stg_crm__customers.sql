@@ -19,6 +19,7 @@ versions as (
         cast(credit_limit_amount as double) as credit_limit_amount,
         registered_date,
         closed_date,
+        attributes,
         known_at,
         revision,
         {{ visible_from_month_number('known_at') }} as visible_from_month_number
