@@ -43,14 +43,12 @@ def add_commands(commands: Any) -> None:
 
     verb("show", "what follows for a customer today, and what is on record", "customer_id")
     status = verb("status", "record a status, such as a protection", "customer_id", "status")
-    status.add_argument("--from", dest="valid_from", type=date.fromisoformat, help="first day; default today")
-    status.add_argument("--until", dest="valid_until", type=date.fromisoformat, required=True, help="its end")
+    status.add_argument("--from", dest="valid_from", type=_day, help="first day; default today")
+    status.add_argument("--until", dest="valid_until", type=_day, required=True, help="its end")
     entry = verb("enter", "record a notice and an entry that the policy proposes", "customer_id", "list_name")
-    entry.add_argument(
-        "--notified", dest="notified_on", type=date.fromisoformat, help="day of the notice; default today"
-    )
+    entry.add_argument("--notified", dest="notified_on", type=_day, help="day of the notice; default today")
     review = verb("review", "review an entry: keep or remove", "entry_id", "decision")
-    review.add_argument("--next", dest="next_review_on", type=date.fromisoformat, help="next review, to keep it")
+    review.add_argument("--next", dest="next_review_on", type=_day, help="next review, to keep it")
     appeal = verb("appeal", "record that a customer contests rules", "customer_id")
     appeal.add_argument(
         "--rule", dest="rule_ids", action="append", required=True, help="contested rule; may be repeated"
@@ -60,7 +58,7 @@ def add_commands(commands: Any) -> None:
     contested.add_argument("--request-id", default="", help="contested answer of the API")
     contested.add_argument(
         "--outcome-on",
-        type=date.fromisoformat,
+        type=_day,
         help="day of the contested outcome; default: of the notice of an entry that rests on the rules, else today",
     )
     appeal.add_argument("--late-because", dest="late_reason", help="why a late appeal is taken, as a code")
@@ -69,6 +67,13 @@ def add_commands(commands: Any) -> None:
     for name, parser in verbs.choices.items():
         if name != "show":
             parser.add_argument("--by", dest="recorded_by", required=True, help="who records it")
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day; write it as 2026-09-30") from None
 
 
 def run_command(parsed: argparse.Namespace, settings: PlatformSettings, say: Say) -> int:
@@ -91,7 +96,7 @@ def described(settings: PlatformSettings, customer_id: str, today: date) -> list
     outcome = latest_outcome(settings, key, today)
     lines = []
     if outcome is None:
-        lines.append("The customer is not scored yet, so the policy says nothing.")
+        lines.append("No file of scores has the customer, so the policy says nothing.")
     else:
         lines += [f"{outcome.policy_version}, as of {outcome.as_of}: {outcome.text}", outcome.text_zh]
         lines += [f"rule {rule.rule_id}: {rule.text} {rule.text_zh}" for rule in outcome.rules]
@@ -124,10 +129,10 @@ def latest_outcome(settings: PlatformSettings, key: str, today: date) -> "Policy
     from ml.credit_risk.register import Register
 
     files = sorted((settings.predictions_dir / "batch" / "credit_risk").glob("as_of_month=*/predictions.parquet"))
-    if not files:
-        return None
-    rows = pd.read_parquet(files[-1], filters=[("customer_key", "==", key)], partitioning=None)
-    if rows.empty:
+    # Who left has a last score in an earlier month.
+    found = (pd.read_parquet(file, filters=[("customer_key", "==", key)], partitioning=None) for file in files[::-1])
+    rows = next((rows for rows in found if len(rows)), None)
+    if rows is None:
         return None
     features = {str(name): value for name, value in rows.iloc[0].items()}
     policy = chosen_policy(settings, today)
@@ -162,6 +167,8 @@ def record_entry(parsed: argparse.Namespace, settings: PlatformSettings, today: 
     """Record the notice of an entry that the policy proposes for the customer; nobody else can be listed."""
     from ml.credit_risk.register import ListEntry
 
+    if parsed.list_name not in ("red", "black"):
+        raise CreditDeskError(f"There is no {parsed.list_name} list; there are: red, black.")
     key = _known_key(settings, parsed.customer_id)
     kind = f"{parsed.list_name}_list"
     notified_on = parsed.notified_on or today
@@ -269,7 +276,7 @@ def record_decision(parsed: argparse.Namespace, settings: PlatformSettings, toda
     _append(settings, record)
     if record.expires_on is None:
         return f"Appeal {appeal.appeal_id} is rejected; the outcome stays."
-    return f"Appeal {appeal.appeal_id} is upheld: {', '.join(appeal.rule_ids)} do not apply until {record.expires_on}."
+    return f"Appeal {appeal.appeal_id} is upheld until {record.expires_on} against {', '.join(appeal.rule_ids)}."
 
 
 def _day_of_contested_outcome(parsed: argparse.Namespace, settings: PlatformSettings, key: str, today: date) -> date:

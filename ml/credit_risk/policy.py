@@ -25,10 +25,17 @@ from ml.credit_risk.policy_schema import (
     Rule,
 )
 from ml.credit_risk.register import NOTHING_ON_RECORD, CustomerStanding
+from ml.wording import Bilingual
 
 _FEATURE_FACTS = tuple(name for name in FACTS if name != "days_since_black_list_days")
 _QUARTERLY = "quarterly_billing"
 _MONTHS_OF_A_QUARTER = 3
+_NOTHING_ASKED = Bilingual(
+    en="Nothing follows: no rule of the policy asks for a measure.", zh="无后续措施：没有规则要求采取措施。"
+)
+_ALL_WITHHELD = Bilingual(
+    en="Nothing follows: what rules ask for is withheld.", zh="无后续措施：规则要求的措施未予执行。"
+)
 _ASKS_MONEY = (Deposit, Prepayment)
 
 
@@ -300,6 +307,7 @@ class PolicyDay:
             else:
                 withheld.append(reason)
         measures, superseded = _without_superseded(self._merged(standing_rules, case), case)
+        nothing = _ALL_WITHHELD if withheld or superseded else _NOTHING_ASKED
         return PolicyOutcome(
             policy_version=self.policy.version,
             as_of=self.as_of,
@@ -309,9 +317,8 @@ class PolicyDay:
             withheld=(*withheld, *superseded),
             lists=_lists(case),
             appeal=self._appeal,
-            text=" ".join([one.text for one in measures])
-            or "Nothing follows: no rule of the policy asks for a measure.",
-            text_zh="".join([one.text_zh for one in measures]) or "无后续措施：没有规则要求采取措施。",
+            text=" ".join([one.text for one in measures]) or nothing.en,
+            text_zh="".join([one.text_zh for one in measures]) or nothing.zh,
         )
 
     def _merged(self, rules: Sequence[Rule], case: CustomerCase) -> tuple[Consequence, ...]:

@@ -5,6 +5,7 @@ states the value as the model saw it, so the customer can check and contest it.
 """
 
 import math
+import re
 from dataclasses import dataclass
 
 from ml.columns import by_name
@@ -287,6 +288,7 @@ _IMPROVEMENTS_OF_COLUMNS: dict[str, tuple[str, str]] = {
         "无需处理：随用电年限逐月改善。",
     ),
 }
+_ONE = re.compile(r"(?<![\d.,])1 ((?:late |service )?)(bill|contact|day|inspection|month|payment)s\b")
 _MISSING_IMPROVEMENT = ("It improves as soon as the supplier knows it.", "补充该项资料后即可改善。")
 
 
@@ -303,7 +305,7 @@ def reason(code: str, effect: float, value: float | str | None) -> Reason:
     if known:
         en, zh = _TEXTS[code]
         improvement, improvement_zh = _IMPROVEMENTS_OF_COLUMNS.get(code) or _IMPROVEMENTS[column.dimension]
-        text = en.format(value=value)
+        text = _of_one(en.format(value=value))
         text_zh = zh.format(value=value, value_zh=CLASSES_ZH.get(str(value), str(value)))
     else:
         improvement, improvement_zh = _MISSING_IMPROVEMENT
@@ -319,6 +321,12 @@ def reason(code: str, effect: float, value: float | str | None) -> Reason:
         improvement=improvement,
         improvement_zh=improvement_zh,
     )
+
+
+def _of_one(text: str) -> str:
+    """Return a text in which "1 late bills ... were" reads "1 late bill ... was"."""
+    singular = _ONE.sub(r"1 \1\2", text)
+    return singular.replace(" were ", " was ", 1) if singular != text else text
 
 
 def dimension_title(dimension: str) -> tuple[str, str]:

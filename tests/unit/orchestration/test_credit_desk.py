@@ -96,7 +96,7 @@ def test_upheld_appeal_changes_what_follows(settings: PlatformSettings, capsys: 
     assert f"Appeal {appeal_id} recorded; decide it by " in filed
     assert "withheld black_list of veto_arrears" in waiting
     assert f"appeal {appeal_id} against veto_arrears: waits" in waiting
-    assert "veto_arrears do not apply until" in decided
+    assert "against veto_arrears" in decided
     assert "(appeal_upheld)" in after
     assert "Notice of an entry on the black list" not in after
     assert "is decided" in refusal(capsys, "decide", appeal_id, "rejected", "--by", "desk")
@@ -156,6 +156,23 @@ def test_answer_that_somebody_else_got_is_not_contested(
     assert "No credit decision of the request req-9 is logged" in refusal(capsys, *contested, "req-9")
 
 
+def test_day_that_is_none_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["credit", "status", BAD, "elderly", "--until", "soon", "--by", "desk"])
+
+    assert "argument --until: 'soon' is no day; write it as 2026-09-30" in capsys.readouterr().err
+
+
+def test_who_left_is_judged_by_the_last_score(settings: PlatformSettings, capsys: pytest.CaptureFixture[str]) -> None:
+    batch = settings.predictions_dir / "batch" / "credit_risk"
+    rows = pd.read_parquet(batch / "as_of_month=2026-08-01", partitioning=None)
+    later = batch / "as_of_month=2026-09-01"
+    later.mkdir()
+    rows[rows["credit_rating"] == "AAA"].to_parquet(later / "predictions.parquet")
+
+    assert "Notice of an entry on the black list" in say(capsys, "show", BAD)
+
+
 def test_rejected_appeal_leaves_the_outcome(settings: PlatformSettings, capsys: pytest.CaptureFixture[str]) -> None:
     say(capsys, "appeal", BAD, "--rule", "veto_arrears", "--ground", "hardship", "--by", "desk")
 
@@ -194,6 +211,7 @@ def test_entry_takes_its_days_from_the_policy_and_is_reviewed(
     ("arguments", "sentence"),
     [
         (("show", "CUST-0009"), "No customer of this id is in the marts"),
+        (("enter", BAD, "grey", "--by", "desk"), "There is no grey list; there are: red, black."),
         (
             ("enter", GOOD, "black", "--by", "desk"),
             "does not propose this customer for the black list. See `credit show`",

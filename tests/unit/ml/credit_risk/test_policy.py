@@ -119,6 +119,18 @@ def test_less_knowledge_never_makes_an_outcome_harsher_where_no_exception_rests_
     assert {rule.rule_id for rule in unknown.rules} <= {rule.rule_id for rule in known.rules}
 
 
+def test_what_is_withheld_is_not_said_to_be_unasked() -> None:
+    reminded = {**GOOD_PAYER, "late_bills_12m_count": 4.0}
+    spared = register_of(appeal("remind_before_due_date"), decision("upheld")).standing(KEY, DAY)
+
+    nothing = decide(CHINA, case({}, rating="BB"), DAY)
+    all_withheld = decide(CHINA, case(reminded, rating="BB", standing=spared), DAY)
+
+    assert nothing.text == "Nothing follows: no rule of the policy asks for a measure."
+    assert all_withheld.text == "Nothing follows: what rules ask for is withheld."
+    assert kinds(all_withheld) == []
+
+
 def test_outcome_of_a_bad_payer_lists_rules_with_their_evidence_in_both_languages() -> None:
     outcome = decide(CHINA, case(BAD_PAYER), DAY)
 

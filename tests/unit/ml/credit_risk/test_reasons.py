@@ -1,4 +1,5 @@
 import math
+import re
 
 import pytest
 
@@ -26,6 +27,18 @@ def test_every_column_has_a_text_in_both_languages(code: str, known: bool):
 def test_the_text_states_the_value():
     assert reason("late_bills_12m_count", 0.3, 4.0).text == "4 late bills in the last 12 months"
     assert reason("recovery_rate_due_3m_pct", 0.3, 61.6).text_zh == "近三月到期电费中有 62% 按期缴纳"
+
+
+@pytest.mark.parametrize("code", NUMERIC)
+def test_one_of_something_is_not_spoken_of_as_many(code: str):
+    text = reason(code, 0.3, 1.0).text
+    assert not re.search(r"(?<![\d.,])1 (\w+ )?(bill|contact|day|inspection|month|payment)s\b", text)
+    assert not re.match(r"1 \w.* were ", text)
+
+
+@pytest.mark.parametrize("value", [0.0, 2.0, 11.0, 21.0])
+def test_other_counts_are_many(value: float):
+    assert reason("late_bills_12m_count", 0.3, value).text == f"{value:.0f} late bills in the last 12 months"
 
 
 def test_a_missing_value_is_called_missing():
