@@ -47,6 +47,7 @@ MARTS_AFTER_MODELS: Sorting = {
     "customer_contact_status": ("customer_key",),
     "customer_programmes": ("customer_key", "programme", "joined_date"),
     "service_quality_monthly": ("month", "district", "channel", "topic"),
+    "segment_migration_monthly": ("as_of_month", "customer_group", "from_segment_id", "to_segment_id"),
 }
 """Marts for people, which tell of predictions too. They have versions of their own, in ``after_models``: a model would
 otherwise seem to come from other data whenever it has scored."""

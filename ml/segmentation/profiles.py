@@ -36,7 +36,8 @@ def segment_profiles(rows: pd.DataFrame, segment_ids: Sequence[str]) -> pd.DataF
         Indexed by segment_id: customers_count; its shares of all customers, of annual energy, of the amount billed in
         twelve months and of the load at the common peak hour (customers_share, energy_share, billed_share, peak_share);
         annual_kwh and billed_amount in total; amount_per_kwh; late_share, the share of the customers with a late bill
-        in twelve months among those with bills; contacts_mean, contacts per customer in twelve months. NaN is not known.
+        in twelve months among those with bills; contacts_mean, contacts per customer in twelve months. NaN is
+        not known.
     """
     peak_kw = working_day_load(rows)[:, system_peak_hour(rows)] if len(rows) else np.zeros(0)
     billed = rows["billed_amount_12m_amount"].astype("float64")

@@ -56,7 +56,12 @@ def build_site_asset(use_cases: Sequence[UseCase]) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=["monitoring", "model_owner_site"],
-        deps=[dg.AssetKey(["monitoring", f"{use_case.name}_drift"]) for use_case in use_cases],
+        deps=[
+            *(dg.AssetKey(["monitoring", f"{use_case.name}_drift"]) for use_case in use_cases),
+            # The page of the segments tells of them.
+            dg.AssetKey(["marts", "customer_portrait"]),
+            dg.AssetKey(["marts", "segment_migration_monthly"]),
+        ],
         group_name="monitoring",
         owners=["team:data-platform"],
         kinds={"html"},
