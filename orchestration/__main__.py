@@ -1,4 +1,4 @@
-"""Kilowise from the command line: the main job in one process, landing alone, erasure, the credit desk, replay."""
+"""Kilowise from the command line: the main job in one process, landing alone, erasure, the desks, replay."""
 
 import argparse
 import os
@@ -10,6 +10,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ml.errors import KilowiseError
+from orchestration.audience_desk import add_commands as add_audience_commands
+from orchestration.audience_desk import run_command as run_audience_command
 from orchestration.credit_desk import add_commands as add_credit_commands
 from orchestration.credit_desk import run_command as run_credit_command
 from orchestration.manifest import renew_manifest
@@ -28,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     erasing = commands.add_parser("erase", help="remove every trace of a customer, make the rest anew, and prove it")
     erasing.add_argument("customer_id", metavar="CUSTOMER_ID", help="the supplier's id of the customer")
     add_credit_commands(commands)
+    add_audience_commands(commands)
     replaying = commands.add_parser("replay", help="compute a logged credit decision again and compare every digit")
     replaying.add_argument("request_id", metavar="REQUEST_ID", help="id of an answer of the API, or of a batch")
     replaying.add_argument("--customer", default="", metavar="CUSTOMER_ID", help="only this customer of a batch")
@@ -46,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return replay(settings, parsed.request_id, parsed.customer, _say)
         if parsed.command == "credit":
             return run_credit_command(parsed, settings, _say)
+        if parsed.command == "audience":
+            return run_audience_command(parsed, settings, _say)
         return run(settings)
     except ValidationError as error:
         for problem in error.errors():

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ml.audiences.register import CampaignRegister
 from ml.credit_risk.register import erase as erase_from_register
 from ml.errors import KilowiseError
 from orchestration.credit_policy import FOLDERS as CREDIT_FOLDERS
@@ -101,6 +102,8 @@ def remove_derived(settings: PlatformSettings, trace: CustomerTrace, say: Say) -
     predictions = erase_predictions(settings.predictions_dir, trace.customer_key)
     say(f"Predictions: {predictions.rows_removed:,} rows removed from {predictions.files_changed} files.")
     say(f"Credit register: {erase_from_register(settings.credit_register_path, trace.customer_key):,} records removed.")
+    campaigns = CampaignRegister(settings.campaigns_dir).erase(trace.customer_key)
+    say(f"Campaign register: removed from {campaigns:,} campaigns.")
     reports = erase_reports(settings.reports_dir, trace)
     if reports:
         say(f"Reports: {', '.join(reports)} named the customer and were removed; start their jobs again.")

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 from pydantic import Field
@@ -235,6 +236,51 @@ def rank_dunning() -> None:
     rank_overdue_customers()
 
 
+class AudienceConfig(dg.Config):
+    """Which audience to draw, and who asks for it."""
+
+    definition_path: str = Field(description="YAML file of the audience.")
+    recorded_by: str = Field(description="Member of staff or desk that selects.")
+    file_format: str = Field(default="csv", description="Format of the export: csv or parquet.")
+
+
+@dg.op
+def draw_audience(
+    context: dg.OpExecutionContext, config: AudienceConfig, settings: dg.ResourceParam[PlatformSettings]
+) -> None:
+    """Draw the customers of a campaign with their control group, keep them in the register and export them."""
+    from orchestration.audiences import export_audience, select_audience
+
+    today = datetime.now(ZoneInfo(settings.time_zone)).date()
+    try:
+        report = select_audience(
+            settings, Path(config.definition_path).expanduser(), recorded_by=config.recorded_by, today=today
+        )
+        path = export_audience(settings, report.campaign_id, config.file_format)
+    except KilowiseError as error:
+        raise dg.Failure("; ".join(str(error).splitlines()), allow_retries=False) from None
+    for sentence in report.sentences:
+        context.log.info(sentence)
+    context.add_output_metadata(
+        {
+            "export": dg.MetadataValue.path(str(path)),
+            "in words": " ".join(report.sentences),
+            "to contact": report.treated_count,
+            "control group": report.control_count,
+        }
+    )
+
+
+@dg.job(
+    description="Selects the customers of a campaign from the portrait by a definition (YAML), holds a control group "
+    "out, keeps both in the campaign register and exports pseudonymous ids. Contacts nobody; the same definition again "
+    "gives the same groups."
+)
+def select_audience() -> None:
+    """Draw an audience."""
+    draw_audience()
+
+
 ASSET_JOBS = [
     full_refresh,
     refresh_data,
@@ -246,5 +292,5 @@ ASSET_JOBS = [
 ]
 """Jobs that materialise assets."""
 
-SINGLE_JOBS = [rollback_release, simulate_prices, rehearse_credit_policy, rank_dunning]
+SINGLE_JOBS = [rollback_release, simulate_prices, rehearse_credit_policy, rank_dunning, select_audience]
 """Jobs that do one thing beside the graph."""

@@ -71,6 +71,9 @@ class PlatformSettings(BaseSettings):
     catalogue_paths: tuple[Path, ...] = Field(default=(), description="Tariff files beside the built-in catalogue")
     credit_policy: str = Field(default="cn_local", description="Id of the credit policy that says what follows")
     credit_policy_paths: tuple[Path, ...] = Field(default=(), description="Policy files beside the built-in ones")
+    contact_policy: Path | None = Field(
+        default=None, description="YAML file that says when customers are left alone; by default the built-in one"
+    )
     dunning_daily_capacity: int = Field(
         default=5, ge=1, le=100_000, description="Customers whom the dunning desk can contact on a working day"
     )
@@ -93,7 +96,7 @@ class PlatformSettings(BaseSettings):
         check_pseudonym_key(value.get_secret_value(), info.data.get("environment", "production"))
         return value
 
-    @field_validator("home", "inbox", "mapping")
+    @field_validator("home", "inbox", "mapping", "contact_policy")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().resolve() if value is not None else None
@@ -132,6 +135,11 @@ class PlatformSettings(BaseSettings):
     def credit_register_path(self) -> Path:
         """What people recorded of customers: statuses, list entries, appeals."""
         return self.home / CREDIT_REGISTER_FILE
+
+    @property
+    def campaigns_dir(self) -> Path:
+        """The campaign register: who was selected for which campaign in which arm."""
+        return self.home / "campaigns"
 
     @property
     def reports_dir(self) -> Path:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import polars as pl
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel, ValidationError
@@ -267,7 +267,7 @@ class CampaignRegister:
                     changed += 1
         return changed
 
-    def export(self, campaign_id: str, file_format: ExportFormat = "csv") -> Path:
+    def export(self, campaign_id: str, file_format: str = "csv") -> Path:
         """Write who takes part in a campaign for the tool that contacts; the same bytes on every call.
 
         Args:
@@ -279,8 +279,10 @@ class CampaignRegister:
             and days. It holds no personal data; who contacts the treated finds them by their key.
 
         Raises:
-            CampaignRegisterError: The campaign was never drawn, or is withdrawn.
+            CampaignRegisterError: The campaign was never drawn or is withdrawn, or the format is another.
         """
+        if file_format not in get_args(ExportFormat):
+            raise CampaignRegisterError(f"{file_format!r} is no format; there are: {', '.join(get_args(ExportFormat))}")
         record = self.campaign(campaign_id)
         if campaign_id in self.withdrawn():
             raise CampaignRegisterError(f"The campaign {campaign_id} is withdrawn; nobody may be contacted for it.")

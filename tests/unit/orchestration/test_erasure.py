@@ -4,15 +4,19 @@ from datetime import date
 from pathlib import Path
 
 import pandas as pd
+import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
+from ml.audiences.register import CampaignRegister
+from ml.audiences.selection import EXCLUSIONS, Selection
 from ml.credit_risk.register import Register, StatusRecord, append
 from orchestration.__main__ import land, main
 from orchestration.erasure import UnknownCustomerError, erase, erase_reports
 from orchestration.ingestion.pseudonym import customer_key
 from orchestration.settings import PlatformSettings
 from orchestration.traces import CustomerTrace
+from tests.unit.ml.audiences.campaigns import campaign
 from tests.unit.orchestration.ingestion.supplier import METERS, PSEUDONYM_KEY, Supplier, hourly, readings_csv
 
 CUSTOMERS = "customer_id,customer_class,name\nCUST-0001,residential,Zhang Wei\nCUST-0002,residential,Li Na\n"
@@ -123,6 +127,29 @@ def test_credit_register_loses_the_customer_and_keeps_the_others(settings: Platf
 
     assert "Credit register: 1 records removed." in said
     assert set(Register.read(settings.credit_register_path).records) == {"f" * 32}
+
+
+def test_campaigns_and_their_exports_lose_the_customer(settings: PlatformSettings) -> None:
+    land(settings)
+    register = CampaignRegister(settings.campaigns_dir)
+    definition = campaign()
+    members = pl.DataFrame({"customer_key": [KEY, "f" * 32], "arm": ["treated", "control"]})
+    register.record(
+        definition,
+        Selection(members, 2, dict.fromkeys(EXCLUSIONS, 0)),
+        policy_version="2026-01-01",
+        as_of_month=date(2026, 9, 1),
+        marts_version="v1",
+        recorded_by="desk",
+    )
+    register.export(definition.campaign_id)
+    said: list[str] = []
+
+    assert erase(settings, "CUST-0001", lambda _settings: 0, said.append)
+
+    assert "Campaign register: removed from 1 campaigns." in said
+    assert register.members(definition.campaign_id)["customer_key"].to_list() == ["f" * 32]
+    assert any(sentence.startswith("Nothing found") for sentence in said)
 
 
 def test_place_that_still_names_the_customer_is_listed(settings: PlatformSettings) -> None:

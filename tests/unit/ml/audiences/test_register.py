@@ -10,7 +10,7 @@ import pytest
 
 from ml.audiences.contact_policy import load_contact_policy
 from ml.audiences.definition import AudienceDefinition
-from ml.audiences.register import CampaignRegister, CampaignRegisterError, ExportFormat, Selected
+from ml.audiences.register import CampaignRegister, CampaignRegisterError, Selected
 from ml.audiences.selection import Selection, select_customers
 from tests.unit.ml.audiences.campaigns import DAY, campaign, contact_status, key, no_contacts, portrait
 
@@ -142,7 +142,7 @@ def test_an_export_names_customers_by_key_and_says_arm_campaign_channel_and_days
 
 @pytest.mark.parametrize("file_format", ["csv", "parquet"])
 def test_exporting_again_gives_the_same_bytes_without_whom_was_erased_meanwhile(
-    register: CampaignRegister, file_format: ExportFormat
+    register: CampaignRegister, file_format: str
 ) -> None:
     _record(register)
     first = register.export("evening_tariff", file_format).read_bytes()
@@ -160,6 +160,13 @@ def test_a_withdrawn_campaign_is_not_exported(register: CampaignRegister) -> Non
 
     with pytest.raises(CampaignRegisterError, match="withdrawn; nobody may be contacted"):
         register.export("evening_tariff")
+
+
+def test_an_export_in_another_format_is_refused(register: CampaignRegister) -> None:
+    _record(register)
+
+    with pytest.raises(CampaignRegisterError, match="'xlsx' is no format; there are: csv, parquet"):
+        register.export("evening_tariff", "xlsx")
 
 
 def test_who_records_is_named_and_a_damaged_line_is_told_by_number(register: CampaignRegister) -> None:
