@@ -267,7 +267,7 @@ def publish(
 
 def _values(column: Column, count: int, generator: np.random.Generator) -> Any:
     if column.kind == "categorical":
-        return generator.choice(np.array(column.allowed, dtype=object), count)
+        return generator.choice(np.array(column.allowed or ("one", "another"), dtype=object), count)
     if column.name.endswith("_shape_00") or "_shape_" in column.name:
         values = generator.uniform(0.5, 1.6, count)
     elif column.name == "observed_days_count":
