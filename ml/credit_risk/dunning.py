@@ -70,8 +70,8 @@ class DunningList:
 
     Attributes:
         month: As-of month of the scores.
-        rows: ``rank`` and ``working_day`` (both from 1), key, class, district, probability, rating, overdue balance,
-            money at stake, expected loss, age of the debt.
+        rows: ``rank`` and ``working_day`` (both from 1), key, class, district, probability, rating in force,
+            overdue balance, money at stake, expected loss, age of the debt.
         beyond_capacity_count: Customers with an overdue balance for whom there is no time.
         beyond_capacity_loss_amount: Their expected loss.
         disputing_count: Customers left out because they contest what they owe.
@@ -140,7 +140,7 @@ def dunning_list(
         AS_OF_MONTH,
         *[name for name in ("customer_class", "district") if name in ranked.columns],
         "default_probability",
-        "credit_rating",
+        "rating_in_force",
         "overdue_amount",
         "exposure_amount",
         "expected_loss_amount",
@@ -238,6 +238,8 @@ def _with_amounts(snapshots: pd.DataFrame, config: DunningConfig) -> pd.DataFram
     rows["exposure_amount"] = rows["overdue_amount"] + config.exposure_months * mean_bill
     rows["expected_loss_amount"] = rows["default_probability"] * rows["exposure_amount"]
     rows["debt_age_days"] = _debt_age_days(rows)
+    known = rows["rating_in_force"] if "rating_in_force" in rows.columns else rows["credit_rating"]
+    rows["rating_in_force"] = known.fillna(rows["credit_rating"])
     return rows
 
 

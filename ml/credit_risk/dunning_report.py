@@ -110,7 +110,7 @@ def render_report(
         )
     return ReportPage(
         eyebrow=Bilingual(en="Dunning list", zh="催费优先级清单"),
-        title=f"{made.month:%Y-%m}",
+        title=Bilingual(en=f"{made.month:%Y-%m}"),
         chips=[
             Bilingual(en=f"{config.daily_capacity} contacts a day", zh="每日联系能力"),
             Bilingual(en=f"{config.working_days} working days", zh="工作日"),
@@ -159,7 +159,7 @@ def _list_table(made: DunningList, currency: str) -> Table:
         number_column("rank", "名次", "rank"),
         number_column("working day", "工作日", "working_day"),
         percent_column("probability", "违约概率", "default_probability"),
-        text_column("rating", "等级", lambda row: str(row["credit_rating"])),
+        text_column("rating", "等级", lambda row: str(row["rating_in_force"])),
         number_column(f"overdue, {currency}", "欠费", "overdue_amount", 2),
         number_column(f"at stake, {currency}", "敞口", "exposure_amount", 2),
         number_column(f"expected loss, {currency}", "预期损失", "expected_loss_amount", 2),

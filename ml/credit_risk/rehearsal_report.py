@@ -8,6 +8,7 @@ import pandas as pd
 
 from ml.columns import AS_OF_MONTH
 from ml.credit_risk.policy_schema import HARSHNESS
+from ml.credit_risk.reasons import CLASSES_ZH
 from ml.credit_risk.rehearsal import HANDLING_COST_AMOUNTS, Rehearsal
 from ml.credit_risk.report_page import (
     ReportPage,
@@ -78,7 +79,8 @@ def plot(rehearsal: Rehearsal) -> bytes:
             below = [first + second for first, second in zip(below, counts, strict=True)]
     axis.set(title="New measures by month", ylabel="customers")
     axis.tick_params(axis="x", rotation=60)
-    axis.legend(frameon=False, fontsize=8)
+    axis.set_ylim(0, 1.3 * max([*below, 1]))
+    axis.legend(frameon=False, fontsize=8, ncols=3, loc="upper center")
     judged = [row for row in rehearsal.measures.to_dict("records") if row["judged_count"]][::-1]
     for position, row in enumerate(judged):
         lower, upper = row["wrong_share_lower"], row["wrong_share_upper"]
@@ -129,7 +131,7 @@ def render_report(rehearsal: Rehearsal, currency: str, image: bytes) -> str:
     ]
     return ReportPage(
         eyebrow=Bilingual(en="Dry run of a credit policy", zh="信用政策试运行"),
-        title=f"{rehearsal.policy.name} · {rehearsal.policy.version}",
+        title=Bilingual(en=f"{rehearsal.policy.name} · {rehearsal.policy.version}", zh=rehearsal.policy.name_zh),
         chips=chips,
         tiles=tiles,
         sections=[
@@ -184,12 +186,8 @@ def _measures_table(rehearsal: Rehearsal, currency: str) -> Table:
         number_column("new", "新增", "new_count"),
         number_column("in default already", "已违约", "in_default_count"),
         number_column("judged", "已判定", "judged_count"),
-        text_column("false alarms", "误判", lambda row: f"{row['wrong_count']:,} ({percent_text(row['wrong_share'])})"),
-        text_column(
-            "95 % interval",
-            "区间",
-            lambda row: f"{percent_text(row['wrong_share_lower'])} – {percent_text(row['wrong_share_upper'])}",
-        ),
+        text_column("false alarms", "误判", _false_alarms),
+        text_column("95 % interval", "区间", _interval),
         text_column(f"asked, {currency}", "收取金额", money("asked_amount")),
         text_column(f"of it of payers, {currency}", "其中守约客户", money("asked_of_payers_amount")),
         number_column(f"at stake with defaulters, {currency}", "违约客户敞口", "defaulted_exposure_amount"),
@@ -235,6 +233,15 @@ def _kind(row: Mapping[str, Any]) -> Bilingual:
     return KIND_TITLES[row["kind"]]
 
 
+def _false_alarms(row: Mapping[str, Any]) -> str:
+    return f"{row['wrong_count']:,} ({percent_text(row['wrong_share'])})" if row["judged_count"] else "–"
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    lower, upper = (percent_text(row[f"wrong_share_{end}"]) for end in ("lower", "upper"))
+    return lower if lower == upper == "–" else f"{lower} – {upper}"
+
+
 def _group(row: Mapping[str, Any]) -> Bilingual:
-    title = slice_title(row["group"])
-    return Bilingual(en=f"{title.en}: {row['value']}", zh=title.zh)
+    title, value = slice_title(row["group"]), row["value"]
+    return Bilingual(en=f"{title.en}: {value}", zh=f"{title.zh}：{CLASSES_ZH.get(value, value)}")

@@ -106,7 +106,7 @@ class ReportPage:
     """
 
     eyebrow: Bilingual
-    title: str
+    title: Bilingual
     chips: Sequence[Bilingual]
     tiles: Sequence[tuple[str, Bilingual]]
     sections: Sequence[Section]

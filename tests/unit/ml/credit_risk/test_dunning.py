@@ -62,6 +62,15 @@ def test_list_ranks_by_probability_times_money_at_stake_and_deals_out_days() -> 
     assert (made.beyond_capacity_count, made.beyond_capacity_loss_amount) == (1, 3.0)
 
 
+def test_list_shows_the_rating_in_force_where_it_is_known() -> None:
+    rows = pd.DataFrame([snapshot("a", FIRST, 0.5, 1), snapshot("b", FIRST, 0.1, 1)]).assign(
+        rating_in_force=["C", None]
+    )
+
+    assert list(dunning_list(rows, DunningConfig()).rows["rating_in_force"]) == ["C", "B"]
+    assert set(dunning_list(rows.drop(columns="rating_in_force"), DunningConfig()).rows["rating_in_force"]) == {"B"}
+
+
 def test_who_contests_the_debt_is_left_out_and_counted() -> None:
     rows = pd.DataFrame([snapshot("a", FIRST, 0.1, 1), snapshot("b", FIRST, 0.5, 1)])
 

@@ -87,6 +87,27 @@ def test_groups_show_who_carries_the_burden(rehearsal: Rehearsal) -> None:
     assert by_class.loc["residential", "false_alarm_share"] == 0.5
 
 
+def test_rating_in_force_decides_where_it_is_known_and_else_that_of_the_month() -> None:
+    rows = snapshots(("a", GOOD_PAYER, "commercial"), ("b", GOOD_PAYER, "commercial"))
+    rows["rating_in_force"] = rows["customer_key"].map({"a": "AA"})
+
+    made = rehearse(CHINA, rows, outcomes(a=False, b=False)).rows
+
+    assert set(made.loc[made["customer_key"] == "a", "kind"]) == {"red_list"}
+    assert set(made.loc[made["customer_key"] == "b", "kind"]) == {"reminder"}
+
+
+def test_measure_that_nobody_could_judge_has_a_dash_and_groups_are_named_in_both_languages() -> None:
+    rehearsal = rehearse(CHINA, snapshots(("a", BAD_PAYER, "commercial")), outcomes(a=None))
+
+    page = render_report(rehearsal, "CNY", b"picture")
+
+    assert "– – –" not in page
+    assert "0 (–)" not in page
+    assert "用电类别：商业" in page
+    assert "地方电力客户信用管理办法" in page
+
+
 def test_what_is_on_record_then_counts() -> None:
     def protected(_key: str, _day: date) -> CustomerStanding:
         return with_status("low_income")
