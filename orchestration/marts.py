@@ -46,7 +46,8 @@ MARTS_AFTER_MODELS: Sorting = {
     "customer_portrait": ("customer_key",),
     "customer_contact_status": ("customer_key",),
     "customer_programmes": ("customer_key", "programme", "joined_date"),
-    "service_quality_monthly": ("month", "district", "channel", "topic"),
+    "service_quality_monthly": ("month", "district", "channel", "topic", "segment_id"),
+    "service_quality_by_dimension": ("month", "dimension", "value"),
     "segment_migration_monthly": ("as_of_month", "customer_group", "from_segment_id", "to_segment_id"),
 }
 """Marts for people, which tell of predictions too. They have versions of their own, in ``after_models``: a model would

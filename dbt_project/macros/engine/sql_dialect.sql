@@ -76,3 +76,16 @@
 
 {% macro spark__choose_join_order() -%}
 {%- endmacro %}
+
+{#- Quantile of the values of a group, interpolated between neighbours; null without a value. -#}
+{% macro quantile(value, share) -%}
+    {{ adapter.dispatch('quantile')(value, share) }}
+{%- endmacro %}
+
+{% macro duckdb__quantile(value, share) -%}
+    quantile_cont({{ value }}, {{ share }})
+{%- endmacro %}
+
+{% macro spark__quantile(value, share) -%}
+    percentile({{ value }}, {{ share }})
+{%- endmacro %}

@@ -28,7 +28,8 @@ CONTEXT = {
     "customer_credit_features": ["customer_key", "as_of_month", "as_of_at", "district"],
 }
 MARTS = (*FEATURES, "customer_credit_outcomes", "customer_segmentation_outcomes", "customer_load_cube",
-         "customer_load_profile", "customer_monthly_load", "customer_portrait", "service_quality_monthly")  # fmt: skip
+         "customer_load_profile", "customer_monthly_load", "customer_portrait", "service_quality_monthly",
+         "service_quality_by_dimension")  # fmt: skip
 BATCHED = (
     "int_interval_load_aggregates",
     "int_monthly_load_versions",
