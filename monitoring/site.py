@@ -23,6 +23,7 @@ from ml.wording import KEY_FIGURES, Bilingual, criterion_title, metric_title
 from monitoring.datasets import schema_columns
 from monitoring.drift import RARE, UNSEEN
 from monitoring.policy import DriftPolicy, PolicyError, load_policy
+from monitoring.segment_pages import SEGMENT_PAGE, SegmentPage, read_segment_page
 from monitoring.verdicts import (
     OUTCOME_WORDS,
     SEVERITY_BY_OUTCOME,
@@ -194,9 +195,13 @@ def build_site(home: Path) -> Path:
         for verdict in model.verdicts:
             page = templates.render("verdict.html.j2", model=model, verdict=verdict, **_verdict_context(model, verdict))
             write_atomically(folder / verdict_page(verdict), page)
+        segments = _segment_page(model, home)
+        if segments:
+            write_atomically(folder / SEGMENT_PAGE, templates.render("segments.html.j2", model=model, page=segments))
         page = templates.render(
             "model.html.j2",
             model=model,
+            segment_page=SEGMENT_PAGE if segments else None,
             chart=_score_chart(model),
             rows=_metric_rows(model),
             columns=_column_words(model.use_case),
@@ -242,6 +247,13 @@ def _model(use_case: str, home: Path, today: date) -> Model:
         verdicts=tuple(_verdicts(home / "reports", use_case)),
         policy=policy,
     )
+
+
+def _segment_page(model: Model, home: Path) -> SegmentPage | None:
+    """Return what the served segmentation's page of segments shows; None for other models and before the first one."""
+    if model.use_case != "segmentation" or model.current is None:
+        return None
+    return read_segment_page(home, model.current.name, model.current.evaluation)
 
 
 def _releases(directory: Path) -> Iterator[Release]:

@@ -53,7 +53,7 @@ def prediction_frame(use_case: str, month: date, rows: int, seed: int, release: 
     if use_case == "credit_risk":
         late = drawn["late_bills_3m_count"]
         drawn["default_probability"] = np.clip(0.02 + 0.06 * late + rng.normal(0, 0.01, rows), 0.001, 0.99)
-    return frame.assign(**drawn)
+    return pd.concat([frame, pd.DataFrame(drawn)], axis=1)
 
 
 @dataclass
