@@ -119,6 +119,15 @@ def test_less_knowledge_never_makes_an_outcome_harsher_where_no_exception_rests_
     assert {rule.rule_id for rule in unknown.rules} <= {rule.rule_id for rule in known.rules}
 
 
+@pytest.mark.parametrize(("rating", "listed"), [("AAA", True), ("AA", True), ("A", False), ("BBB", False)])
+def test_red_list_of_the_chinese_rule_is_for_spotless_customers_rated_aa_or_better(rating: str, listed: bool) -> None:
+    spotless = decide(CHINA, case(GOOD_PAYER, rating=rating), DAY)
+    once_late = decide(CHINA, case({**GOOD_PAYER, "late_bills_12m_count": 1.0}, rating=rating), DAY)
+
+    assert ("red_list" in kinds(spotless)) is listed
+    assert "red_list" not in kinds(once_late)
+
+
 def test_what_is_withheld_is_not_said_to_be_unasked() -> None:
     reminded = {**GOOD_PAYER, "late_bills_12m_count": 4.0}
     spared = register_of(appeal("remind_before_due_date"), decision("upheld")).standing(KEY, DAY)
