@@ -37,6 +37,7 @@ MARTS: Sorting = {
     "customer_tariff_features": ("as_of_month", "customer_key"),
     "customer_credit_features": ("as_of_month", "customer_key"),
     "customer_credit_outcomes": ("as_of_month", "customer_key"),
+    "credit_unusual_input": ("subject", "case_code"),
     "customer_interval_load": ("customer_key", "read_at"),
     "tariff_catalogue": ("tariff_id", "version"),
 }

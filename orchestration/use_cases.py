@@ -252,7 +252,7 @@ class CreditRisk(UseCase):
     prediction = "credit_scores"
     feature_mart = "customer_credit_features"
     outcome_marts = ("customer_credit_outcomes",)
-    training_marts = (feature_mart, *outcome_marts)
+    training_marts = (feature_mart, *outcome_marts, "credit_unusual_input")
     scoring_marts = (feature_mart,)
 
     def config(self, settings: PlatformSettings) -> "CreditRiskConfig":
@@ -263,14 +263,21 @@ class CreditRisk(UseCase):
     def check(self, marts: MartsVersion, settings: PlatformSettings) -> "SufficiencyReport":
         from ml.credit_risk.sufficiency import check_sufficiency
 
-        features, outcomes = (marts.read(mart) for mart in self.training_marts)
-        return check_sufficiency(features, outcomes)
+        features, outcomes, unusual_input = (marts.read(mart) for mart in self.training_marts)
+        return check_sufficiency(features, outcomes, unusual_input=unusual_input)
 
     def train(self, marts: MartsVersion, settings: PlatformSettings, fingerprint: str) -> "TrainingResult":
         from ml.credit_risk.training import train
 
-        features, outcomes = (marts.read(mart) for mart in self.training_marts)
-        return train(features, outcomes, config=self.config(settings), seed=settings.seed, data_fingerprint=fingerprint)
+        features, outcomes, unusual_input = (marts.read(mart) for mart in self.training_marts)
+        return train(
+            features,
+            outcomes,
+            config=self.config(settings),
+            seed=settings.seed,
+            data_fingerprint=fingerprint,
+            unusual_input=unusual_input,
+        )
 
     def compare(
         self, challenger: "Bundle", champion: "Bundle", marts: MartsVersion, settings: PlatformSettings

@@ -13,8 +13,32 @@ from ml.wording import exclusion_title
 USE_CASE = "credit_risk"
 
 
+_UNUSUAL_ROWS: dict[tuple[str, str], str] = {
+    ("bills", "credit_note_or_empty"): "are credit notes or empty",
+    ("bills", "without_payment"): "are due and have no payment",
+    ("bills", "paid_in_parts"): "were paid in parts",
+    ("bills", "overpaid"): "were overpaid or paid twice",
+    ("bills", "payment_taken_back"): "had a payment taken back",
+    ("bills", "settled_without_money"): "were settled without money",
+    ("bills", "in_future"): "are dated in the future",
+    ("bills", "refused"): "were refused",
+    ("payments", "without_bill"): "are of no bill with a positive amount",
+    ("payments", "early"): "came before the bill",
+    ("payments", "negative"): "give or take back money",
+    ("payments", "in_future"): "are dated in the future",
+    ("payments", "refused"): "were refused",
+    ("customers", "one_bill"): "have a single bill",
+    ("customers", "no_class"): "have no customer_class",
+}
+"""What is said of the rows of each subject and case of ``marts.credit_unusual_input``."""
+
+
 def check_sufficiency(
-    features: pd.DataFrame, outcomes: pd.DataFrame, config: CreditRiskConfig | None = None
+    features: pd.DataFrame,
+    outcomes: pd.DataFrame,
+    config: CreditRiskConfig | None = None,
+    *,
+    unusual_input: pd.DataFrame | None = None,
 ) -> SufficiencyReport:
     """Say whether a model can be trained, and if not, what is missing.
 
@@ -22,6 +46,7 @@ def check_sufficiency(
         features: Rows of ``marts.customer_credit_features``.
         outcomes: Rows of ``marts.customer_credit_outcomes``.
         config: Demands on the data.
+        unusual_input: Rows of ``marts.credit_unusual_input``, which are told and stop nothing.
     """
     config = config or CreditRiskConfig()
     missing = [name for name in names(FEATURES) if name not in features.columns]
@@ -29,12 +54,14 @@ def check_sufficiency(
         raise SchemaMismatchError(f"marts.customer_credit_features lacks the columns {', '.join(missing)}")
     labelled = labelled_rows(features, outcomes)
     findings = [_bills(features), _payments(features)]
-    unusual = _unusual_input(features)
+    unusual = [_unusual_input(features)]
+    if unusual_input is not None:
+        unusual += [_unusual_rows(unusual_input, subject) for subject in ("bills", "payments", "customers")]
     if all(finding.passed for finding in findings):
         findings += _outcomes(labelled, config)
     if all(finding.passed for finding in findings):
         findings.append(_parts(labelled, config))
-    return SufficiencyReport.of(USE_CASE, [*findings, unusual])
+    return SufficiencyReport.of(USE_CASE, [*findings, *unusual])
 
 
 def _bills(features: pd.DataFrame) -> Finding:
@@ -80,6 +107,39 @@ def _unusual_input(features: pd.DataFrame) -> Finding:
         required="known, not limited",
         passed=True,
         message=f"Of {len(features):,} snapshots {', '.join(told)}." if told else "No snapshot rests on unusual input.",
+    )
+
+
+def _unusual_rows(counts: pd.DataFrame, subject: str) -> Finding:
+    """Say how many rows of a subject are unusual, and name the cases that do not occur."""
+    found = {
+        (row["subject"], row["case_code"]): (
+            int(row["rows_count"]),
+            int(row["customers_count"]),
+            int(row["of_rows_count"]),
+        )
+        for row in counts.to_dict("records")
+    }
+    told, absent, looked_at = [], [], 0
+    for case, words in _UNUSUAL_ROWS.items():
+        if case[0] != subject:
+            continue
+        rows, customers, of_rows = found.get(case, (0, 0, 0))
+        looked_at = max(looked_at, of_rows)
+        if rows:
+            of_customers = f" ({customers:,} customers)" if customers and subject != "customers" else ""
+            told.append(f"{rows:,} {words}{of_customers}")
+        else:
+            absent.append(words)
+    message = f"Of {looked_at:,} {subject} {', '.join(told) or 'none is unusual'}."
+    if told and absent:
+        message += f" None: {', '.join(absent)}."
+    return Finding(
+        check=f"unusual_{subject}",
+        found="; ".join(told) or "nothing",
+        required="known, not limited",
+        passed=True,
+        message=message,
     )
 
 

@@ -76,6 +76,7 @@ def train(
     config: CreditRiskConfig | None = None,
     seed: int = 7,
     data_fingerprint: str | None = None,
+    unusual_input: pd.DataFrame | None = None,
 ) -> TrainingResult:
     """Train, calibrate and judge a model.
 
@@ -85,12 +86,13 @@ def train(
         config: Settings of the training.
         seed: Seed of everything random.
         data_fingerprint: Identity of the training data; computed from the frames when absent.
+        unusual_input: Rows of ``marts.credit_unusual_input``, for the report.
 
     Raises:
         InsufficientDataError: If the data cannot support a model; the message says what is missing.
     """
     config = config or CreditRiskConfig()
-    sufficiency = check_sufficiency(features, outcomes, config)
+    sufficiency = check_sufficiency(features, outcomes, config, unusual_input=unusual_input)
     sufficiency.require()
     fingerprint = data_fingerprint or fingerprint_frames({"features": features, "outcomes": outcomes})
     labelled = labelled_rows(features, outcomes)

@@ -1,10 +1,14 @@
+import re
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from ml.credit_risk.config import CreditRiskConfig
-from ml.credit_risk.sufficiency import check_sufficiency
+from ml.credit_risk.sufficiency import _UNUSUAL_ROWS, check_sufficiency
 from ml.errors import SchemaMismatchError
 
+DBT_MODELS = Path(__file__).parents[4] / "dbt_project" / "models"
 Marts = tuple[pd.DataFrame, pd.DataFrame]
 
 
@@ -110,3 +114,45 @@ def test_input_without_oddities_is_said_to_have_none(marts: Marts):
     features, outcomes = marts
     plain = features.assign(money_received_12m_pct=100.0, partial_payments_12m_count=0.0)
     assert check_sufficiency(plain, outcomes).findings[-1].message == "No snapshot rests on unusual input."
+
+
+def test_unusual_bills_payments_and_customers_are_told_and_stop_nothing(marts: Marts):
+    counts = pd.DataFrame(
+        [
+            {"subject": subject, "case_code": case, "rows_count": 0, "customers_count": 0, "of_rows_count": 1000}
+            for subject, cases in {
+                "bills": "credit_note_or_empty without_payment paid_in_parts overpaid payment_taken_back "
+                "settled_without_money in_future refused",
+                "payments": "without_bill early negative in_future refused",
+                "customers": "one_bill no_class",
+            }.items()
+            for case in cases.split()
+        ]
+    ).set_index(["subject", "case_code"])
+    counts.loc[("bills", "credit_note_or_empty"), ["rows_count", "customers_count"]] = [12, 9]
+    counts.loc[("bills", "refused"), ["rows_count", "of_rows_count"]] = [3, 1003]
+    counts.loc[("customers", "one_bill"), ["rows_count", "customers_count"]] = [2, 2]
+
+    report = check_sufficiency(*marts, unusual_input=counts.reset_index())
+
+    assert report.is_sufficient, report.sentence()
+    told = {finding.check: finding.message for finding in report.findings}
+    assert told["unusual_bills"] == (
+        "Of 1,003 bills 12 are credit notes or empty (9 customers), 3 were refused. None: are due and have no payment, "
+        "were paid in parts, were overpaid or paid twice, had a payment taken back, were settled without money, are "
+        "dated in the future."
+    )
+    assert told["unusual_payments"] == "Of 1,000 payments none is unusual."
+    assert told["unusual_customers"] == "Of 1,000 customers 2 have a single bill. None: have no customer_class."
+
+
+def test_what_was_not_delivered_is_not_unusual(marts: Marts):
+    nothing = pd.DataFrame(columns=["subject", "case_code", "rows_count", "customers_count", "of_rows_count"])
+    findings = check_sufficiency(*marts, unusual_input=nothing).findings
+    assert findings[-1].message == "Of 0 customers none is unusual."
+
+
+def test_every_case_of_the_mart_is_told():
+    query = (DBT_MODELS / "marts" / "credit_unusual_input.sql").read_text(encoding="utf-8")
+    cases = set(re.findall(r"unusual_rows\('(\w+)', '(\w+)'", query))
+    assert cases | {("bills", "refused"), ("payments", "refused")} == set(_UNUSUAL_ROWS)
