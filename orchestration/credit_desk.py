@@ -93,11 +93,13 @@ def described(settings: PlatformSettings, customer_id: str, today: date) -> list
 
     key = _known_key(settings, customer_id)
     standing = Register.read(settings.credit_register_path).standing(key, today)
-    outcome = latest_outcome(settings, key, today)
+    scores = _scores(settings, key)
     lines = []
-    if outcome is None:
+    if not scores:
         lines.append("No file of scores has the customer, so the policy says nothing.")
     else:
+        outcome = _outcome(settings, key, scores[-1], today)
+        lines.append(_rating_sentence(scores))
         lines += [f"{outcome.policy_version}, as of {outcome.as_of}: {outcome.text}", outcome.text_zh]
         lines += [f"rule {rule.rule_id}: {rule.text} {rule.text_zh}" for rule in outcome.rules]
         lines += [
@@ -122,29 +124,43 @@ def described(settings: PlatformSettings, customer_id: str, today: date) -> list
 
 def latest_outcome(settings: PlatformSettings, key: str, today: date) -> "PolicyOutcome | None":
     """Return what the policy says of a customer by the latest score; ``None`` when there is none."""
+    scores = _scores(settings, key)
+    return _outcome(settings, key, scores[-1], today) if scores else None
+
+
+def _scores(settings: PlatformSettings, key: str) -> list[dict[str, Any]]:
+    """Return the features and scores of a customer by as-of month, oldest first; who left has earlier months only."""
     import pandas as pd
 
+    files = (settings.predictions_dir / "batch" / "credit_risk").glob("as_of_month=*/predictions.parquet")
+    found = [pd.read_parquet(file, filters=[("customer_key", "==", key)], partitioning=None) for file in sorted(files)]
+    return [{str(name): value for name, value in row.items()} for rows in found for row in rows.to_dict("records")]
+
+
+def _outcome(settings: PlatformSettings, key: str, score: dict[str, Any], today: date) -> "PolicyOutcome":
     from ml.credit_risk.policy import case_of, decide
     from ml.credit_risk.rating import rating_of
     from ml.credit_risk.register import Register
 
-    files = sorted((settings.predictions_dir / "batch" / "credit_risk").glob("as_of_month=*/predictions.parquet"))
-    # Who left has a last score in an earlier month.
-    found = (pd.read_parquet(file, filters=[("customer_key", "==", key)], partitioning=None) for file in files[::-1])
-    rows = next((rows for rows in found if len(rows)), None)
-    if rows is None:
-        return None
-    features = {str(name): value for name, value in rows.iloc[0].items()}
     policy = chosen_policy(settings, today)
     case = case_of(
-        features,
-        probability=float(features["default_probability"]),
-        rating=rating_of(features),
+        score,
+        probability=float(score["default_probability"]),
+        rating=rating_of(score),
         policy=policy,
         as_of=today,
         standing=Register.read(settings.credit_register_path).standing(key, today),
     )
     return decide(policy, case, today, currency=settings.currency)
+
+
+def _rating_sentence(scores: list[dict[str, Any]]) -> str:
+    from ml.credit_risk.rating import rating_of
+
+    months = ", ".join(f"{score['as_of_month']:%Y-%m} {rating_of(score)}" for score in scores)
+    return (
+        f"Rating in force by month: {months}; probability of default {100 * scores[-1]['default_probability']:.1f} %."
+    )
 
 
 def record_status(parsed: argparse.Namespace, settings: PlatformSettings, today: date) -> str:

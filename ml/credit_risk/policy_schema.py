@@ -44,6 +44,9 @@ FACTS: Mapping[str, Bilingual] = {
     ),
     "unpaid_balance_ratio": Bilingual(en="overdue balance in mean bills", zh="欠费余额与月均电费之比"),
     "on_time_share_12m_pct": Bilingual(en="percent of the bills of 12 months paid on time", zh="近十二月按期缴清占比"),
+    "returned_payments_12m_count": Bilingual(
+        en="payments for bills of 12 months that were taken back", zh="近十二月退票次数"
+    ),
     "confirmed_breaches_24m_count": Bilingual(
         en="inspections of 24 months that found theft or tampering", zh="近二十四月查实违约用电次数"
     ),

@@ -79,6 +79,7 @@ def records(settings: PlatformSettings) -> list[Any]:
 def test_show_says_what_follows_why_and_how_to_appeal(capsys: pytest.CaptureFixture[str]) -> None:
     said = say(capsys, "show", BAD)
 
+    assert "Rating in force by month: 2026-08 D; probability of default 50.0 %." in said
     assert "Notice of an entry on the black list" in said
     assert "rule veto_arrears: Three months of this year's bills are unpaid" in said
     assert "一票否决" in said

@@ -6,13 +6,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ml.columns import names
 from ml.credit_risk.policy_schema import (
+    FACTS,
     POLICIES_DIRECTORY,
     STATUSES,
     PolicyError,
     load_policies,
     policy_on,
 )
+from ml.credit_risk.schema import FEATURES
 
 TEXT = (POLICIES_DIRECTORY / "us_oklahoma.yaml").read_text(encoding="utf-8").replace("us_oklahoma", "mine")
 
@@ -105,6 +108,10 @@ def test_two_files_of_one_version_are_refused(tmp_path: Path) -> None:
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match="There is no policy file"):
         load_policies([tmp_path / "nowhere.yaml"])
+
+
+def test_facts_are_features_and_the_days_since_the_black_list() -> None:
+    assert set(FACTS) - set(names(FEATURES)) == {"days_since_black_list_days"}
 
 
 def test_each_built_in_policy_protects_only_by_known_statuses_and_says_where_it_comes_from() -> None:
