@@ -163,28 +163,47 @@ def rating_history(monthly: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def migration_table(history: pd.DataFrame, column: str = "rating_in_force") -> EvaluationTable:
-    """Return how many customers went from each rating to each in one month, over all pairs of neighbouring months.
+def migration_tables(
+    history: pd.DataFrame, column: str = "rating_in_force", *, latest_months: int = 12
+) -> tuple[EvaluationTable, EvaluationTable]:
+    """Return how many customers went from each rating to each in one month: over all months, and month by month.
 
     Args:
         history: As from `rating_history`.
         column: Which rating.
+        latest_months: How many months are shown one by one.
     """
-    counts = np.zeros((len(RATINGS), len(RATINGS)), dtype=np.int64)
-    for table in monthly_migrations(history, column).values():
-        counts += table
-    rows = tuple(
-        (rating, int(counts[place].sum()), *(int(count) for count in counts[place]))
+    migrations = monthly_migrations(history, column)
+    counts = sum(migrations.values(), np.zeros((len(RATINGS), len(RATINGS)), dtype=np.int64))
+    rows = tuple((rating, *_counted(counts[place])) for place, rating in enumerate(RATINGS))
+    by_month = tuple(
+        (f"{month:%Y-%m}", rating, *_counted(table[place]))
+        for month, table in list(migrations.items())[-latest_months:]
         for place, rating in enumerate(RATINGS)
+        if table[place].any()
     )
-    return EvaluationTable(
-        name="rating_migration",
-        title="From one month to the next: ratings in force",
-        title_zh="信用等级逐月迁移",
-        columns=("from", "snapshots", *RATINGS),
-        rows=rows,
-        note="Rows are the rating in one month, columns the one a month later.",
+    return (
+        EvaluationTable(
+            name="rating_migration",
+            title="From one month to the next: ratings in force",
+            title_zh="信用等级逐月迁移",
+            columns=("from", "snapshots", *RATINGS),
+            rows=rows,
+            note="Rows are the rating in one month, columns the one a month later; all months together.",
+        ),
+        EvaluationTable(
+            name="rating_migration_by_month",
+            title="Ratings in force, month by month",
+            title_zh="信用等级迁移（分月）",
+            columns=("month", "from", "snapshots", *RATINGS),
+            rows=by_month,
+            note=f"The latest {latest_months} months. Rows are the rating a month before, columns that of the month.",
+        ),
     )
+
+
+def _counted(counts: npt.NDArray[np.int64]) -> tuple[int, ...]:
+    return int(counts.sum()), *(int(count) for count in counts)
 
 
 def monthly_migrations(history: pd.DataFrame, column: str = "rating_in_force") -> dict[Any, npt.NDArray[np.int64]]:

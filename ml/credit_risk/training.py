@@ -42,7 +42,7 @@ from ml.credit_risk.features import MATRIX_NAMES, MONOTONE, Matrix, telling_colu
 from ml.credit_risk.labels import LABEL, SALT, Cut, cut, label_array, labelled_rows
 from ml.credit_risk.model import CreditRiskModel, ModelSettings, ScoringRows
 from ml.credit_risk.plots import effects_plot, ranking_plot, rating_plot, reliability_plot
-from ml.credit_risk.rating import migration_table
+from ml.credit_risk.rating import migration_tables
 from ml.credit_risk.schema import FEATURES, PREDICTIONS
 from ml.credit_risk.scorecard import ratings
 from ml.credit_risk.scorecard_training import (
@@ -138,7 +138,7 @@ def train(
             gains_table(probabilities, labels),
             feature_stability_table(made.parts["train"], holdout),
             model.scorecard.table(),
-            migration_table(model.rating_history(features)),
+            *migration_tables(model.rating_history(features)),
         ),
         notes=_notes(made, model, choice),
     )

@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.columns import names
-from ml.credit_risk.rating import VETOES, capped_ratings, migration_table, monthly_migrations, rating_history, veto_text
+from ml.credit_risk.rating import (
+    VETOES,
+    capped_ratings,
+    migration_tables,
+    monthly_migrations,
+    rating_history,
+    veto_text,
+)
 from ml.credit_risk.schema import FEATURES, RATINGS
 from ml.credit_risk.scorecard import ratings
 from ml.splits import add_months
@@ -125,7 +132,24 @@ def test_migrations_count_every_customer_that_has_both_months():
     tables = monthly_migrations(history)
     assert sorted(tables) == [date(2026, 2, 1), date(2026, 3, 1)]
     assert tables[date(2026, 2, 1)].sum() == 2
-    table = migration_table(history)
+    table, by_month = migration_tables(history)
     counts = {row[0]: dict(zip(table.columns[1:], row[1:], strict=True)) for row in table.rows}
     assert counts["A"] == {"snapshots": 2, **dict.fromkeys(RATINGS, 0), "A": 1, "B": 1}
     assert counts["C"]["C"] == 1
+    none = (0,) * len(RATINGS)
+    assert by_month.rows == (
+        ("2026-02", "A", 1, *_one_at("A", none)),
+        ("2026-02", "C", 1, *_one_at("C", none)),
+        ("2026-03", "A", 1, *_one_at("B", none)),
+    )
+    assert migration_tables(history, latest_months=1)[1].rows == by_month.rows[2:]
+
+
+def _one_at(rating: str, counts: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(1 if name == rating else count for name, count in zip(RATINGS, counts, strict=True))
+
+
+def test_a_single_month_has_no_migration():
+    table, by_month = migration_tables(rating_history(months(["A"], key="a")))
+    assert {row[1] for row in table.rows} == {0}
+    assert by_month.rows == ()
