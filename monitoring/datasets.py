@@ -33,8 +33,8 @@ CONTEXT_COLUMNS: dict[str, str] = {
     "district": "text",
 }
 """Columns of a prediction row beside features and predictions, and how each is read."""
-KEY_COLUMNS = frozenset({"as_of_at", *HISTORY_COLUMNS})
-"""Further columns that feature rows bring along and that no review reads."""
+KEY_COLUMNS = frozenset({"as_of_at", "policy_version", *HISTORY_COLUMNS})
+"""Further columns that feature rows and answers bring along and that no review reads."""
 
 
 class ReferenceUnreadableError(KilowiseError):

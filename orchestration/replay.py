@@ -225,7 +225,7 @@ def _decision_sentences(settings: PlatformSettings, rows: "pd.DataFrame", again:
             f"{then['credit_points']:.0f} points, rating {then['credit_rating']}, in force {rating_of(then)}."
         )
         try:
-            policy = chosen_policy(settings, day)
+            policy = chosen_policy(settings, day, _policy_id(then))
         except PolicyError as error:
             sentences.append(f"What followed cannot be told: {error}")
             continue
@@ -243,6 +243,12 @@ def _decision_sentences(settings: PlatformSettings, rows: "pd.DataFrame", again:
     if len(rows) > _SHOWN:
         sentences.append(f"... and {len(rows) - _SHOWN:,} more.")
     return sentences
+
+
+def _policy_id(then: dict[str, Any]) -> str:
+    """Return the policy that decided; empty, for that of the settings, in batches and in logs of before."""
+    version = then.get("policy_version")
+    return version.partition("@")[0] if isinstance(version, str) else ""
 
 
 def _differences(then: "pd.DataFrame", now: "pd.DataFrame") -> list[str]:

@@ -29,7 +29,7 @@ from serving.identity import customer_key
 from serving.prediction_log import LoggedPrediction
 from serving.released_model import ReleasedModel, ScoringInput, ScoringResult
 from serving.runtime import Runtime
-from serving.use_cases import context_columns
+from serving.use_cases import POLICY_VERSION, context_columns
 
 T = TypeVar("T")
 
@@ -402,9 +402,10 @@ def _score(
             continue
         found = next(results)
         outcomes.append(found if isinstance(found, ApiError) else (item, found))
-    rows: list[LoggedPrediction] = []
     identity = model.identity
-    context = context_columns(identity.use_case)
+    if identity.use_case == CREDIT_RISK:
+        outcomes = _with_policy(outcomes, runtime, decided_at)
+    rows: list[LoggedPrediction] = []
     for outcome in outcomes:
         if isinstance(outcome, ApiError):
             continue
@@ -421,13 +422,20 @@ def _score(
                 district=item.district,
                 features=item.features,
                 prediction=result.prediction,
-                context={name: result.details[name] for name in context},
+                context=_logged_context(result, identity.use_case),
             )
         )
     metrics.PREDICTIONS.labels(identity.use_case, identity.release).inc(len(rows))
     if runtime.log is not None:
         runtime.log.record(rows)
-    return _with_policy(outcomes, runtime, decided_at) if identity.use_case == CREDIT_RISK else outcomes
+    return outcomes
+
+
+def _logged_context(result: ScoringResult, use_case: str) -> dict[str, Any]:
+    context = {name: result.details[name] for name in context_columns(use_case)}
+    if use_case == CREDIT_RISK:
+        context[POLICY_VERSION] = result.details["policy"].policy_version
+    return context
 
 
 def _with_policy(outcomes: Sequence[Outcome], runtime: Runtime, decided_at: datetime) -> list[Outcome]:

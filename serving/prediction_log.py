@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, ColumnKind
 from serving import metrics
-from serving.use_cases import context_columns, feature_columns, prediction_columns
+from serving.use_cases import feature_columns, logged_context_columns, prediction_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,7 +44,7 @@ class LoggedPrediction:
         district: Context.
         features: Value by feature.
         prediction: Value by column of ``PREDICTIONS``.
-        context: Value by name of the use case's ``context_columns``.
+        context: Value by name of the use case's ``logged_context_columns``.
     """
 
     request_id: str
@@ -187,7 +187,10 @@ def log_schema(use_case: str) -> "pa.Schema":
             ("district", pa.string()),
             *((column.name, types[column.kind]) for column in feature_columns(use_case)),
             *((column.name, types[column.kind]) for column in prediction_columns(use_case)),
-            *((name, pa.date32() if name.endswith("_month") else pa.string()) for name in context_columns(use_case)),
+            *(
+                (name, pa.date32() if name.endswith("_month") else pa.string())
+                for name in logged_context_columns(use_case)
+            ),
         ]
     )
 

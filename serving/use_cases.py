@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from serving.feature_store import FeatureStore
     from serving.released_model import ReleasedModel, ReleaseIdentity
 
+POLICY_VERSION = "policy_version"
+"""Column of the log with the policy that decided."""
+
 
 def feature_columns(use_case: str) -> tuple[Column, ...]:
     """Return the features of a use case in the order of its mart."""
@@ -36,6 +39,14 @@ def context_columns(use_case: str) -> tuple[str, ...]:
     from ml.credit_risk.rating import HISTORY_COLUMNS
 
     return HISTORY_COLUMNS
+
+
+def logged_context_columns(use_case: str) -> tuple[str, ...]:
+    """Return what the prediction log keeps of an answer beside features and prediction; for credit risk the policy too.
+
+    So a replay tells what followed by the policy that decided, whichever is chosen since.
+    """
+    return (*context_columns(use_case), POLICY_VERSION) if use_case == "credit_risk" else context_columns(use_case)
 
 
 def load_released_model(identity: "ReleaseIdentity", bundle: "Bundle", features: "FeatureStore") -> "ReleasedModel":

@@ -90,6 +90,15 @@ def test_decision_is_computed_again_to_the_identical_number(
     assert result.sentences[-1] == "Identical: 1 decision, the same answer to the last digit."
 
 
+def test_what_followed_is_told_by_the_policy_that_decided(settings: PlatformSettings) -> None:
+    path = log_file(settings.home)
+    pd.read_parquet(path, partitioning=None).assign(policy_version="us_illinois@2024-01-01").to_parquet(path)
+
+    sentences = replay(settings, "by-id").sentences
+
+    assert any(sentence.startswith("By us_illinois@2024-01-01: ") for sentence in sentences)
+
+
 def test_command_tells_the_way_back(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -143,6 +143,7 @@ def test_rating_in_force_of_the_release_is_answered_logged_and_decided_by(home_w
     logged = pd.concat(pd.read_parquet(file) for file in (home_with_months / "predictions" / "log").rglob("*.parquet"))
     assert sorted(set(logged["rating_in_force"])) == ["AA", "B"]
     assert set(logged["in_force_since_month"].astype(str)) == {SINCE}
+    assert set(logged["policy_version"]) == {"cn_local@2024-01-01"}
 
 
 def test_features_without_months_are_rated_by_their_row_and_marked_so(client: TestClient) -> None:

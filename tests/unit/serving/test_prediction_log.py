@@ -60,6 +60,7 @@ def test_columns_are_those_of_batch_predictions() -> None:
         *names(FEATURES),
         *names(PREDICTIONS),
         *HISTORY_COLUMNS,
+        "policy_version",
     ]
 
 
