@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+import pandas as pd
 import pytest
 
 from ml.bundle import Bundle
@@ -12,11 +13,12 @@ from ml.credit_risk.config import CreditRiskConfig
 from ml.errors import BundleError
 from ml.evaluation import ChampionComparison, Evaluation, Metric
 from ml.sufficiency import Finding, SufficiencyReport
-from orchestration.lifecycle import check_data, judge_challenger
+from orchestration.lifecycle import check_data, decision_dir, judge_challenger, release_challenger
 from orchestration.marts import MartsVersion
 from orchestration.settings import PlatformSettings
 from orchestration.use_cases import CreditRisk
 from serving.model_store import ModelStore
+from tests.unit.serving.builders import approval, feature_table, write_small_bundle
 
 
 class CountedCreditRisk(CreditRisk):
@@ -53,6 +55,48 @@ def test_the_same_data_is_checked_once_and_changed_data_or_settings_again(tmp_pa
     use_case.currency = "EUR"
     check_data(use_case, marts_with("b"), settings)
     assert use_case.checks == 3
+
+
+class CountedSnapshot(CreditRisk):
+    """Counts how often the features of a release are read."""
+
+    def __init__(self) -> None:
+        self.snapshots = 0
+
+    def snapshot_features(self, *_arguments: object) -> pd.DataFrame:
+        self.snapshots += 1
+        return feature_table("credit_risk")
+
+
+def test_features_of_a_release_are_read_only_when_it_is_new_or_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, use_case = PlatformSettings(home=tmp_path / "home", _env_file=None), CountedSnapshot()
+    version = write_small_bundle(tmp_path / "bundle", "credit_risk").version
+    store = ModelStore(settings.home)
+    store.store_bundle(tmp_path / "bundle")
+    monkeypatch.setattr(
+        "orchestration.lifecycle.read_challenger",
+        lambda *_names: SimpleNamespace(manifest=SimpleNamespace(version=version)),
+    )
+    folder = decision_dir(settings, "credit_risk", version)
+    folder.mkdir(parents=True)
+    (folder / "decision.json").write_text(approval("credit_risk").model_dump_json(), encoding="utf-8")
+
+    def release(marts: str) -> str:
+        found = release_challenger(
+            use_case, cast("MartsVersion", SimpleNamespace(name=marts)), settings, approved_by=""
+        )
+        assert found is not None
+        return found.name
+
+    first = release("m1")
+    assert (release("m1"), use_case.snapshots) == (first, 1)
+    second = release("m2")
+    assert second != first
+    (store.release_dir("credit_risk", second) / "features.sqlite").write_bytes(b"torn")
+    assert release("m2") not in (first, second)
+    assert use_case.snapshots == 3
 
 
 class UnreadableChampion(CountedCreditRisk):
