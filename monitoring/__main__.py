@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workspace-port", type=int, default=settings.workspace_port, help="port of Evidently")
     options = parser.parse_args(arguments)
     reports_dir = options.home.resolve() / "reports"
-    build_site(options.home.resolve())
+    build_site(options.home.resolve(), settings.service_targets)
     try:
         server = make_server(reports_dir, options.port)
     except OSError as error:

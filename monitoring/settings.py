@@ -12,6 +12,7 @@ class MonitoringSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="KILOWISE_", env_file=".env", extra="ignore", frozen=True)
 
     home: Path = Field(default=Path("data"), description="State folder of the platform.")
+    service_targets: Path | None = Field(default=None, description="File of the targets of service quality.")
     reports_port: int = Field(default=3200, ge=0, le=65535, description="Port of the model owners' site.")
     workspace_port: int = Field(default=3201, ge=1, le=65535, description="Port of the Evidently workspace.")
 

@@ -24,6 +24,7 @@ from monitoring.datasets import schema_columns
 from monitoring.drift import RARE, UNSEEN
 from monitoring.policy import DriftPolicy, PolicyError, load_policy
 from monitoring.segment_pages import SEGMENT_PAGE, SegmentPage, read_segment_page
+from monitoring.service_quality_page import SERVICE_PAGE, read_service_page
 from monitoring.verdicts import (
     OUTCOME_WORDS,
     SEVERITY_BY_OUTCOME,
@@ -172,11 +173,12 @@ class Model:
         return tuple(chosen.values())
 
 
-def build_site(home: Path) -> Path:
+def build_site(home: Path, service_targets: Path | None = None) -> Path:
     """Write all pages from the releases and verdicts below a home folder.
 
     Args:
         home: State folder with ``releases/`` and ``reports/``; either may be empty or missing.
+        service_targets: File of the targets of service quality; by default the built-in one.
 
     Returns:
         The first page.
@@ -208,11 +210,16 @@ def build_site(home: Path) -> Path:
             key_title=metric_title(KEY_FIGURES[model.use_case]),
         )
         write_atomically(folder / "index.html", page)
+    service = read_service_page(home, service_targets)
+    if service:
+        write_atomically(site / SERVICE_PAGE, templates.render("service_quality.html.j2", page=service))
     ordered = sorted(models, key=_attention, reverse=True)
     needing = [model for model in ordered if model.latest and model.latest.needs_attention]
     index = templates.render(
         "index.html.j2",
         models=ordered,
+        service=service,
+        service_page=SERVICE_PAGE,
         needing=needing,
         timelines={model.use_case: _timeline(model) for model in models},
         figures={model.use_case: _key_figure(model) for model in models},

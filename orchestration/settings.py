@@ -74,6 +74,9 @@ class PlatformSettings(BaseSettings):
     contact_policy: Path | None = Field(
         default=None, description="YAML file that says when customers are left alone; by default the built-in one"
     )
+    service_targets: Path | None = Field(
+        default=None, description="YAML file with the targets of service quality; by default the built-in one"
+    )
     dunning_daily_capacity: int = Field(
         default=5, ge=1, le=100_000, description="Customers whom the dunning desk can contact on a working day"
     )
@@ -96,7 +99,7 @@ class PlatformSettings(BaseSettings):
         check_pseudonym_key(value.get_secret_value(), info.data.get("environment", "production"))
         return value
 
-    @field_validator("home", "inbox", "mapping", "contact_policy")
+    @field_validator("home", "inbox", "mapping", "contact_policy", "service_targets")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().resolve() if value is not None else None

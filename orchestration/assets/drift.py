@@ -58,21 +58,22 @@ def build_site_asset(use_cases: Sequence[UseCase]) -> dg.AssetsDefinition:
         key=["monitoring", "model_owner_site"],
         deps=[
             *(dg.AssetKey(["monitoring", f"{use_case.name}_drift"]) for use_case in use_cases),
-            # The page of the segments tells of them.
+            # The pages of the segments and of the service quality tell of them.
             dg.AssetKey(["marts", "customer_portrait"]),
             dg.AssetKey(["marts", "segment_migration_monthly"]),
+            dg.AssetKey(["marts", "service_quality_by_dimension"]),
         ],
         group_name="monitoring",
         owners=["team:data-platform"],
         kinds={"html"},
         automation_condition=RENEW_AFTER_INPUTS,
-        description="The pages that model owners read: all models at a glance, each model's history, model cards and "
-        "drift reports. `make reports` serves them.",
+        description="The pages that model owners read: all models at a glance, each model's history, model cards, "
+        "drift reports, segments and service quality. `make reports` serves them.",
     )
     def model_owner_site(settings: dg.ResourceParam[PlatformSettings]) -> dg.MaterializeResult:
         from monitoring.site import build_site
 
-        index = build_site(settings.home)
+        index = build_site(settings.home, settings.service_targets)
         return dg.MaterializeResult(
             metadata={"site": report_link(settings, index), "file": dg.MetadataValue.path(str(index))}
         )
