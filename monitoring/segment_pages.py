@@ -223,18 +223,18 @@ def read_segment_page(home: Path, release: str, evaluation: Evaluation | None) -
     month, path = latest
     shapes = [column.name for column in (*WEEKDAY_SHAPE, *WEEKEND_SHAPE)]
     rows = pd.read_parquet(path, columns=[CUSTOMER_KEY, "segment_id", *_MIXED_COLUMNS, *_PROFILE_COLUMNS, *shapes])
-    rows = _with_portrait(rows, _published(home, "customer_portrait"))
-    advice = {str(row[0]): row for row in tables["advice"].rows}
-    words = _PLACE_WORDS | {key: Bilingual(en=str(row[1]), zh=str(row[5])) for key, row in advice.items()}
-    migrations = _migrations(_published(home, "segment_migration_monthly"))
+    rows = _with_portrait(rows, published_mart(home, "customer_portrait"))
+    advice = _advice(tables["advice"], tables["advice_zh"])
+    words = _PLACE_WORDS | {key: texts[0] for key, texts in advice.items()}
+    migrations = _migrations(published_mart(home, "segment_migration_monthly"))
     latest_migration = next((one for one in migrations if one.month == month), None)
     profiles = segment_profiles(rows, rows["segment_id"].tolist())
     return SegmentPage(
         month=month,
         peak_hour=system_peak_hour(rows),
         segments=tuple(
-            _segment(key, row, rows[rows["segment_id"] == key], profiles, latest_migration, words)
-            for key, row in advice.items()
+            _segment(key, texts, rows[rows["segment_id"] == key], profiles, latest_migration, words)
+            for key, texts in advice.items()
             if key in profiles.index
         ),
         migrations=migrations,
@@ -244,6 +244,14 @@ def read_segment_page(home: Path, release: str, evaluation: Evaluation | None) -
 
 
 def _latest_batch(home: Path, release: str) -> tuple[date, Path] | None:
+def _advice(english: EvaluationTable, chinese: EvaluationTable) -> dict[str, tuple[Bilingual, ...]]:
+    """Return name, marks, offer and avoid by segment."""
+    return {
+        str(row[0]): tuple(Bilingual(en=str(en), zh=str(zh)) for en, zh in zip(row[1:], row_zh[1:], strict=True))
+        for row, row_zh in zip(english.rows, chinese.rows, strict=True)
+    }
+
+
     """Return the latest month that the release scored, with its file; the review tells of files that are damaged."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -287,15 +295,14 @@ def _with_portrait(rows: "pd.DataFrame", portrait: Path | None) -> "pd.DataFrame
 
 def _segment(
     segment_id: str,
-    advice: Sequence[object],
+    texts: Sequence[Bilingual],
     members: "pd.DataFrame",
     profiles: "pd.DataFrame",
     migration: Migration | None,
     words: Mapping[str, Bilingual],
 ) -> Segment:
     profile = profiles.astype("float64").T[segment_id]
-    english, chinese = [str(text) for text in advice[1:5]], [str(text) for text in advice[5:9]]
-    name, marks, offer, avoid = (Bilingual(en=en, zh=zh) for en, zh in zip(english, chinese, strict=True))
+    name, marks, offer, avoid = texts
     came, went, stayed = _moves(segment_id, migration, words)
     mixed = [column for column in (*_MIXED_COLUMNS, "tariff_id") if column in members]
     return Segment(

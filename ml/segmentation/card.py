@@ -110,25 +110,21 @@ MODEL_CARD = ModelCard(
 )
 
 
-def advice_table(segments: Sequence[Segment]) -> EvaluationTable:
-    """Return what marks every segment, what to offer and what to avoid, in both languages."""
-    return EvaluationTable(
-        name="advice",
-        title="What marks each segment, what to offer, what to avoid",
-        title_zh="各客群的特征与服务建议",
-        columns=("id", "name", "marks", "offer", "avoid", "名称", "特征", "推荐", "避免"),
-        rows=tuple(
-            (
-                one.segment_id,
-                one.name,
-                one.description,
-                one.offer,
-                one.avoid,
-                one.name_zh,
-                one.description_zh,
-                one.offer_zh,
-                one.avoid_zh,
-            )
-            for one in segments
+def advice_tables(segments: Sequence[Segment]) -> tuple[EvaluationTable, EvaluationTable]:
+    """Return what marks every segment, what to offer and what to avoid, in English and in Chinese."""
+    return (
+        EvaluationTable(
+            name="advice",
+            title="What marks each segment, what to offer, what to avoid",
+            columns=("id", "name", "marks", "offer", "avoid"),
+            rows=tuple((one.segment_id, one.name, one.description, one.offer, one.avoid) for one in segments),
+        ),
+        EvaluationTable(
+            name="advice_zh",
+            title="各客群的特征与服务建议",
+            columns=("编号", "名称", "特征", "推荐", "避免"),
+            rows=tuple(
+                (one.segment_id, one.name_zh, one.description_zh, one.offer_zh, one.avoid_zh) for one in segments
+            ),
         ),
     )

@@ -246,7 +246,7 @@ def tables(solutions: Mapping[str, Solution], segments: Sequence[Segment]) -> tu
             name="segments",
             title="Segments",
             title_zh="客群",
-            columns=("id", "name", "中文名称", "customers", "share", "kWh a day (median)", "description"),
+            columns=("id", "name", "中文名称", "customers", "share", "kWh a day (median)"),
             rows=tuple(
                 (
                     segment.segment_id,
@@ -255,7 +255,6 @@ def tables(solutions: Mapping[str, Solution], segments: Sequence[Segment]) -> tu
                     segment.customers_count,
                     segment.share,
                     segment.profile.get("mean_daily_kwh"),
-                    segment.description,
                 )
                 for segment in segments
             ),

@@ -10,7 +10,7 @@ from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, names
 from ml.evaluation import Evaluation, EvaluationTable, Metric
 from ml.segmentation import evaluation as judging
 from ml.segmentation import plots
-from ml.segmentation.card import MODEL_CARD, advice_table
+from ml.segmentation.card import MODEL_CARD, advice_tables
 from ml.segmentation.clustering import Solution, choose_segments
 from ml.segmentation.confidence import confidence_table
 from ml.segmentation.config import SegmentationConfig
@@ -85,7 +85,7 @@ def train(
     released = model.segments
     metrics += [*judging.solution_metrics(solutions), *_coverage_metrics(predictions)]
     further_tables: list[EvaluationTable] = [
-        advice_table(released),
+        *advice_tables(released),
         profile_table(later, predictions["segment_id"].tolist(), config.currency),
         *_confidence_tables(prepared, model, predictions),
     ]

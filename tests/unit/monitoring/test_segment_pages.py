@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from ml.evaluation import Evaluation, EvaluationTable
-from ml.segmentation.card import advice_table
+from ml.segmentation.card import advice_tables
 from ml.segmentation.model import Segment, shapeless_segments
 from ml.segmentation.naming import PROFILE_COLUMNS, label_segments
 from monitoring.segment_pages import SEGMENT_PAGE, read_segment_page
@@ -20,11 +20,11 @@ EVENING = 0.6 + 1.5 * np.exp(-0.5 * ((HOURS - 19) / 1.6) ** 2)
 JULY = date(2026, 7, 1)
 
 
-def _advice() -> EvaluationTable:
+def _advice() -> tuple[EvaluationTable, EvaluationTable]:
     centres = np.stack([np.tile(EVENING / EVENING.mean(), 2), np.ones(48)])
     profiles = [dict.fromkeys(PROFILE_COLUMNS, 1.0) | {"daily_kwh_cv": 0.1}] * 2
     labels = label_segments("R", centres, profiles, ["R1", "R2"])
-    return advice_table(
+    return advice_tables(
         [
             *(Segment.from_label(f"R{number}", "R", label) for number, label in enumerate(labels, start=1)),
             *shapeless_segments(),
@@ -52,7 +52,7 @@ def home(tmp_path: Path) -> Path:
     platform = Platform(tmp_path, "segmentation")
     folder = write_release(platform)
     evaluation = Evaluation.model_validate_json((folder / "evaluation.json").read_bytes())
-    told = evaluation.model_copy(update={"tables": (_advice(),)})
+    told = evaluation.model_copy(update={"tables": _advice()})
     (folder / "evaluation.json").write_text(told.model_dump_json(), encoding="utf-8")
     for month in (JULY, MONTH):
         frame = prediction_frame("segmentation", month, 300, seed=3)
@@ -89,9 +89,10 @@ def _text(home: Path) -> str:
 
 def test_the_page_tells_what_marks_a_segment_what_to_offer_and_what_to_avoid(home: Path) -> None:
     text = _text(home)
-    for row in _advice().rows[:2]:
-        for words in row:
-            assert str(words) in text
+    for table in _advice():
+        for row in table.rows[:2]:
+            for words in row:
+                assert str(words) in text
     assert text.count('class="curve"') == 4
 
 
