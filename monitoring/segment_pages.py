@@ -18,6 +18,7 @@ from ml.evaluation import Evaluation, EvaluationTable
 from ml.segmentation.profiles import segment_profiles, system_peak_hour
 from ml.segmentation.schema import WEEKDAY_SHAPE, WEEKEND_SHAPE
 from ml.wording import Bilingual
+from monitoring.published import published_mart
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -243,7 +244,6 @@ def read_segment_page(home: Path, release: str, evaluation: Evaluation | None) -
     )
 
 
-def _latest_batch(home: Path, release: str) -> tuple[date, Path] | None:
 def _advice(english: EvaluationTable, chinese: EvaluationTable) -> dict[str, tuple[Bilingual, ...]]:
     """Return name, marks, offer and avoid by segment."""
     return {
@@ -252,6 +252,7 @@ def _advice(english: EvaluationTable, chinese: EvaluationTable) -> dict[str, tup
     }
 
 
+def _latest_batch(home: Path, release: str) -> tuple[date, Path] | None:
     """Return the latest month that the release scored, with its file; the review tells of files that are damaged."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -266,16 +267,6 @@ def _advice(english: EvaluationTable, chinese: EvaluationTable) -> dict[str, tup
         if len(scored_by) and scored_by[0].as_py() == release:
             return date.fromisoformat(folder.name.partition("=")[2]), path
     return None
-
-
-def _published(home: Path, mart: str) -> Path | None:
-    """Return the current file of a mart that is built after the models, or ``None`` when there is none."""
-    folder = home / "marts" / "after_models"
-    pointer = folder / "CURRENT"
-    if not pointer.exists():
-        return None
-    path = folder / "versions" / pointer.read_text(encoding="utf-8").strip() / f"{mart}.parquet"
-    return path if path.exists() else None
 
 
 def _with_portrait(rows: "pd.DataFrame", portrait: Path | None) -> "pd.DataFrame":
