@@ -17,6 +17,7 @@ from monitoring.service_targets import (
     Outcome,
     ServiceTarget,
     ServiceTargets,
+    is_judged,
     load_service_targets,
     targets_of,
 )
@@ -204,7 +205,7 @@ def read_service_page(home: Path, targets_path: Path | None = None) -> ServicePa
         _target_row(target, months[-_SHOWN_MONTHS:], versions, by_place)
         for target in (current.targets if current else ())
     ]
-    judged = [month for month in months if by_place[month, "total", "total"]["judged_contacts_count"]]
+    judged = [month for month in months if is_judged(by_place[month, "total", "total"])]
     return ServicePage(
         month=months[-1],
         judged_month=judged[-1] if judged else None,

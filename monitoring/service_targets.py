@@ -39,6 +39,11 @@ COUNT_BY_MEASURE: Mapping[str, str] = {
 """How many contacts stand behind a measure."""
 
 
+def is_judged(row: Mapping[str, Any]) -> bool:
+    """Return whether it is known of every contact of a row of the mart if the customer asked again within 30 days."""
+    return bool(row["judged_contacts_count"] == row["contacts_count"])
+
+
 class ServiceTarget(BaseModel):
     """What one measure of one part of the service shall reach in a month.
 
@@ -84,6 +89,8 @@ class ServiceTarget(BaseModel):
         """Return whether a row of the mart meets the target; too few contacts are not judged."""
         value = row[self.measure] if row else None
         if row is None or value is None or row[COUNT_BY_MEASURE[self.measure]] < minimum_contacts:
+            return "not_judged"
+        if self.measure == "answered_first_time_pct" and not is_judged(row):
             return "not_judged"
         return "met" if (value <= self.limit if self.is_time else value >= self.limit) else "missed"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml.errors import InsufficientDataError
-from orchestration.marts import MartsVersion, current_marts
+from orchestration.marts import MartsNotPublishedError, MartsVersion, current_marts
 from orchestration.settings import PlatformSettings
 
 if TYPE_CHECKING:
@@ -208,11 +208,12 @@ class _Draw:
 
     def sentences(self) -> list[str]:
         """Return the selection in words."""
+        from ml.audiences.measurement import SMALLEST_ARM
         from ml.audiences.selection import EXCLUSIONS
 
         selection = self.selection
         left_out = [
-            f"{count:,} {EXCLUSIONS[reason].en}" for reason, count in selection.excluded_counts.items() if count
+            f"{count:,} because {EXCLUSIONS[reason].en}" for reason, count in selection.excluded_counts.items() if count
         ]
         lines = [
             f"{self.definition.campaign_id}: {selection.matched_count:,} customers match in the portrait of "
@@ -222,6 +223,8 @@ class _Draw:
             "out as control group.",
             self.detectable,
         ]
+        if min(selection.treated_count, selection.control_count) < SMALLEST_ARM:
+            lines.append(f"An arm has fewer than {SMALLEST_ARM} customers, so the campaign cannot be measured.")
         if self.known_on is not None and (self.today - self.known_on).days > _OLD_DAYS:
             lines.append(
                 f"Consents and complaints are those of {self.known_on}, {(self.today - self.known_on).days} days ago: "
@@ -308,4 +311,7 @@ def _marts(settings: PlatformSettings) -> MartsVersion:
 def _read(marts: MartsVersion, mart: str) -> "pl.DataFrame":
     import polars as pl
 
-    return pl.read_parquet(marts.path(mart))
+    path = marts.path(mart)
+    if not path.exists():
+        raise MartsNotPublishedError(f"The mart {mart} is not published yet. Run the job refresh_data (or `make run`).")
+    return pl.read_parquet(path)

@@ -21,12 +21,12 @@ TREATED = "treated"
 CONTROL = "control"
 
 EXCLUSIONS: dict[str, Bilingual] = {
-    "closed": Bilingual(en="no longer a customer, or not yet", zh="已销户或尚未立户"),
-    "no_consent": Bilingual(en="no consent for the channel", zh="未同意该渠道营销"),
+    "closed": Bilingual(en="the supply has ended", zh="已销户"),
+    "no_consent": Bilingual(en="there is no consent for the channel", zh="未同意该渠道营销"),
     "open_complaint": Bilingual(en="a complaint is open", zh="投诉未办结"),
     "open_dispute": Bilingual(en="a dispute or appeal is open", zh="账单争议或申诉未办结"),
     "dunning": Bilingual(en="a bill is past its due date", zh="存在逾期欠费"),
-    "contact_limit": Bilingual(en="contacted often enough by other campaigns", zh="已达触达次数上限"),
+    "contact_limit": Bilingual(en="other campaigns contact them often enough", zh="已达触达次数上限"),
 }
 """Reasons to leave a customer out, in the order in which they are looked at; each customer counts under the first."""
 

@@ -33,8 +33,8 @@ def _row(month: date, dimension: str, value: str, **changes: Any) -> dict[str, A
         "satisfaction_answers_count": 25,
         "mean_satisfaction": 4.2,
         "repeat_contacts_count": 2,
-        "judged_contacts_count": 0 if month == MONTHS[-1] else 40,
-        "answered_first_time_pct": None if month == MONTHS[-1] else 92.5,
+        "judged_contacts_count": 3 if month == MONTHS[-1] else 40,
+        "answered_first_time_pct": 100.0 if month == MONTHS[-1] else 92.5,
         **changes,
     }
 

@@ -141,7 +141,7 @@ def test_limits_hold_over_campaigns_until_one_is_withdrawn(
         say(capsys, "select", str(definition), "--by", "desk")
     definition.write_text(text, encoding="utf-8")
 
-    assert "208 contacted often enough by other campaigns" in say(capsys, "preview", str(definition))
+    assert "208 because other campaigns contact them often enough" in say(capsys, "preview", str(definition))
     assert "An arm would be empty" in refusal(capsys, "select", str(definition), "--by", "desk")
     say(capsys, "withdraw", "second", "--by", "desk")
     assert "Left out by the contact policy 2026-01-01: nobody." in say(capsys, "preview", str(definition))

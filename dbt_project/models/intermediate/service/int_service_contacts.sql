@@ -69,11 +69,13 @@ final as (
             {{ datediff('contacts_in_order.previous_opened_at', 'contacts_in_order.opened_at', 'second') }} <= 30 * 86400,
             false
         ) as is_repeat,
+        -- Who asks again is known at once, who does not only after 30 days: before, there would be failures alone.
         case
-            when {{ datediff('contacts_in_order.opened_at', 'contacts_in_order.next_opened_at', 'second') }} <= 30 * 86400
-                then false
             when {{ datediff('contacts_in_order.opened_at', 'last_delivery.last_known_at', 'second') }} > 30 * 86400
-                then true
+                then coalesce(
+                    {{ datediff('contacts_in_order.opened_at', 'contacts_in_order.next_opened_at', 'second') }} > 30 * 86400,
+                    true
+                )
         end as is_answered_first_time
     from contacts_in_order
     cross join last_delivery
