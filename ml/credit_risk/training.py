@@ -19,6 +19,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 import xgboost as xgb
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # publishes no type information
 
 from ml.bundle import DataWindow, TrainingResult, fingerprint_frames
 from ml.calibration import Calibrator, fit_calibrator
@@ -97,7 +98,9 @@ def train(
     fingerprint = data_fingerprint or fingerprint_frames({"features": features, "outcomes": outcomes})
     labelled = labelled_rows(features, outcomes)
     made = cut(labelled.rows, config)
-    fitted = _fit_across_folds(made, config, seed) if made.time else _fit_apart(made, config, seed)
+    # Small matrices: threads of the linear algebra only wait for each other, which doubles the time.
+    with threadpool_limits(limits=1):
+        fitted = _fit_across_folds(made, config, seed) if made.time else _fit_apart(made, config, seed)
 
     holdout = made.parts["holdout"]
     labels = label_array(holdout)
