@@ -27,12 +27,13 @@ from sklearn.preprocessing import StandardScaler
 
 from ml.bundle import TrainingResult
 from ml.classification import roc_auc
-from ml.columns import AS_OF_MONTH, CUSTOMER_KEY
+from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, names
 from ml.errors import InsufficientDataError
 from ml.evaluation import FloatArray, Statistic, bootstrap, weighted_mean
 from ml.segmentation.config import SegmentationConfig
-from ml.segmentation.features import has_usable_shape, shape_matrix
+from ml.segmentation.features import shape_matrix
 from ml.segmentation.model import UNKNOWN_SEGMENT_ID, SegmentationModel
+from ml.segmentation.schema import WEEKDAY_SHAPE, WEEKEND_SHAPE
 from ml.segmentation.training import train
 from orchestration.marts import current_marts
 from orchestration.settings import PlatformSettings
@@ -48,6 +49,7 @@ OTHER_SEEDS = (0, 1, 2, 3, 4)
 ELECTRIC, HEAT_PUMPS = "electric heating", ("heat pump", "heat pump and boiler")
 SEED = PlatformSettings.model_fields["seed"].default
 PLOT_COLOURS_COUNT = 48
+PRINTED_TABLES = ("segments", "choice_of_k")
 SMALL_KWH = 0.1
 """Keeps the logarithm of a household that used nothing finite."""
 HASTY_DAYS = 7
@@ -135,7 +137,7 @@ def heating_separation(
         customers. The regressions are not fitted again for a draw.
     """
     latest = latest_rows(features).merge(attributes, on=CUSTOMER_KEY)
-    latest = latest[has_usable_shape(latest, SEVEN_WEEKS.minimum_observed_days)].reset_index(drop=True)
+    latest = latest[latest[names(WEEKDAY_SHAPE + WEEKEND_SHAPE)].notna().all(axis=1)].reset_index(drop=True)
     shapes = shape_matrix(latest, SEVEN_WEEKS.shape_ceiling)
     # Seven weeks lack a season: what nobody has tells nobody apart.
     shapes = shapes[:, np.isfinite(shapes).all(axis=0)]
@@ -259,10 +261,13 @@ def _divided(title: str, home: Path, config: SegmentationConfig, image: Path | N
     for criterion in evaluation.criteria:
         print(f"  {criterion.name}: {criterion.reason}")
     for table in evaluation.tables:
-        print(pd.DataFrame(table.rows, columns=table.columns).to_markdown(index=False, floatfmt=".3f"))
+        if table.name in PRINTED_TABLES:
+            shown = pd.DataFrame(table.rows, columns=table.columns).drop(columns="description", errors="ignore")
+            print(shown.to_markdown(index=False, floatfmt=".3f"))
     print(f"  segments (adjusted Rand index) with other seeds: {agreement_of_seeds(features, result)}")
     if image is not None:
-        with Image.open(io.BytesIO(result.plots["shapes_residential.png"])) as plot:
+        [shapes] = [plot for name, plot in result.plots.items() if name.startswith("shapes_")]
+        with Image.open(io.BytesIO(shapes)) as plot:
             plot.convert("RGB").quantize(PLOT_COLOURS_COUNT).save(image, optimize=True)
     return result
 
