@@ -73,6 +73,27 @@ METRIC_TITLES: dict[str, Bilingual] = {
 }
 """Title of every figure that a use case reports."""
 
+_PROPENSITIES = {"leaving": Bilingual(en="Leaving", zh="流失"), "potential": Bilingual(en="Potential", zh="潜力")}
+_PROPENSITY_FIGURES = {
+    "roc_auc": Bilingual(en="AUC", zh="排序能力（AUC）"),
+    "tenure_roc_auc": Bilingual(en="AUC of the time as a customer alone", zh="仅按用电年限的 AUC"),
+    "logistic_roc_auc": Bilingual(en="AUC of the logistic regression", zh="逻辑回归的 AUC"),
+    "trees_roc_auc": Bilingual(en="AUC of boosted trees", zh="提升树的 AUC"),
+    "gain_over_tenure": Bilingual(en="gain in AUC over the time as a customer alone", zh="较用电年限的 AUC 提升"),
+    "gain_over_logistic": Bilingual(en="gain in AUC over the logistic regression", zh="较逻辑回归的 AUC 提升"),
+    "gain_over_trees": Bilingual(en="gain in AUC over boosted trees", zh="较提升树的 AUC 提升"),
+    "average_precision": Bilingual(en="average precision", zh="平均精确率"),
+    "brier_gain": Bilingual(en="gain in Brier score over the mean rate", zh="较平均率的布里尔分数改善"),
+    "expected_calibration_error": Bilingual(en="calibration error", zh="期望校准误差"),
+    "calibration_ratio": Bilingual(en="observed / foretold", zh="实际与预测之比"),
+    "event_rate": Bilingual(en="observed rate", zh="实际发生率"),
+}
+METRIC_TITLES |= {
+    f"{target}_{figure}": Bilingual(en=f"{who.en}: {title.en}", zh=f"{who.zh}：{title.zh}")
+    for target, who in _PROPENSITIES.items()
+    for figure, title in _PROPENSITY_FIGURES.items()
+}
+
 KEY_FIGURES: dict[str, str] = {
     "segmentation": "explained_shape_variance",
     "tariff_matching": "captured_saving_share",

@@ -5,7 +5,7 @@ files of each month lies one without rows, and no pattern over the predictions i
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +19,11 @@ CONTRACT_FOLDER = "contract"
 PREDICTIONS_FILE = "predictions.parquet"
 
 _TYPE_BY_KIND = {"numeric": "float64", "categorical": "string", "boolean": "bool"}
-# As ``ml.credit_risk.rating.HISTORY_COLUMNS``, which follow from several months and are no answer of the model.
-_RATING_HISTORY = {"rating_in_force": "string", "in_force_since_month": "date32", "moved_by": "string"}
+# What follows from several months and is no answer of the model; as ``ml.credit_risk.rating.HISTORY_COLUMNS``.
+_HISTORY: Mapping[str, Mapping[str, str]] = {
+    "credit_risk": {"rating_in_force": "string", "in_force_since_month": "date32", "moved_by": "string"},
+    "segmentation": {"life_cycle_stage_in_force": "string"},
+}
 
 
 class UnreadablePredictionsError(KilowiseError):
@@ -49,7 +52,7 @@ def source_schema(use_case: str) -> "pa.Schema":
         AS_OF_MONTH: "date32",
         "release": "string",
         **{column.name: _TYPE_BY_KIND[column.kind] for column in prediction_columns(use_case)},
-        **(_RATING_HISTORY if use_case == "credit_risk" else {}),
+        **_HISTORY.get(use_case, {}),
     }
     return pa.schema([(name, pa.type_for_alias(kind)) for name, kind in types.items()])
 

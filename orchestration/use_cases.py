@@ -111,7 +111,7 @@ class Segmentation(UseCase):
     name = "segmentation"
     prediction = "customer_segments"
     feature_mart = "customer_segmentation_features"
-    training_marts = (feature_mart,)
+    training_marts = (feature_mart, "customer_segmentation_outcomes")
     scoring_marts = (feature_mart,)
 
     def config(self, settings: PlatformSettings) -> "SegmentationConfig":
@@ -127,8 +127,10 @@ class Segmentation(UseCase):
     def train(self, marts: MartsVersion, settings: PlatformSettings, fingerprint: str) -> "TrainingResult":
         from ml.segmentation.training import train
 
+        features, outcomes = (marts.read(mart) for mart in self.training_marts)
         return train(
-            marts.read(self.feature_mart),
+            features,
+            outcomes,
             config=self.config(settings),
             seed=settings.seed,
             data_fingerprint=fingerprint,
@@ -160,6 +162,20 @@ class Segmentation(UseCase):
         from ml.segmentation.model import SegmentationModel
 
         return SegmentationModel.from_files(bundle.estimator_files()).predict(features)
+
+    def score(self, bundle_dir: Path, marts: MartsVersion, month: date, settings: PlatformSettings) -> "pd.DataFrame":
+        """Add the life-cycle stage in force, which follows from the months up to this one."""
+        from ml.bundle import read_bundle
+        from ml.segmentation.model import SegmentationModel
+
+        scored = super().score(bundle_dir, marts, month, settings)
+        if scored.empty:
+            return scored
+        features = marts.read(self.feature_mart, filters=[("as_of_month", "<=", month)])
+        model = SegmentationModel.from_files(read_bundle(bundle_dir).estimator_files())
+        history = model.life_cycle_history(features).rename(columns={"life_cycle_stage": "life_cycle_stage_in_force"})
+        now = history.loc[history["as_of_month"] == month, ["customer_key", "life_cycle_stage_in_force"]]
+        return scored.merge(now, on="customer_key", how="left", validate="one_to_one")
 
 
 class TariffMatching(UseCase):
@@ -411,6 +427,8 @@ def _released_bundle(use_case: str, settings: PlatformSettings) -> "Bundle | Non
     store = ModelStore(settings.home)
     release = store.current_release(use_case)
     return read_bundle_of_this_code(store.bundle_dir(use_case, release.bundle_version)) if release else None
+
+
 def _released_segmentation(settings: PlatformSettings) -> "SegmentationModel | None":
     """Return the released segmentation, or ``None`` when there is none that this version can read."""
     from ml.errors import BundleError
@@ -424,5 +442,3 @@ def _released_segmentation(settings: PlatformSettings) -> "SegmentationModel | N
     except BundleError:
         # Its hashes prove it unchanged, so other code wrote it, as before an upgrade.
         return None
-
-

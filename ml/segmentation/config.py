@@ -5,6 +5,65 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
+class BehaviourConfig(BaseModel):
+    """Limits of the tiers of value, loyalty, payment and channel."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    margin_known_share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Share of customers with a margin from which value is margin and not amount billed.",
+    )
+    growth_limit_pct: float = Field(50.0, ge=0, le=100, description="Largest growth or fall that value counts with.")
+    loyal_tenure_months: int = Field(
+        60, ge=2, description="Months of supply that count twice for loyalty; half of it once."
+    )
+    unhappy_contacts_count: int = Field(
+        2, ge=1, description="Contacts about bills in half a year that count against it."
+    )
+    unhappy_satisfaction: float = Field(
+        3.0, ge=1, le=5, description="Mean satisfaction below which it counts against it."
+    )
+    falling_pct: float = Field(30.0, gt=0, le=100, description="Fall of energy that counts against loyalty.")
+    contract_ending_days: int = Field(90, ge=0, description="Days before a contract's end that count against loyalty.")
+    arrears_bills: float = Field(1.0, gt=0, description="Overdue amount, in mean bills, from which one is in arrears.")
+    often_late_pct: float = Field(75.0, gt=0, le=100, description="Bills paid in time below which one is often late.")
+
+
+class PropensityConfig(BaseModel):
+    """Settings of the probabilities of leaving and of joining a programme, and what they demand of the data."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    minimum_event_customers: int = Field(50, ge=10, description="Customers needed with each of both outcomes.")
+    minimum_part_events: int = Field(10, ge=2, description="Events needed in every part of the rows.")
+    holdout_months: int = Field(3, ge=1, description="Latest months held out.")
+    minimum_train_months: int = Field(3, ge=1)
+    holdout_customer_share: float = Field(
+        0.25, gt=0, lt=1, description="Customers held out when the history is too short to hold out months."
+    )
+    folds: int = Field(4, ge=2, le=10, description="Folds of customers for the size of the trees and the calibration.")
+    rows_max_count: int = Field(40_000, ge=1_000, description="Rows to learn from; more customers are sampled.")
+    depths: tuple[int, ...] = Field((2, 6), min_length=1, description="Depths of a tree to choose from.")
+    learning_rate: float = Field(0.05, gt=0, le=1)
+    min_child_weight: float = Field(2.0, ge=0)
+    subsample: float = Field(0.7, gt=0, le=1)
+    colsample_bytree: float = Field(0.6, gt=0, le=1)
+    reg_lambda: float = Field(5.0, ge=0)
+    max_rounds: int = Field(400, ge=1, le=2000)
+    early_stopping_rounds: int = Field(30, ge=1)
+    logistic_strength: float = Field(0.1, gt=0, description="Inverse of the ridge penalty of the logistic regression.")
+    category_minimum_share: float = Field(0.01, gt=0, le=0.5, description="Share of rows from which a category counts.")
+    calibration_ratio_limit: float = Field(
+        1.25, gt=1, description="Observed over foretold, or its inverse, beyond which nothing is released."
+    )
+    isotonic_minimum_events: int = Field(1000, ge=10)
+    beta_minimum_events: int = Field(50, ge=5)
+    bootstrap_replicates: int = Field(200, ge=20)
+
+
 class SegmentationConfig(BaseModel):
     """What a training run of the segmentation may do and what it must reach.
 
@@ -66,6 +125,9 @@ class SegmentationConfig(BaseModel):
         "CNY", pattern=r"^[A-Z]{3}$", description="ISO 4217 code of all amounts, as the model card prints it."
     )
     bootstrap_runs_count: int = Field(400, ge=50, le=10_000, description="Bootstrap draws behind each interval.")
+
+    behaviour: BehaviourConfig = BehaviourConfig()
+    propensity: PropensityConfig = PropensityConfig()
 
     @model_validator(mode="after")
     def _ranges_are_ordered(self) -> Self:

@@ -1,7 +1,7 @@
 """A trained segmentation: centres, names and thresholds, and the rules by which a customer is assigned.
 
-The model is plain JSON. Assigning looks at one row at a time, so the answer for one customer, for a batch and in the
-training run is the same to the last bit.
+The model is plain JSON, with the trees of a propensity in a file of their own. Assigning looks at one row at a time,
+so the answer for one customer, for a batch and in the training run is the same to the last bit.
 """
 
 import dataclasses
@@ -12,10 +12,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ml.bundle import canonical_json
-from ml.columns import CUSTOMER_KEY, names
+from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, names
 from ml.errors import BundleError, KilowiseError
 from ml.segmentation.clustering import distances_to_centres
 from ml.segmentation.config import SegmentationConfig
@@ -30,9 +30,18 @@ from ml.segmentation.features import (
     present_weight,
     shape_matrix,
 )
+from ml.segmentation.life_cycle import life_cycle_stages, stages_in_force
 from ml.segmentation.naming import UNKNOWN_LABEL, UNUSED_LABEL, Label
+from ml.segmentation.propensity import TARGETS, PropensityModel
 from ml.segmentation.schema import PREDICTIONS
 from ml.segmentation.succession import Succession
+from ml.segmentation.value_tiers import (
+    ValueThresholds,
+    channel_preferences,
+    loyalty_tiers,
+    payment_behaviours,
+    value_tiers,
+)
 from ml.wording import Bilingual
 
 MODEL_FILE = "model.json"
@@ -88,20 +97,6 @@ class Segment(BaseModel):
         return cls.model_validate({"segment_id": segment_id, "group": group, **dataclasses.asdict(label), **facts})
 
 
-class ValueThresholds(BaseModel):
-    """Amounts billed in twelve months that divide the customers of one class into value tiers.
-
-    Attributes:
-        low_amount: Below it the value is low.
-        high_amount: From it on the value is high.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    low_amount: float
-    high_amount: float
-
-
 class SegmentationModel(BaseModel):
     """Assigns customers to load-shape segments, value tiers and life-cycle stages.
 
@@ -113,6 +108,8 @@ class SegmentationModel(BaseModel):
         judged_centres: By group, the centres that were found without the later window. The evaluation and every
             comparison with a champion are made with these, because ``segments`` have seen that window.
         succession: What became of the segments of the release before; ``None`` in a first release.
+        propensities: Probabilities of leaving and of joining a programme, as far as the data supports them; they have
+            files of their own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -123,6 +120,7 @@ class SegmentationModel(BaseModel):
     last_numbers: dict[str, int]
     judged_centres: dict[str, tuple[tuple[float, ...], ...]]
     succession: Succession | None = None
+    propensities: tuple[PropensityModel, ...] = Field((), exclude=True)
 
     def predict(self, features: pd.DataFrame) -> pd.DataFrame:
         """Assign customers.
@@ -174,8 +172,12 @@ class SegmentationModel(BaseModel):
                 "segment_distance": distance,
                 "segment_confidence": confidence,
                 "runner_up_segment_id": runner_up,
-                "value_tier": self._value_tiers(prepared),
-                "life_cycle_stage": self._life_cycle_stages(prepared, unused),
+                "value_tier": value_tiers(prepared, self.value_thresholds, self.config.behaviour),
+                "life_cycle_stage": life_cycle_stages(prepared, unused, self.config),
+                "loyalty_tier": loyalty_tiers(prepared, self.config.behaviour),
+                "payment_behaviour": payment_behaviours(prepared, self.config.behaviour),
+                "channel_preference": channel_preferences(prepared),
+                **self._propensities(prepared),
             },
             index=features.index,
         )
@@ -243,7 +245,10 @@ class SegmentationModel(BaseModel):
 
     def to_files(self) -> dict[str, bytes]:
         """Return the model as files; ``from_files`` gives an equal model."""
-        return {MODEL_FILE: canonical_json(self.model_dump(mode="json"))}
+        files = {MODEL_FILE: canonical_json(self.model_dump(mode="json"))}
+        for propensity in self.propensities:
+            files |= propensity.to_files()
+        return files
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> "SegmentationModel":
@@ -255,43 +260,40 @@ class SegmentationModel(BaseModel):
         if MODEL_FILE not in files:
             raise BundleError(f"the segmentation bundle has no {MODEL_FILE}: train the model again")
         try:
-            return cls.model_validate(json.loads(files[MODEL_FILE]))
+            model = cls.model_validate(json.loads(files[MODEL_FILE]))
         except (ValueError, ValidationError) as error:
             raise BundleError(f"{MODEL_FILE} is not a segmentation of this version: {error}") from error
+        found = (PropensityModel.from_files(target.name, files) for target in TARGETS)
+        return model.model_copy(update={"propensities": tuple(one for one in found if one is not None)})
+
+    def life_cycle_history(self, features: pd.DataFrame) -> pd.DataFrame:
+        """Return the life-cycle stage in force of every customer and month; see `life_cycle.stages_in_force`.
+
+        Args:
+            features: Feature rows of all months up to the last that is asked for.
+        """
+        prepared = prepare_features(features)
+        unused = is_unused(prepared, self.config.minimum_observed_days)
+        monthly = prepared[[CUSTOMER_KEY, AS_OF_MONTH]].assign(
+            life_cycle_stage=life_cycle_stages(prepared, unused, self.config)
+        )
+        return monthly.assign(life_cycle_stage=stages_in_force(monthly))
+
+    def _propensities(self, prepared: pd.DataFrame) -> dict[str, npt.NDArray[np.generic]]:
+        """Return probability and reason by column; empty without a model, and for who is known to leave anyway."""
+        found: dict[str, npt.NDArray[np.generic]] = {}
+        is_asked = prepared["closing_in_days"].isna().to_numpy()
+        for target in TARGETS:
+            probabilities, reasons = np.full(len(prepared), np.nan), np.full(len(prepared), None, dtype=object)
+            for model in self.propensities:
+                if model.target == target.name:
+                    probabilities[is_asked], reasons[is_asked] = model.predict(prepared[is_asked])
+            found |= {target.probability: probabilities, target.reason: reasons}
+        return found
 
     @cached_property
     def _by_id(self) -> dict[str, Segment]:
         return {segment.segment_id: segment for segment in self.segments}
-
-    def _value_tiers(self, prepared: pd.DataFrame) -> npt.NDArray[np.object_]:
-        amounts = prepared["billed_amount_12m_amount"].to_numpy()
-        classes = prepared["customer_class"].to_numpy()
-        tiers = np.full(len(prepared), "unknown", dtype=object)
-        for customer_class, thresholds in self.value_thresholds.items():
-            known = (classes == customer_class) & np.isfinite(amounts)
-            tiers[known] = "medium"
-            tiers[known & (amounts < thresholds.low_amount)] = "low"
-            tiers[known & (amounts >= thresholds.high_amount)] = "high"
-        return tiers
-
-    def _life_cycle_stages(self, prepared: pd.DataFrame, unused: npt.NDArray[np.bool_]) -> npt.NDArray[np.object_]:
-        tenure = prepared["tenure_months"].to_numpy()
-        change = prepared["kwh_change_yoy_pct"].to_numpy()
-        zero_days = prepared["zero_days_count"].fillna(0).to_numpy()
-        is_leaving = unused | (change <= -self.config.leaving_pct)
-        is_leaving |= (zero_days >= self.config.leaving_zero_days) & (change <= -self.config.growth_pct)
-        # The first rule that holds wins; a comparison with NaN is false.
-        return np.select(
-            [
-                tenure < self.config.new_customer_months,
-                is_leaving,
-                change >= self.config.growth_pct,
-                change <= -self.config.growth_pct,
-                np.isfinite(change),
-            ],
-            ["new", "at_risk", "growing", "shrinking", "stable"],
-            default="unknown",
-        ).astype(object)
 
 
 def shapeless_segments() -> tuple[Segment, ...]:

@@ -24,18 +24,20 @@ from ml.segmentation.features import (
     rows_as_of,
     shape_matrix,
 )
+from ml.segmentation.life_cycle import transition_table
 from ml.segmentation.model import (
     UNUSED_NUMBER,
     Segment,
     SegmentationModel,
-    ValueThresholds,
     shapeless_segments,
 )
 from ml.segmentation.naming import PROFILE_COLUMNS, label_segments
 from ml.segmentation.profiles import profile_table
+from ml.segmentation.propensity_training import summary_table, train_propensities
 from ml.segmentation.schema import FEATURES
 from ml.segmentation.succession import Succession, inherited_ids, succession_metrics, succession_table, trace
 from ml.segmentation.sufficiency import check_sufficiency, judged_months, months_between, segmented_groups
+from ml.segmentation.value_tiers import tier_table, value_thresholds
 from ml.splits import hash_shares, month_start
 from ml.sufficiency import SufficiencyReport
 
@@ -46,6 +48,7 @@ WINDOW_MONTHS = 12
 
 def train(
     features: pd.DataFrame,
+    outcomes: pd.DataFrame | None = None,
     *,
     config: SegmentationConfig | None = None,
     seed: int = 7,
@@ -56,6 +59,8 @@ def train(
 
     Args:
         features: Rows of ``customer_segmentation_features`` for all as-of months.
+        outcomes: Rows of ``customer_segmentation_outcomes``, from which leaving and joining a programme are learned;
+            without them the segments have no such probabilities.
         config: Settings.
         seed: Seed of every random choice; same data and seed give the same bundle.
         data_fingerprint: Hash of the training data; computed from the rows when absent.
@@ -81,13 +86,19 @@ def train(
     key_metric, metrics, baselines = judging.judged_metrics(judged, config, seed)
 
     model = _named_model(later, solutions, judged_centres, config, previous_model)
+    propensities = train_propensities(prepared, outcomes, config.propensity, seed)
+    model = model.model_copy(update={"propensities": tuple(one.model for one in propensities if one.model)})
     predictions = model.predict(later)
     released = model.segments
+    metrics += [metric for propensity in propensities for metric in propensity.metrics]
     metrics += [*judging.solution_metrics(solutions), *_coverage_metrics(predictions)]
     further_tables: list[EvaluationTable] = [
         *advice_tables(released),
         profile_table(later, predictions["segment_id"].tolist(), config.currency),
         *_confidence_tables(prepared, model, predictions),
+        tier_table(predictions),
+        transition_table(model.life_cycle_history(prepared)),
+        summary_table(propensities),
     ]
     succession = None
     if previous_model:
@@ -112,7 +123,11 @@ def train(
         criteria=tuple(judging.criteria(solutions, released, config)),
         sufficiency=sufficiency,
         tables=(*judging.tables(solutions, [segment for segment in released if segment.centre]), *further_tables),
-        notes=(*_notes(later, solutions, config, sufficiency), *(succession.sentences if succession else ())),
+        notes=(
+            *_notes(later, solutions, config, sufficiency),
+            *(succession.sentences if succession else ()),
+            *(f"{one.target.title.en}: {one.reason} {one.holdout_description}".rstrip() for one in propensities),
+        ),
     )
     return TrainingResult(
         use_case=USE_CASE,
@@ -127,7 +142,7 @@ def train(
         data_window=DataWindow(
             first_month=month_start(as_of_months(prepared)[0]), last_month=month_start(as_of_months(prepared)[-1])
         ),
-        data_fingerprint=data_fingerprint or fingerprint_frames({"customer_segmentation_features": prepared}),
+        data_fingerprint=data_fingerprint or _fingerprint(prepared, outcomes),
         rows={"found_on": len(earlier), "judged_on": len(judged.rows), "released_on": len(later)},
     )
 
@@ -190,7 +205,13 @@ def _named_model(
     return SegmentationModel(
         config=config,
         segments=(*segments, *shapeless_segments()),
-        value_thresholds=_value_thresholds(rows, config),
+        value_thresholds=value_thresholds(
+            rows,
+            low_quantile=config.value_low_quantile,
+            high_quantile=config.value_high_quantile,
+            minimum_customers=BILLS_PER_CLASS_MIN_COUNT,
+            config=config.behaviour,
+        ),
         last_numbers=last_numbers,
         judged_centres={group: tuple(map(tuple, centres.tolist())) for group, centres in judged_centres.items()},
     )
@@ -227,16 +248,9 @@ def _profile(members: pd.DataFrame) -> dict[str, float]:
     return {name: float(medians[name]) for name in PROFILE_COLUMNS}
 
 
-def _value_thresholds(rows: pd.DataFrame, config: SegmentationConfig) -> dict[str, ValueThresholds]:
-    thresholds = {}
-    for customer_class, amounts in rows.groupby("customer_class", sort=True)["billed_amount_12m_amount"]:
-        known = amounts[np.isfinite(amounts)]
-        if len(known) >= BILLS_PER_CLASS_MIN_COUNT:
-            low, high = np.quantile(known, [config.value_low_quantile, config.value_high_quantile])
-            thresholds[str(customer_class)] = ValueThresholds(
-                low_amount=round(float(low), 2), high_amount=round(float(high), 2)
-            )
-    return thresholds
+def _fingerprint(prepared: pd.DataFrame, outcomes: pd.DataFrame | None) -> str:
+    frames = {"customer_segmentation_features": prepared}
+    return fingerprint_frames(frames if outcomes is None else frames | {"customer_segmentation_outcomes": outcomes})
 
 
 def _coverage_metrics(predictions: pd.DataFrame) -> list[Metric]:

@@ -15,8 +15,16 @@ final as (
         cast(runner_up_segment_id as varchar) as runner_up_segment_id,
         cast(value_tier as varchar) as value_tier,
         cast(life_cycle_stage as varchar) as life_cycle_stage,
+        cast(life_cycle_stage_in_force as varchar) as life_cycle_stage_in_force,
+        cast(loyalty_tier as varchar) as loyalty_tier,
+        cast(payment_behaviour as varchar) as payment_behaviour,
+        cast(channel_preference as varchar) as channel_preference,
+        cast(leaving_reason_code as varchar) as leaving_reason_code,
+        cast(potential_reason_code as varchar) as potential_reason_code,
         cast(segment_distance as double) as segment_distance,
         cast(segment_confidence as double) as segment_confidence,
+        cast(leaving_probability as double) as leaving_probability,
+        cast(potential_probability as double) as potential_probability,
         {{ month_number('as_of_month') }} as as_of_month_number,
         cast(as_of_month as date) as as_of_month
     from source
