@@ -88,7 +88,7 @@ class TargetRow:
     title: Bilingual
     limit: str
     months: tuple[JudgedMonth, ...]
-    reason: str
+    reason: Bilingual
     missed_months: int
 
     @property
@@ -267,7 +267,7 @@ def _target_row(
         title=Bilingual(en=f"{part.en}: {measure.en}", zh=f"{part.zh}：{measure.zh}"),
         limit=f"{sign} {figure(target.measure, target.limit)}",
         months=tuple(judged),
-        reason=target.reason,
+        reason=Bilingual(en=target.reason, zh=target.reason_zh or target.reason),
         missed_months=missed,
     )
 

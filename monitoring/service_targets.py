@@ -54,6 +54,7 @@ class ServiceTarget(BaseModel):
         at_most: Largest value that meets it; for times.
         at_least: Smallest value that meets it; for shares and satisfaction.
         reason: Why this number.
+        reason_zh: The same in Chinese.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,6 +65,7 @@ class ServiceTarget(BaseModel):
     at_most: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     at_least: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     reason: str = Field(min_length=20)
+    reason_zh: str = Field(default="", max_length=200)
 
     @model_validator(mode="after")
     def _has_one_limit_on_a_known_measure(self) -> Self:
