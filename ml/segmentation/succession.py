@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from scipy.optimize import linear_sum_assignment
 
 from ml.evaluation import EvaluationTable, Metric
+from ml.wording import Bilingual
 
 OVERLAP_MIN = 0.3
 """Customers in common, as a share of those in either segment, below which a new segment continues no old one."""
@@ -169,20 +170,34 @@ def _listed(parts: Sequence[str]) -> str:
 
 
 def succession_table(
-    succession: Succession, previous_names: Mapping[str, str], current_names: Mapping[str, str]
+    succession: Succession, previous_names: Mapping[str, Bilingual], current_names: Mapping[str, Bilingual]
 ) -> EvaluationTable:
     """Return where the customers of every old segment went, as a table of the model card."""
+    nameless = Bilingual(en="")
     return EvaluationTable(
         name="succession",
         title="Since the release before: which customers went where",
         title_zh="与上一版本相比：客户去向",
-        columns=("before", "name before", "now", "name now", "customers", "share of before", "share of now", "reading"),
+        columns=(
+            "before",
+            "name before",
+            "原名称",
+            "now",
+            "name now",
+            "现名称",
+            "customers",
+            "share of before",
+            "share of now",
+            "reading",
+        ),
         rows=tuple(
             (
                 flow.from_segment_id,
-                previous_names.get(flow.from_segment_id, ""),
+                previous_names.get(flow.from_segment_id, nameless).en,
+                previous_names.get(flow.from_segment_id, nameless).zh,
                 flow.to_segment_id,
-                current_names.get(flow.to_segment_id, ""),
+                current_names.get(flow.to_segment_id, nameless).en,
+                current_names.get(flow.to_segment_id, nameless).zh,
                 flow.customers_count,
                 flow.share_of_from,
                 flow.share_of_to,

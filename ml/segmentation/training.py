@@ -40,6 +40,7 @@ from ml.segmentation.sufficiency import check_sufficiency, judged_months, months
 from ml.segmentation.value_tiers import tier_table, value_thresholds
 from ml.splits import hash_shares, month_start
 from ml.sufficiency import SufficiencyReport
+from ml.wording import Bilingual
 
 USE_CASE = "segmentation"
 BILLS_PER_CLASS_MIN_COUNT = 10
@@ -234,13 +235,14 @@ def _succession(
     return trace(
         previous.predict(rows)["segment_id"].tolist(),
         predictions["segment_id"].tolist(),
-        _shaped_names(previous),
-        _shaped_names(model),
+        {key: name.en for key, name in _shaped_names(previous).items()},
+        {key: name.en for key, name in _shaped_names(model).items()},
     )
 
 
-def _shaped_names(model: SegmentationModel) -> dict[str, str]:
-    return {segment.segment_id: segment.name for segment in model.segments if segment.centre}
+def _shaped_names(model: SegmentationModel) -> dict[str, Bilingual]:
+    shaped = [segment for segment in model.segments if segment.centre]
+    return {segment.segment_id: Bilingual(en=segment.name, zh=segment.name_zh) for segment in shaped}
 
 
 def _profile(members: pd.DataFrame) -> dict[str, float]:

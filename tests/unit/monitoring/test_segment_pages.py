@@ -11,6 +11,8 @@ from ml.evaluation import Evaluation, EvaluationTable
 from ml.segmentation.card import advice_tables
 from ml.segmentation.model import Segment, shapeless_segments
 from ml.segmentation.naming import PROFILE_COLUMNS, label_segments
+from ml.segmentation.succession import succession_table, trace
+from ml.wording import Bilingual
 from monitoring.segment_pages import SEGMENT_PAGE, read_segment_page
 from monitoring.site import build_site
 from tests.unit.monitoring.factories import MONTH, RELEASE, Platform, prediction_frame, write_release
@@ -94,6 +96,21 @@ def test_the_page_tells_what_marks_a_segment_what_to_offer_and_what_to_avoid(hom
             for words in row:
                 assert str(words) in text
     assert text.count('class="curve"') == 4
+
+
+def test_what_became_of_the_segments_of_the_release_before_is_told_in_both_languages(home: Path) -> None:
+    assert 'id="succession"' not in _text(home)
+    path = home / "releases/segmentation" / RELEASE / "evaluation.json"
+    evaluation = Evaluation.model_validate_json(path.read_bytes())
+    before = {"R1": Bilingual(en="Evening", zh="晚高峰居民")}
+    now = {**before, "R2": Bilingual(en="Night", zh="夜间用电居民")}
+    names = [{key: name.en for key, name in one.items()} for one in (before, now)]
+    table = succession_table(trace(["R1"] * 10, ["R1"] * 6 + ["R2"] * 4, *names), before, now)
+    told = evaluation.model_copy(update={"tables": (*evaluation.tables, table)})
+    path.write_text(told.model_dump_json(), encoding="utf-8")
+    text = _text(home)
+    for expected in ("R1 was split into R1 and R2.", "晚高峰居民", "夜间用电居民", "拆分", "延续", "40.0 %"):
+        assert expected in text
 
 
 def test_the_figures_are_those_of_the_latest_month(home: Path) -> None:

@@ -1,6 +1,7 @@
 import pytest
 
 from ml.segmentation.succession import inherited_ids, succession_metrics, succession_table, trace
+from ml.wording import Bilingual
 
 NAMES = {"R1": "Evening", "R2": "Night"}
 
@@ -57,8 +58,14 @@ def test_an_unchanged_division_has_nothing_to_tell() -> None:
 
 def test_the_table_tells_where_every_customer_went() -> None:
     found = trace(["R1"] * 100 + ["R2"] * 50, ["R1"] * 65 + ["R3"] * 35 + ["R2"] * 50, NAMES, {**NAMES, "R3": "Noon"})
-    table = succession_table(found, NAMES, {**NAMES, "R3": "Noon"})
-    assert [row[4] for row in table.rows] == [65, 35, 50]
+    before = {"R1": Bilingual(en="Evening", zh="晚高峰"), "R2": Bilingual(en="Night", zh="夜间")}
+    table = succession_table(found, before, {**before, "R3": Bilingual(en="Noon", zh="午间")})
+    assert [row[:6] for row in table.rows] == [
+        ("R1", "Evening", "晚高峰", "R1", "Evening", "晚高峰"),
+        ("R1", "Evening", "晚高峰", "R3", "Noon", "午间"),
+        ("R2", "Night", "夜间", "R2", "Night", "夜间"),
+    ]
+    assert [row[6] for row in table.rows] == [65, 35, 50]
     assert [row[-1] for row in table.rows] == ["continues, split", "split", "continues"]
     assert sum(flow.customers_count for flow in found.flows) == 150
     for old in NAMES:

@@ -145,7 +145,7 @@ def test_identifiers_and_names_last_six_monthly_retrains_of_drifting_customers(
     assert all(model.succession and model.succession.sentences == () for model in released[1:])
     tables = {table.name: table for table in result.evaluation.tables}
     customers_count = rows["customer_key"].nunique()
-    assert sum(int(row[4] or 0) for row in tables["succession"].rows) == customers_count
+    assert sum(int(row[6] or 0) for row in tables["succession"].rows) == customers_count
     assert sum(int(row[1] or 0) for row in tables["confidence"].rows) == customers_count
     assert {metric.name for metric in result.evaluation.metrics} <= set(METRIC_TITLES)
 
