@@ -43,6 +43,8 @@ METRIC_TITLES: dict[str, Bilingual] = {
     "false_alarm_gap": Bilingual(en="False-alarm gap", zh="误报差距"),
     # segmentation
     "explained_shape_variance": Bilingual(en="Explained variance of later shapes", zh="后期形态解释方差"),
+    "explained_season_variance": Bilingual(en="Explained variance of later seasons", zh="后期季节形态解释方差"),
+    "business_spread": Bilingual(en="Spread of price and peak between segments", zh="客群间电价与峰荷差异"),
     "same_segment_share": Bilingual(en="Customers in the same segment later", zh="后期仍属同一客群的比例"),
     "stability_rand_index": Bilingual(en="Stability (adjusted Rand index)", zh="稳定性（调整兰德指数）"),
     "refit_rand_index": Bilingual(en="Agreement of earlier and final centres", zh="前后中心一致性"),

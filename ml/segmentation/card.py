@@ -33,13 +33,21 @@ MODEL_CARD = ModelCard(
     method=(
         Bilingual(
             en="Shapes: 24 working-day and 24 weekend hours of the trailing year, divided by the day's mean and "
-            "capped; residential and business apart.",
-            zh="形态：近一年工作日与休息日各 24 小时，除以日均并设上限；居民与企业分开。",
+            "capped; how summer and winter move the use between six blocks of the day; how seasons and rest days "
+            "differ in level, relative to the customer's own. Each number counts about as much as it moves the load "
+            "over the year. Residential and business apart, and customers with daily readings only (by levels alone) "
+            "apart from both.",
+            zh="形态：近一年工作日与休息日各 24 小时，除以日均并设上限；夏、冬季较春秋季在六个时段间的转移；"
+            "各季节、休息日相对自身水平的差异。各项按其对全年负荷的影响加权。居民与企业分开，仅有日冻结电量的客户另行分群。",
         ),
         Bilingual(
-            en="k-means; the number of segments by silhouette, Davies-Bouldin and Calinski-Harabasz together, among "
-            "divisions that half of the customers reproduce (adjusted Rand index) and that have no tiny segment.",
-            zh="k 均值聚类；在半样本可复现且无过小客群的方案中，由三项指标共同选定数量。",
+            en="k-means, Ward's hierarchy and a Gaussian mixture on principal components, each with every number of "
+            "segments. Among divisions that half of the customers reproduce (adjusted Rand index) and that have no "
+            "tiny segment, half of the score is silhouette, Davies-Bouldin and Calinski-Harabasz, half how far the "
+            "segments differ in price per kWh and in contribution to the system's peak. Whatever the method, a "
+            "customer belongs to the nearest centre.",
+            zh="比较 k 均值、Ward 层次聚类与主成分上的高斯混合模型及各客群数量；在半样本可复现且无过小客群的方案中，"
+            "三项统计指标占一半，客群间度电均价与系统峰荷贡献的差异占一半。无论何种方法，客户均归入最近的中心。",
         ),
         Bilingual(
             en="Identifiers follow the customers: a new segment takes that of the released one with which it has most "
@@ -100,10 +108,10 @@ MODEL_CARD = ModelCard(
         ),
         CardFigure(
             plot="choice_of_k.png",
-            title=Bilingual(en="Why this number of segments", zh="客群数量的依据"),
+            title=Bilingual(en="Why this method and number of segments", zh="方法与客群数量的依据"),
             caption=Bilingual(
-                en="Shaded: chosen. Dashed: stability below which nothing is released.",
-                zh="阴影为选定数量；虚线为最低稳定性。",
+                en="By method. Shaded: chosen number. Dashed: stability below which nothing is released.",
+                zh="按方法比较；阴影为选定数量，虚线为最低稳定性。",
             ),
         ),
     ),

@@ -73,9 +73,9 @@ class SegmentationConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    residential_segments_min_count: int = Field(3, ge=2, le=20, description="Fewest residential segments tried.")
+    residential_segments_min_count: int = Field(2, ge=2, le=20, description="Fewest residential segments tried.")
     residential_segments_max_count: int = Field(7, ge=2, le=20, description="Most residential segments tried.")
-    business_segments_min_count: int = Field(3, ge=2, le=20, description="Fewest business segments tried.")
+    business_segments_min_count: int = Field(2, ge=2, le=20, description="Fewest business segments tried.")
     business_segments_max_count: int = Field(7, ge=2, le=20, description="Most business segments tried.")
     minimum_customers_per_group_count: int = Field(
         30, ge=10, le=10_000, description="Customers with a usable load shape below which a group is not segmented."
@@ -84,7 +84,7 @@ class SegmentationConfig(BaseModel):
         28, ge=7, le=366, description="Days with readings below which a customer's segment is 'unknown'."
     )
     minimum_shape_weight: float = Field(
-        0.6, gt=0, le=1, description="Weighted share of the 48 shape hours that must be present to assign a segment."
+        0.6, gt=0, le=1, description="Weighted share of the shape that must be present to assign a segment."
     )
     minimum_segment_share: float = Field(
         0.02, ge=0, le=0.2, description="Share of its group below which a segment is too small to be treated apart."
@@ -104,7 +104,11 @@ class SegmentationConfig(BaseModel):
     choice_runs_count: int = Field(
         15, ge=5, le=1_000, description="Half-samples spent on each number of segments before one is chosen."
     )
+    hierarchy_customers_max_count: int = Field(
+        1_500, ge=100, le=10_000, description="Customers per group from which Ward's hierarchy is built."
+    )
     kmeans_starts_count: int = Field(4, ge=1, le=100, description="Starts of one k-means fit; the best is kept.")
+    mixture_starts_count: int = Field(2, ge=1, le=100, description="Starts of one Gaussian mixture; the best is kept.")
     sampled_customers_max_count: int = Field(
         3_000, ge=100, le=100_000, description="Customers per group used for the choice of k; the final fit uses all."
     )
@@ -140,7 +144,7 @@ class SegmentationConfig(BaseModel):
         return self
 
     def segments_range(self, group: str) -> range:
-        """Return the numbers of segments that are tried for a group, ``R`` or ``B``."""
-        if group == "R":
+        """Return the numbers of segments that are tried for a group: residential ones begin with ``R``."""
+        if group.startswith("R"):
             return range(self.residential_segments_min_count, self.residential_segments_max_count + 1)
         return range(self.business_segments_min_count, self.business_segments_max_count + 1)

@@ -2,7 +2,9 @@
 
 Centres are found on an earlier window and customers are assigned by it; their shapes in a later window are then
 compared with the centre of their segment. The key figure is the share of the later shapes' variance that the centres
-explain, against groups that know only the class or only the level of use.
+explain, against groups that know only the class or only the level of use. It is measured on the 48 hours of working
+and rest days (for customers with daily readings on their five numbers), so that it means the same from release to
+release; what the segments foretell of seasons and levels is a figure of its own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,21 +26,26 @@ from ml.evaluation import (
     bootstrap,
     weighted_mean,
 )
-from ml.segmentation.clustering import Solution, distances_to_centres
+from ml.segmentation.clustering import Candidate, Solution, distances_to_centres
 from ml.segmentation.config import SegmentationConfig
 from ml.segmentation.features import (
+    DAILY_SPACE,
     GROUP_NAMES,
+    HOUR_SPACE,
     SHAPE_NAMES,
-    SHAPE_WEIGHTS,
+    YEAR_SPACE,
     FloatArray,
     group_of,
     has_usable_shape,
     shape_matrix,
+    space_of,
 )
 from ml.segmentation.model import Segment, SegmentationModel
 
 KEY_METRIC = "explained_shape_variance"
+SEASON_METRIC = "explained_season_variance"
 EARLIER_PREFIX = "earlier_"
+METHOD_NAMES = {"k_means": "k-means", "ward": "Ward hierarchy", "gaussian_mixture": "Gaussian mixture"}
 SLICE_ROWS_MIN_COUNT = 20
 
 
@@ -49,25 +56,27 @@ class Judged:
     Attributes:
         rows: The customers (customer_key, customer_class, district).
         errors: Squared error by method; ``mean`` is the mean shape of the group, against which variance is measured.
+        season_errors: The same over seasonal blocks and levels, zero for customers without hours.
         earlier_segments: Row number of the centre by the earlier shape.
         later_segments: Row number of the centre by the later shape, same centres.
     """
 
     rows: pd.DataFrame
     errors: Mapping[str, FloatArray]
+    season_errors: Mapping[str, FloatArray]
     earlier_segments: npt.NDArray[np.object_]
     later_segments: npt.NDArray[np.object_]
 
 
 def holdout_frame(earlier: pd.DataFrame, later: pd.DataFrame, config: SegmentationConfig) -> pd.DataFrame:
-    """Return the customers with a usable shape in both windows: later shape, earlier shape, class, level, district."""
-    earlier = earlier[has_usable_shape(earlier, config.minimum_observed_days)]
-    later = later[has_usable_shape(later, config.minimum_observed_days)]
+    """Return the customers with a usable shape in both windows: later shape, earlier shape and group, class, level."""
+    earlier = earlier[has_usable_shape(earlier, config)]
+    later = later[has_usable_shape(later, config)]
     context = [name for name in ("district",) if name in later.columns]
     merged = later[[CUSTOMER_KEY, *context, "customer_class", *SHAPE_NAMES]].merge(
-        earlier[[CUSTOMER_KEY, "mean_daily_kwh", *SHAPE_NAMES]].rename(
-            columns={name: EARLIER_PREFIX + name for name in ("mean_daily_kwh", *SHAPE_NAMES)}
-        ),
+        earlier[[CUSTOMER_KEY, "mean_daily_kwh", *SHAPE_NAMES]]
+        .rename(columns={name: EARLIER_PREFIX + name for name in ("mean_daily_kwh", *SHAPE_NAMES)})
+        .assign(group=group_of(earlier, config)),
         on=CUSTOMER_KEY,
         validate="one_to_one",
     )
@@ -82,35 +91,56 @@ def judge(holdout: pd.DataFrame, centres: Mapping[str, FloatArray], config: Segm
         centres: Centres by group, found without the later window. Groups without centres are left out.
         config: Settings.
     """
-    groups = group_of(holdout["customer_class"])
-    rows = holdout[np.isin(groups, list(centres))].reset_index(drop=True)
-    groups = group_of(rows["customer_class"])
-    later = shape_matrix(rows, config.shape_ceiling)
-    earlier = shape_matrix(
-        rows[[EARLIER_PREFIX + name for name in SHAPE_NAMES]].set_axis(SHAPE_NAMES, axis=1), config.shape_ceiling
-    )
-    foretold = {name: np.empty_like(later) for name in ("segments", "mean", "class_only", "level_groups")}
+    rows = holdout[holdout["group"].isin(list(centres))].reset_index(drop=True)
+    methods = ("segments", "mean", "class_only", "level_groups")
+    errors = {name: np.zeros(len(rows)) for name in methods}
+    season_errors = {name: np.zeros(len(rows)) for name in methods}
     segments = {name: np.empty(len(rows), dtype=object) for name in ("earlier", "later")}
     for group, group_centres in centres.items():
-        members = np.flatnonzero(groups == group)
+        members = np.flatnonzero(rows["group"] == group)
         if not len(members):
             continue
-        nearest = distances_to_centres(earlier[members], group_centres).argmin(axis=1)
-        nearest_later = distances_to_centres(later[members], group_centres).argmin(axis=1)
+        space = space_of(group)
+        own = rows.iloc[members]
+        later = shape_matrix(own, config.shape_ceiling, space)
+        before = own[[EARLIER_PREFIX + name for name in space.names]].set_axis(list(space.names), axis=1)
+        earlier = shape_matrix(before, config.shape_ceiling, space)
+        nearest = distances_to_centres(earlier, group_centres, space.weights).argmin(axis=1)
+        nearest_later = distances_to_centres(later, group_centres, space.weights).argmin(axis=1)
         segments["earlier"][members] = [f"{group}:{number}" for number in nearest]
         segments["later"][members] = [f"{group}:{number}" for number in nearest_later]
-        foretold["segments"][members] = group_centres[nearest]
-        foretold["mean"][members] = earlier[members].mean(axis=0)
-        foretold["class_only"][members] = _group_means(earlier[members], rows["customer_class"].to_numpy()[members])
-        levels = pd.Series(rows[f"{EARLIER_PREFIX}mean_daily_kwh"].to_numpy()[members]).rank(method="first")
+        levels = own[f"{EARLIER_PREFIX}mean_daily_kwh"].rank(method="first")
         level_groups = pd.qcut(levels, len(group_centres), labels=False, duplicates="drop").to_numpy()
-        foretold["level_groups"][members] = _group_means(earlier[members], level_groups)
+        foretold = {
+            "segments": group_centres[nearest],
+            "mean": _group_means(earlier, np.zeros(len(members))),
+            "class_only": _group_means(earlier, own["customer_class"].to_numpy()),
+            "level_groups": _group_means(earlier, level_groups),
+        }
+        scored, season = _scored_weights(group)
+        for name, shapes in foretold.items():
+            squared = np.nan_to_num((later - shapes) ** 2)
+            errors[name][members] = (squared * scored).sum(axis=1)
+            season_errors[name][members] = (squared * season).sum(axis=1)
     context = [name for name in (CUSTOMER_KEY, "district", "customer_class") if name in rows.columns]
     return Judged(
         rows=rows[context],
-        errors={name: ((later - shape) ** 2 * SHAPE_WEIGHTS).sum(axis=1) for name, shape in foretold.items()},
+        errors=errors,
+        season_errors=season_errors,
         earlier_segments=segments["earlier"],
         later_segments=segments["later"],
+    )
+
+
+def _scored_weights(group: str) -> tuple[FloatArray, FloatArray]:
+    """Return what the numbers of a group's shape count in the key figure, and in the figure of the seasons."""
+    if space_of(group) is DAILY_SPACE:
+        return DAILY_SPACE.weights, np.zeros(len(DAILY_SPACE.names))
+    hours_count = len(HOUR_SPACE.names)
+    seasons = YEAR_SPACE.weights[hours_count:]
+    return (
+        np.concatenate([HOUR_SPACE.weights, np.zeros(len(seasons))]),
+        np.concatenate([np.zeros(hours_count), seasons / seasons.sum()]),
     )
 
 
@@ -139,6 +169,7 @@ def judged_metrics(
     }
     statistics: dict[str, Statistic] = {
         KEY_METRIC: model,
+        SEASON_METRIC: explained_share(judged.season_errors["segments"], judged.season_errors["mean"]),
         "same_segment_share": weighted_mean(judged.earlier_segments == judged.later_segments),
     }
     for name in baselines:
@@ -149,7 +180,11 @@ def judged_metrics(
     )
     rows_count = len(judged.rows)
     key_metric = _metric(KEY_METRIC, figures[KEY_METRIC], rows_count)
-    metrics = [key_metric, _metric("same_segment_share", figures["same_segment_share"], rows_count)]
+    metrics = [
+        key_metric,
+        _metric(SEASON_METRIC, figures[SEASON_METRIC], rows_count),
+        _metric("same_segment_share", figures["same_segment_share"], rows_count),
+    ]
     for column in ("customer_class", "district"):
         metrics += _sliced(judged, column, config, seed)
     comparisons = [
@@ -186,6 +221,13 @@ def solution_metrics(solutions: Mapping[str, Solution]) -> list[Metric]:
             Metric(name="davies_bouldin", value=chosen.davies_bouldin, higher_is_better=False, **sliced),
             Metric(name="calinski_harabasz", value=chosen.calinski_harabasz, **sliced),
             Metric(name="smallest_segment_share", value=chosen.smallest_share, **sliced),
+            Metric(
+                name="business_spread",
+                value=chosen.business_spread,
+                note="share of the variance of price per kWh and of contribution to the system's peak that lies "
+                "between segments, corrected for their number",
+                **sliced,
+            ),
         ]
     return metrics
 
@@ -261,41 +303,58 @@ def tables(solutions: Mapping[str, Solution], segments: Sequence[Segment]) -> tu
         ),
         EvaluationTable(
             name="choice_of_k",
-            title="Numbers of segments that were tried",
-            title_zh="客群数量的比较",
+            title="Methods and numbers of segments that were tried",
+            title_zh="方法与客群数量的比较",
             columns=(
                 "group",
+                "method",
                 "segments",
                 "silhouette",
                 "davies_bouldin",
                 "calinski_harabasz",
                 "smallest share",
                 "stability",
-                "mean rank",
+                "business spread",
+                "score",
                 "verdict",
             ),
             rows=tuple(
                 (
                     GROUP_NAMES[group],
+                    METHOD_NAMES[one.method],
                     one.segments_count,
                     one.silhouette,
-                    one.davies_bouldin,
+                    _finite(one.davies_bouldin),
                     one.calinski_harabasz,
                     one.smallest_share,
                     one.stability.mean,
-                    one.mean_rank,
-                    "chosen"
-                    if one.segments_count == solution.chosen.segments_count
-                    else "eligible"
-                    if one.is_eligible
-                    else "not eligible",
+                    one.business_spread,
+                    _finite(one.score),
+                    _verdict(one, solution),
                 )
                 for group, solution in solutions.items()
                 for one in solution.candidates
             ),
-            note="Eligible are stable divisions without a tiny segment; among them the best mean rank wins.",
+            note="Eligible are divisions that half of the customers reproduce and that have no tiny segment. Every "
+            "criterion is scaled from the worst of them, 0, to the best, 1; half of the score is the mean of the three "
+            "indices, half the business spread (variance of price per kWh and of contribution to the system's peak "
+            "between segments). The best score wins, if it holds its stability with two standard errors to spare; a "
+            "tie goes to the simpler method, then to more segments.",
         ),
     )
+
+
+def _verdict(candidate: Candidate, solution: Solution) -> str:
+    chosen = solution.chosen
+    if (candidate.method, candidate.segments_count) == (chosen.method, chosen.segments_count):
+        return "chosen"
+    if candidate.refusal:
+        return candidate.refusal
+    return "scores less" if candidate.score <= chosen.score else "does not hold in all half-samples"
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def compare_with_champion(
@@ -318,7 +377,7 @@ def compare_with_champion(
     challenger_centres = {group: np.array(rows) for group, rows in challenger.judged_centres.items()}
     champion_centres = {group: champion.centres(group) for group in challenger_centres}
     shared = [group for group, centres in champion_centres.items() if len(centres)]
-    rows = holdout[np.isin(group_of(holdout["customer_class"]), shared)]
+    rows = holdout[holdout["group"].isin(shared)]
     ours = judge(rows, {group: challenger_centres[group] for group in shared}, challenger.config)
     theirs = judge(rows, {group: champion_centres[group] for group in shared}, challenger.config)
     total = ours.errors["mean"]
@@ -352,9 +411,15 @@ def _difference(first: Statistic, second: Statistic) -> Callable[[FloatArray], f
 
 
 def _group_means(shapes: FloatArray, labels: npt.NDArray[np.generic]) -> FloatArray:
+    """Return for each customer the mean shape of those with the same label, 0 where none of them has a number."""
     codes, uniques = pd.factorize(labels)
-    means = np.stack([shapes[codes == code].mean(axis=0) for code in range(len(uniques))])
-    return means[codes]
+    is_known = np.isfinite(shapes)
+    means = [
+        np.where(is_known[codes == code], shapes[codes == code], 0.0).sum(axis=0)
+        / np.maximum(is_known[codes == code].sum(axis=0), 1)
+        for code in range(len(uniques))
+    ]
+    return np.stack(means)[codes]
 
 
 def _sliced(judged: Judged, column: str, config: SegmentationConfig, seed: int) -> list[Metric]:

@@ -1,37 +1,109 @@
 """From rows of ``marts.customer_segmentation_features`` to the arrays that the clustering works on.
 
-A load shape is 48 ratios (24 hours of working days, 24 hours of weekends and holidays) to the mean of the day, so
-that it says when a customer uses electricity and not how much. Training, batch scoring and a single request all come
-through these functions; that is what makes one customer's assignment equal to the training's.
+A load shape says when a customer uses electricity and not how much. With hourly readings it has 65 numbers: 24 hours
+of working days and 24 of weekends and holidays as ratios to the mean of the day, how summer and winter move the use
+between six blocks of the day, and how the seasons and the rest days differ in level. With daily readings only, it has
+the last five of them. Training, batch scoring and a single request all come through these functions; that is what
+makes one customer's assignment equal to the training's.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, by_name, names
+from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, Column, by_name, names
 from ml.errors import SchemaMismatchError
-from ml.segmentation.schema import FEATURES, HOUR_COLUMNS, HOURS
+from ml.segmentation.config import SegmentationConfig
+from ml.segmentation.schema import (
+    BLOCK_STARTS,
+    DAILY_COLUMNS,
+    FEATURES,
+    HOUR_COLUMNS,
+    HOURS,
+    SEASON_BLOCKS,
+    SHAPE_COLUMNS,
+    WEEKDAY_SHAPE,
+    WEEKEND_SHAPE,
+)
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
-GROUPS = ("R", "B")
-GROUP_NAMES = {"R": "residential", "B": "business"}
-SHAPE_NAMES = names(HOUR_COLUMNS)
+GROUPS = ("R", "B", "RD", "BD")
+GROUP_NAMES = {
+    "R": "residential",
+    "B": "business",
+    "RD": "residential with daily readings",
+    "BD": "business with daily readings",
+}
+GROUP_NAMES_ZH = {"R": "居民", "B": "企业", "RD": "居民（仅日冻结电量）", "BD": "企业（仅日冻结电量）"}
+DAILY_GROUPS = ("RD", "BD")
+"""Customers whose readings have no hours: they are divided by season and rest days alone, apart from the others."""
 
-WORKING_DAY_WEIGHT = 5 / 7
-"""A shape counts each kind of day as often as a week holds it."""
+WORKING_DAY_SHARE = 5 / 7
+SEASON_SHARES = {"mild": 1 / 2, "summer": 1 / 4, "winter": 1 / 4}
 
-SHAPE_WEIGHTS: FloatArray = np.concatenate(
-    [
-        np.full(len(HOURS), WORKING_DAY_WEIGHT / len(HOURS)),
-        np.full(len(HOURS), (1 - WORKING_DAY_WEIGHT) / len(HOURS)),
-    ]
-)
-"""Weights of the 48 shape hours; they add up to one, so a distance is a root mean square over the week's hours."""
+_COLUMN_WEIGHTS = {
+    **{column.name: WORKING_DAY_SHARE / len(HOURS) for column in WEEKDAY_SHAPE},
+    **{column.name: (1 - WORKING_DAY_SHARE) / len(HOURS) for column in WEEKEND_SHAPE},
+    # A difference d between a part p of the hours and the rest adds p (1 - p) d² to their mean square.
+    **{
+        column.name: SEASON_SHARES[season] * (1 - SEASON_SHARES[season]) / len(BLOCK_STARTS)
+        for column in SEASON_BLOCKS
+        for season in [column.name.split("_")[0]]
+    },
+    **{f"{season}_level_shift": SEASON_SHARES[season] * (1 - SEASON_SHARES[season]) for season in ("summer", "winter")},
+    **{
+        f"{season}_rest_day_shift": share * WORKING_DAY_SHARE * (1 - WORKING_DAY_SHARE)
+        for season, share in SEASON_SHARES.items()
+    },
+}
+"""What each number counts: about as much as it moves the load, relative to the customer's mean, over all hours of the
+year. So a squared distance is close to the mean squared difference of two such loads."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShapeSpace:
+    """The numbers that a load shape has, and what each counts.
+
+    Attributes:
+        names: Columns, in the order of a centre.
+        weights: One weight per column; they add up to one.
+        is_ratio: Which columns are ratios to a mean, from 0; the others are differences around 0.
+    """
+
+    names: tuple[str, ...]
+    weights: FloatArray
+    is_ratio: BoolArray
+
+    @classmethod
+    def of(cls, columns: Sequence[Column]) -> "ShapeSpace":
+        """Return the space of some shape columns."""
+        weights = np.array([_COLUMN_WEIGHTS[column.name] for column in columns])
+        ratios = set(names(HOUR_COLUMNS))
+        is_ratio = np.array([column.name in ratios for column in columns])
+        return cls(tuple(names(columns)), weights / weights.sum(), is_ratio)
+
+
+YEAR_SPACE = ShapeSpace.of(SHAPE_COLUMNS)
+"""65 numbers: hours, seasonal blocks, levels of seasons and rest days."""
+
+HOUR_SPACE = ShapeSpace.of(HOUR_COLUMNS)
+"""The first 48 of them: hours of working days and of rest days."""
+
+DAILY_SPACE = ShapeSpace.of(DAILY_COLUMNS)
+"""The last five: levels of seasons and rest days, which need no hours."""
+
+HOUR_NAMES = list(HOUR_SPACE.names)
+SHAPE_NAMES = list(YEAR_SPACE.names)
+
+
+def space_of(group: str) -> ShapeSpace:
+    """Return the numbers that the shapes and centres of a group have."""
+    return DAILY_SPACE if group in DAILY_GROUPS else YEAR_SPACE
 
 
 def require_columns(features: pd.DataFrame, needed: Sequence[str], table: str) -> None:
@@ -83,25 +155,73 @@ def prepare_features(features: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def group_of(customer_class: pd.Series) -> npt.NDArray[np.str_]:
+def distinct_rows(features: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows without exact repetitions.
+
+    Raises:
+        SchemaMismatchError: A customer has two different rows for one as-of month; the message names both.
+    """
+    rows = features.drop_duplicates()
+    repeated = rows.duplicated([CUSTOMER_KEY, AS_OF_MONTH], keep=False)
+    if repeated.any():
+        first = rows[repeated].iloc[0]
+        raise SchemaMismatchError(
+            f"customer_segmentation_features holds {int(repeated.sum())} rows that differ for the same customer and "
+            f"month, the first of them customer {first[CUSTOMER_KEY]} in {pd.Timestamp(first[AS_OF_MONTH]):%Y-%m}: "
+            "there must be one row each; rebuild the mart"
+        )
+    return rows
+
+
+def class_group_of(customer_class: pd.Series) -> npt.NDArray[np.str_]:
     """Return ``R`` for residential customers, ``B`` for other classes, and nothing where no class was delivered."""
     return np.select([customer_class.isna(), customer_class == "residential"], ["", "R"], default="B")
 
 
-def shape_matrix(features: pd.DataFrame, ceiling: float) -> FloatArray:
-    """Return the shapes, one row of 48 ratios per customer; a missing ratio stays NaN.
+def group_of(features: pd.DataFrame, config: SegmentationConfig) -> npt.NDArray[np.str_]:
+    """Return within which group each customer is segmented: by class, and apart where there are no hours.
 
     Args:
         features: Prepared features.
-        ceiling: Ratios above it count as this much.
+        config: Settings; ``minimum_shape_weight`` says when a shape is known well enough.
+    """
+    groups = class_group_of(features["customer_class"])
+    has_hours, has_days = (
+        present_weight(shape_matrix(features, config.shape_ceiling, space), space.weights)
+        >= config.minimum_shape_weight
+        for space in (HOUR_SPACE, DAILY_SPACE)
+    )
+    is_daily = (groups != "") & ~has_hours & has_days
+    return np.where(is_daily, np.char.add(groups, "D"), groups)
+
+
+def shape_matrix(features: pd.DataFrame, ceiling: float, space: ShapeSpace = YEAR_SPACE) -> FloatArray:
+    """Return the shapes, one row per customer; a missing number stays NaN.
+
+    Args:
+        features: Prepared features.
+        ceiling: Larger numbers count as this much, so that one spike does not decide; ratios below 0 count as 0.
+        space: The numbers wanted.
     """
     # Row by row in memory, whatever the frame looks like: sums along a row then have one order, and one result.
-    return np.clip(np.ascontiguousarray(features[SHAPE_NAMES].to_numpy(dtype=np.float64)), 0.0, ceiling)
+    values = np.ascontiguousarray(features[list(space.names)].to_numpy(dtype=np.float64))
+    return np.clip(values, np.where(space.is_ratio, 0.0, -ceiling), ceiling)
 
 
-def present_weight(shapes: FloatArray) -> FloatArray:
-    """Return for each shape the weight of the hours that are present, from 0 to 1."""
-    return np.where(np.isnan(shapes), 0.0, SHAPE_WEIGHTS).sum(axis=1)
+def present_weight(shapes: FloatArray, weights: FloatArray) -> FloatArray:
+    """Return for each shape the weight of the numbers that are present, from 0 to 1."""
+    return np.where(np.isnan(shapes), 0.0, weights).sum(axis=1)
+
+
+def is_assignable(features: pd.DataFrame, config: SegmentationConfig) -> BoolArray:
+    """Return of which customers enough is known to say the nearest segment of their group."""
+    known = [
+        present_weight(shape_matrix(features, config.shape_ceiling, space), space.weights)
+        for space in (HOUR_SPACE, DAILY_SPACE)
+    ]
+    has_shape = np.maximum(*known) >= config.minimum_shape_weight
+    days = config.minimum_observed_days
+    return has_shape & has_enough_days(features, days) & ~is_unused(features, days)
 
 
 def has_enough_days(features: pd.DataFrame, minimum_observed_days: int) -> BoolArray:
@@ -114,10 +234,10 @@ def is_unused(features: pd.DataFrame, minimum_observed_days: int) -> BoolArray:
     return has_enough_days(features, minimum_observed_days) & (features["annual_kwh"].to_numpy() == 0.0)
 
 
-def has_usable_shape(features: pd.DataFrame, minimum_observed_days: int) -> BoolArray:
-    """Return which customers have a complete load shape from enough days: those that may shape the centres."""
-    complete = np.isfinite(features[SHAPE_NAMES].to_numpy(dtype=np.float64)).all(axis=1)
-    return complete & has_enough_days(features, minimum_observed_days) & ~is_unused(features, minimum_observed_days)
+def has_usable_shape(features: pd.DataFrame, config: SegmentationConfig) -> BoolArray:
+    """Return which customers may shape the centres: assignable, and with all hours where readings have hours."""
+    has_no_gap = np.isfinite(features[HOUR_NAMES].to_numpy(dtype=np.float64)).all(axis=1)
+    return is_assignable(features, config) & (has_no_gap | np.isin(group_of(features, config), DAILY_GROUPS))
 
 
 def as_of_months(features: pd.DataFrame) -> list[pd.Timestamp]:

@@ -20,15 +20,20 @@ from ml.errors import BundleError, KilowiseError
 from ml.segmentation.clustering import distances_to_centres
 from ml.segmentation.config import SegmentationConfig
 from ml.segmentation.features import (
+    DAILY_GROUPS,
     GROUP_NAMES,
+    GROUP_NAMES_ZH,
     GROUPS,
+    HOUR_SPACE,
     FloatArray,
+    class_group_of,
     group_of,
-    has_enough_days,
+    is_assignable,
     is_unused,
     prepare_features,
     present_weight,
     shape_matrix,
+    space_of,
 )
 from ml.segmentation.life_cycle import life_cycle_stages, stages_in_force
 from ml.segmentation.naming import UNKNOWN_LABEL, UNUSED_LABEL, Label
@@ -55,7 +60,8 @@ class Segment(BaseModel):
 
     Attributes:
         segment_id: Stable identifier: group and number, such as ``R2``.
-        group: ``R`` residential, ``B`` business; empty for ``unknown``.
+        group: ``R`` residential, ``B`` business, ``RD`` and ``BD`` those with daily readings only; empty for
+            ``unknown``.
         name: Unique English name.
         name_zh: Unique Chinese name.
         description: What marks the members, in one sentence.
@@ -66,7 +72,8 @@ class Segment(BaseModel):
         avoid_zh: The same in Chinese.
         tags: Codes of the rules that hold; the first one leads the name.
         name_tags: Codes that the name is made of, by which the next training keeps the name.
-        centre: 48 shape ratios; empty for the segments that have no shape.
+        centre: The numbers of the group's shape (``features.space_of``), of which the first 48 are the hours where
+            readings have hours; empty for the segments that have no shape.
         customers_count: Members at training.
         share: Members among the assigned customers of the group.
         profile: Medians over the members, where known.
@@ -135,25 +142,26 @@ class SegmentationModel(BaseModel):
             SchemaMismatchError: A column is missing or holds what it must not.
         """
         prepared = prepare_features(features)
-        shapes = shape_matrix(prepared, self.config.shape_ceiling)
-        enough_days = has_enough_days(prepared, self.config.minimum_observed_days)
         unused = is_unused(prepared, self.config.minimum_observed_days)
-        assignable = enough_days & ~unused & (present_weight(shapes) >= self.config.minimum_shape_weight)
-        groups = group_of(prepared["customer_class"])
+        assignable = is_assignable(prepared, self.config)
+        groups = group_of(prepared, self.config)
         rows_count = len(prepared)
         segment_id = np.full(rows_count, UNKNOWN_SEGMENT_ID, dtype=object)
         runner_up: npt.NDArray[np.object_] = np.full(rows_count, None, dtype=object)
         distance = np.full(rows_count, np.nan)
         confidence = np.full(rows_count, np.nan)
+        classes = class_group_of(prepared["customer_class"])
+        segment_id[unused & (classes == "R")] = f"R{UNUSED_NUMBER}"
+        segment_id[unused & (classes == "B")] = f"B{UNUSED_NUMBER}"
         for group in GROUPS:
-            in_group = groups == group
-            segment_id[in_group & unused] = f"{group}{UNUSED_NUMBER}"
             shaped = self.shaped_segments(group)
-            rows = np.flatnonzero(in_group & assignable)
+            rows = np.flatnonzero((groups == group) & assignable)
             if not shaped or not len(rows):
                 continue
             ids = np.array([segment.segment_id for segment in shaped], dtype=object)
-            distances = distances_to_centres(shapes[rows], self.centres(group))
+            space = space_of(group)
+            shapes = shape_matrix(prepared.iloc[rows], self.config.shape_ceiling, space)
+            distances = distances_to_centres(shapes, self.centres(group), space.weights)
             order = np.argsort(distances, axis=1, kind="stable")
             nearest = np.take_along_axis(distances, order[:, :1], axis=1)[:, 0]
             segment_id[rows] = ids[order[:, 0]]
@@ -190,10 +198,10 @@ class SegmentationModel(BaseModel):
             features: Rows as for ``predict``.
         """
         prepared = prepare_features(features)
-        weights = present_weight(shape_matrix(prepared, self.config.shape_ceiling))
+        weights = present_weight(shape_matrix(prepared, self.config.shape_ceiling, HOUR_SPACE), HOUR_SPACE.weights)
         unused = is_unused(prepared, self.config.minimum_observed_days)
         days = prepared["observed_days_count"].fillna(0).to_numpy()
-        groups = group_of(prepared["customer_class"])
+        groups = group_of(prepared, self.config)
         return [
             self._missing_of(str(groups[row]), float(days[row]), float(weights[row]), bool(unused[row]))
             for row in range(len(prepared))
@@ -211,7 +219,7 @@ class SegmentationModel(BaseModel):
         if is_customer_unused:
             return None
         minimum_weight = self.config.minimum_shape_weight
-        if weight < minimum_weight:
+        if weight < minimum_weight and (group not in DAILY_GROUPS or not self.shaped_segments(group)):
             return Bilingual(
                 en=f"{weight:.0%} of the load shape is known; {minimum_weight:.0%} is needed.",
                 zh=f"负荷曲线已知 {weight:.0%}，至少需要 {minimum_weight:.0%}。",
@@ -220,7 +228,7 @@ class SegmentationModel(BaseModel):
             return Bilingual(
                 en=f"Too few {GROUP_NAMES[group]} customers had a load shape when this release was trained: they have "
                 "no segments.",
-                zh=f"训练时可用的{'居民' if group == 'R' else '企业'}负荷曲线过少，本版本未划分该类客群。",
+                zh=f"训练时可用的{GROUP_NAMES_ZH[group]}负荷曲线过少，本版本未划分该类客群。",
             )
         return None
 
@@ -240,7 +248,7 @@ class SegmentationModel(BaseModel):
         return tuple(segment for segment in self.segments if segment.group == group and segment.centre)
 
     def centres(self, group: str) -> FloatArray:
-        """Return the centres of a group, one row of 48 ratios per shaped segment."""
+        """Return the centres of a group, one row per shaped segment."""
         return np.array([segment.centre for segment in self.shaped_segments(group)], dtype=np.float64)
 
     def to_files(self) -> dict[str, bytes]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml.segmentation.features import FloatArray
+from ml.segmentation.features import DAILY_GROUPS, DAILY_SPACE, FloatArray
 
 WORKING_DAY = slice(0, 24)
 NIGHT = (22, 23, 0, 1, 2, 3, 4, 5)
@@ -107,13 +107,15 @@ class Facts:
     """What the rules look at: the centre's working day and the medians of the members.
 
     Attributes:
-        group: ``R`` or ``B``.
-        working_day: 24 ratios, divided by their mean.
+        group: One of ``features.GROUPS``.
+        working_day: 24 ratios, divided by their mean; all equal where readings have no hours.
+        shifts: How seasons and rest days differ in level, by column; 0 where it is not known.
         profile: Medians of ``PROFILE_COLUMNS``, NaN where unknown.
     """
 
     group: str
     working_day: FloatArray
+    shifts: Mapping[str, float]
     profile: Mapping[str, float]
 
     @classmethod
@@ -121,12 +123,28 @@ class Facts:
         """Return the facts of a segment.
 
         Args:
-            group: ``R`` or ``B``.
-            centre: Shape ratios; the first 24 are the working day.
+            group: One of ``features.GROUPS``.
+            centre: Numbers of the group's shape.
             profile: Medians of the members.
         """
-        working_day = centre[WORKING_DAY]
-        return cls(group, working_day / max(float(working_day.mean()), np.finfo(np.float64).tiny), profile)
+        shifts = centre[-len(DAILY_SPACE.names) :]
+        working_day = np.ones(24) if group in DAILY_GROUPS else centre[WORKING_DAY]
+        return cls(
+            group,
+            working_day / max(float(working_day.mean()), np.finfo(np.float64).tiny),
+            dict(zip(DAILY_SPACE.names, shifts.tolist(), strict=True)),
+            profile,
+        )
+
+    @property
+    def is_residential(self) -> bool:
+        """Whether the members are households."""
+        return self.group.startswith("R")
+
+    @property
+    def has_hours(self) -> bool:
+        """Whether the members' readings say at what hour they use electricity."""
+        return self.group not in DAILY_GROUPS
 
     def level(self, hours: Sequence[int]) -> float:
         """Return the mean power of the hours, in means of the day."""
@@ -281,6 +299,37 @@ PRIMARY_TAGS = {
             "spread their use over the day without a marked shift pattern", "用电分散，无明显班制",
             "visit to learn how they work before any offer", "先走访了解经营规律，再推荐方案",
             "do not offer a standard package unchecked", "未测算前不推荐标准套餐",
+        ),
+        Tag(
+            "winter_heavy", "Winter-heavy", "冬季高用电",
+            "use clearly more in winter than in the mild months", "冬季用电明显高于春秋季",
+            "send advice on heating before the cold months, and offer a check of the heating",
+            "入冬前推送采暖节能建议，提供采暖设备检查",
+            "do not estimate their yearly instalments from summer use", "不按夏季用电测算全年分期",
+        ),
+        Tag(
+            "summer_heavy", "Summer-heavy", "夏季高用电",
+            "use clearly more in summer than in the mild months", "夏季用电明显高于春秋季",
+            "send advice on cooling before the hot months", "入夏前推送制冷节能建议",
+            "do not estimate their yearly instalments from spring use", "不按春季用电测算全年分期",
+        ),
+        Tag(
+            "rest_day_heavy", "Rest-day", "休息日偏高",
+            "use more on weekends and holidays than on working days", "休息日用电高于工作日",
+            "offer prices that are cheap at weekends, once their hours are known", "取得分时数据后推荐周末优惠电价",
+            "do not plan events on working days with them", "不安排工作日活动",
+        ),
+        Tag(
+            "working_day_heavy", "Working-day", "工作日偏高",
+            "use more on working days than on weekends and holidays", "工作日用电高于休息日",
+            "plan visits and events for working days", "走访与活动安排在工作日",
+            "do not count on their load at weekends", "周末负荷不可按工作日计",
+        ),
+        Tag(
+            "even_year", "Even-year", "全年平稳",
+            "use about the same in all seasons and on all days", "各季节、各类日用电基本一致",
+            "offer equal instalments, and a meter that reads hours", "推荐均摊缴费，建议改装分时计量表",
+            "do not choose them for seasonal campaigns", "不纳入季节性活动",
         ),
     )
 }  # fmt: skip
@@ -443,7 +492,7 @@ def primary_tags(facts: Facts) -> list[str]:
     """Return the leading tags whose rules hold, the strongest first; never empty."""
     strengths = _primary_strengths(facts)
     held = [code for code in strengths if strengths[code] >= 1.0]
-    return sorted(held, key=lambda code: -strengths[code]) or [_fallback(facts.group)]
+    return sorted(held, key=lambda code: -strengths[code]) or [_fallback(facts)]
 
 
 def qualifier_tags(facts: Facts) -> list[str]:
@@ -459,7 +508,7 @@ def still_holds(code: str, facts: Facts) -> bool:
     """
     if code in PRIMARY_TAGS:
         strengths = _primary_strengths(facts)
-        if code == _fallback(facts.group):
+        if code == _fallback(facts):
             return max(strengths.values()) < 1.0 + PRIMARY_TOLERANCE
         return strengths.get(code, 0.0) >= 1.0 - PRIMARY_TOLERANCE
     if code in QUALIFIERS:
@@ -467,17 +516,27 @@ def still_holds(code: str, facts: Facts) -> bool:
     return True
 
 
-def _fallback(group: str) -> str:
-    return "mixed_home" if group == "R" else "mixed_business"
+def _fallback(facts: Facts) -> str:
+    if not facts.has_hours:
+        return "even_year"
+    return "mixed_home" if facts.is_residential else "mixed_business"
 
 
 def _primary_strengths(facts: Facts) -> dict[str, float]:
     """Return for each leading tag a ratio to the threshold of its rule: from 1 on the rule holds."""
     level, share = facts.level, facts.share
+    if not facts.has_hours:
+        rest_day = facts.shifts["mild_rest_day_shift"]
+        return {
+            "winter_heavy": facts.shifts["winter_level_shift"] / 0.25,
+            "summer_heavy": facts.shifts["summer_level_shift"] / 0.25,
+            "rest_day_heavy": rest_day / 0.12,
+            "working_day_heavy": -rest_day / 0.12,
+        }
     # Solar panels push the midday below the night; an empty home or a lunch break only down to it.
     shoulders = min(level(MORNING), level(EVENING))
     midday_dip = min(0.6 * shoulders, 0.8 * level(NIGHT)) / max(level(MIDDAY), 0.05)
-    if facts.group == "R":
+    if facts.is_residential:
         return {
             "midday_dip": midday_dip,
             "night_use": share(NIGHT) / 0.45,
@@ -504,14 +563,16 @@ def _qualifier_margins(facts: Facts) -> dict[str, float]:
     change = profile["kwh_change_yoy_pct"]
     seasonal = [("summer_sensitive", profile["summer_ratio"]), ("winter_sensitive", profile["winter_ratio"])]
     margins: dict[str, float] = {}
-    if facts.group == "B":
+    if not facts.is_residential:
         margins |= {
             "two_rest_days": (0.5 - weekend) / 0.08,
             "one_rest_day": min(0.85 - weekend, weekend - 0.5) / 0.05,
             "no_rest_days": (weekend - 0.95) / 0.05,
         }
-    margins |= {code: (ratio - 1.25) / 0.1 for code, ratio in sorted(seasonal, key=lambda pair: -pair[1])}
-    if facts.group == "R":
+    # Where readings have no hours, seasons and rest days lead the name.
+    if facts.has_hours:
+        margins |= {code: (ratio - 1.25) / 0.1 for code, ratio in sorted(seasonal, key=lambda pair: -pair[1])}
+    if facts.is_residential and facts.has_hours:
         margins["weekend_home"] = (weekend - 1.12) / 0.05
     margins |= {
         "volatile": (profile["daily_kwh_cv"] - 0.6) / 0.1,
@@ -599,15 +660,15 @@ def _label(facts: Facts, name_codes: tuple[str, ...]) -> Label:
     qualifiers += [code for code in qualifier_tags(facts) if code not in qualifiers]
     tags = [PRIMARY_TAGS[primary], *(QUALIFIERS[code] for code in qualifiers)]
     marks = [*tags, *(_CONTRAST_TAGS[code] for code in name_codes if code in _CONTRAST_TAGS)]
-    words, words_zh = ("households", "居民") if facts.group == "R" else ("businesses", "企业")
+    words, words_zh = ("households", "居民") if facts.is_residential else ("businesses", "企业")
     known = PRIMARY_TAGS | QUALIFIERS | _CONTRAST_TAGS
     parts = [known.get(code) or Tag(code, code, code, "", "") for code in name_codes]
-    description = f"These {words} {_listed([tag.meaning for tag in marks])}; on a working day they peak at "
-    description += f"{facts.peak_hour:02d}:00 with {facts.peak_ratio:.1f} times their mean power"
-    description_zh = (
-        f"这类{words_zh}{'，'.join(tag.meaning_zh for tag in marks)}；工作日 {facts.peak_hour} 时负荷最高，"
-    )
-    description_zh += f"为日均的 {facts.peak_ratio:.1f} 倍"
+    description = f"These {words} {_listed([tag.meaning for tag in marks])}"
+    description_zh = f"这类{words_zh}{'，'.join(tag.meaning_zh for tag in marks)}"
+    if facts.has_hours:
+        description += f"; on a working day they peak at {facts.peak_hour:02d}:00 with {facts.peak_ratio:.1f} times "
+        description += "their mean power"
+        description_zh += f"；工作日 {facts.peak_hour} 时负荷最高，为日均的 {facts.peak_ratio:.1f} 倍"
     daily_kwh = facts.profile["mean_daily_kwh"]
     if np.isfinite(daily_kwh):
         description += f", and the median member uses {daily_kwh:,.1f} kWh a day"

@@ -3,13 +3,16 @@
 import numpy as np
 import pandas as pd
 
-from ml.columns import AS_OF_MONTH
+from ml.columns import AS_OF_MONTH, CUSTOMER_KEY
 from ml.segmentation.config import SegmentationConfig
 from ml.segmentation.features import (
+    DAILY_GROUPS,
     GROUP_NAMES,
     GROUPS,
-    SHAPE_NAMES,
+    HOUR_NAMES,
     as_of_months,
+    class_group_of,
+    distinct_rows,
     group_of,
     has_usable_shape,
     prepare_features,
@@ -37,7 +40,7 @@ def judged_months(features: pd.DataFrame, config: SegmentationConfig) -> tuple[p
     shape as in the latest, so that the two trailing windows share as few readings as the history allows.
     """
     months = as_of_months(features)
-    usable = has_usable_shape(features, config.minimum_observed_days)
+    usable = has_usable_shape(features, config)
     counts = pd.Series(usable).groupby(pd.to_datetime(features[AS_OF_MONTH]).to_numpy()).sum()
     for month in months[:-1]:
         is_far = months_between(month, months[-1]) >= config.months_between_windows_min_count
@@ -48,8 +51,8 @@ def judged_months(features: pd.DataFrame, config: SegmentationConfig) -> tuple[p
 
 def segmented_groups(rows: pd.DataFrame, config: SegmentationConfig) -> dict[str, int]:
     """Return the number of usable load shapes in each group that has enough of them."""
-    usable = has_usable_shape(rows, config.minimum_observed_days)
-    groups = group_of(rows["customer_class"])
+    usable = has_usable_shape(rows, config)
+    groups = group_of(rows, config)
     counts = {group: int((usable & (groups == group)).sum()) for group in GROUPS}
     return {group: count for group, count in counts.items() if count >= config.minimum_customers_per_group_count}
 
@@ -57,11 +60,14 @@ def segmented_groups(rows: pd.DataFrame, config: SegmentationConfig) -> dict[str
 def check_sufficiency(features: pd.DataFrame, config: SegmentationConfig | None = None) -> SufficiencyReport:
     """Return what the table of ``customer_segmentation_features`` has and lacks.
 
-    One group (residential or business) with enough load shapes suffices; the other's customers are then answered
-    "unknown".
+    One group (residential or business, with hourly or with daily readings) with enough load shapes suffices; the
+    customers of the others are then answered "unknown".
+
+    Raises:
+        SchemaMismatchError: A customer has two different rows for one as-of month.
     """
     config = config or SegmentationConfig()
-    require_columns(features, [AS_OF_MONTH], "customer_segmentation_features")
+    require_columns(features, [CUSTOMER_KEY, AS_OF_MONTH], "customer_segmentation_features")
     needed = config.minimum_customers_per_group_count
     if features.empty:
         finding = Finding.at_least(
@@ -69,15 +75,16 @@ def check_sufficiency(features: pd.DataFrame, config: SegmentationConfig | None 
             0,
             needed,
             missing="There are no customers with interval readings: deliver meters and meter_readings at 60 minutes or "
-            "shorter.",
+            "shorter, or at least daily ones.",
         )
         return SufficiencyReport.of("segmentation", [finding])
-    prepared = prepare_features(features)
+    prepared = prepare_features(distinct_rows(features))
     latest = rows_as_of(prepared, as_of_months(prepared)[-1])
-    usable = has_usable_shape(latest, config.minimum_observed_days)
-    groups = group_of(latest["customer_class"])
+    usable = has_usable_shape(latest, config)
+    groups = group_of(latest, config)
     counts = {group: int((usable & (groups == group)).sum()) for group in GROUPS}
-    classless = int((groups == "").sum())
+    classless = int((class_group_of(latest["customer_class"]) == "").sum())
+    daily_text = "".join(f", {counts[group]} {GROUP_NAMES[group]}" for group in DAILY_GROUPS if counts[group])
     classless_text = f" {classless:,} customers have no customer_class and belong to no group." if classless else ""
     findings = [
         Finding.at_least(
@@ -85,14 +92,15 @@ def check_sufficiency(features: pd.DataFrame, config: SegmentationConfig | None 
             max(counts.values()),
             needed,
             missing=f"In the latest month {counts['R']} residential and {counts['B']} business customers have a load "
-            f"shape from at least {config.minimum_observed_days} days; one of the groups needs {needed}: deliver more "
-            f"customers, or a longer history, with readings of 60 minutes or shorter.{classless_text}",
-            met=f"Usable load shapes: {', '.join(f'{counts[group]} {GROUP_NAMES[group]}' for group in GROUPS)}."
-            + classless_text,
+            f"shape from at least {config.minimum_observed_days} days{daily_text}; one of the groups needs {needed}: "
+            "deliver more customers, or a longer history, with readings of 60 minutes or shorter, or daily ones over "
+            f"several seasons.{classless_text}",
+            met=f"Usable load shapes: {counts['R']} residential, {counts['B']} business{daily_text}.{classless_text}",
         )
     ]
-    if usable.any():
-        shapes = latest.loc[usable, SHAPE_NAMES].to_numpy(dtype=np.float64)
+    has_hours = usable & ~np.isin(groups, DAILY_GROUPS)
+    if has_hours.any():
+        shapes = latest.loc[has_hours, HOUR_NAMES].to_numpy(dtype=np.float64)
         daily_share = float((shapes.max(axis=1) >= ONE_HOUR_RATIO).mean())
         findings.append(
             Finding(
@@ -100,8 +108,8 @@ def check_sufficiency(features: pd.DataFrame, config: SegmentationConfig | None 
                 found=f"{daily_share:.0%} of the customers have their whole day in one hour",
                 required=f"at most {DAILY_SHAPES_SHARE_MAX:.0%}",
                 passed=daily_share <= DAILY_SHAPES_SHARE_MAX,
-                message="Most meters are read once a day, which says how much is used and not when: load-shape "
-                "segments need readings of 60 minutes or shorter."
+                message="Most meters are read once a day, which says how much is used and not when: deliver such "
+                "readings as what they are (interval_minutes 1440), or readings of 60 minutes or shorter."
                 if daily_share > DAILY_SHAPES_SHARE_MAX
                 else "The readings are hourly or finer.",
             )

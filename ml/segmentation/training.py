@@ -11,18 +11,22 @@ from ml.evaluation import Evaluation, EvaluationTable, Metric
 from ml.segmentation import evaluation as judging
 from ml.segmentation import plots
 from ml.segmentation.card import MODEL_CARD, advice_tables
-from ml.segmentation.clustering import Solution, choose_segments
+from ml.segmentation.clustering import Solution, choose_segments, distances_to_centres
 from ml.segmentation.confidence import confidence_table
 from ml.segmentation.config import SegmentationConfig
 from ml.segmentation.features import (
+    DAILY_GROUPS,
     GROUP_NAMES,
+    GROUPS,
     FloatArray,
     as_of_months,
+    distinct_rows,
     group_of,
     has_usable_shape,
     prepare_features,
     rows_as_of,
     shape_matrix,
+    space_of,
 )
 from ml.segmentation.life_cycle import transition_table
 from ml.segmentation.model import (
@@ -45,6 +49,8 @@ from ml.wording import Bilingual
 USE_CASE = "segmentation"
 BILLS_PER_CLASS_MIN_COUNT = 10
 WINDOW_MONTHS = 12
+BUSINESS_COLUMNS = ["billed_amount_per_kwh", "peak_contribution"]
+"""What segments should differ in to be of use: see ``clustering.business_spread``."""
 
 
 def train(
@@ -69,11 +75,12 @@ def train(
 
     Raises:
         InsufficientDataError: The data does not suffice; the message says what is missing.
+        SchemaMismatchError: A column is missing or wrong, or a customer has two different rows for one month.
     """
     config = config or SegmentationConfig()
     sufficiency = check_sufficiency(features, config)
     sufficiency.require()
-    prepared = prepare_features(features).sort_values([CUSTOMER_KEY, AS_OF_MONTH], kind="stable")
+    prepared = prepare_features(distinct_rows(features)).sort_values([CUSTOMER_KEY, AS_OF_MONTH], kind="stable")
     months = judged_months(prepared, config)
     # A sufficient table has two windows; this tells the type checker.
     assert months is not None  # noqa: S101
@@ -149,17 +156,20 @@ def train(
 
 
 def _solutions(rows: pd.DataFrame, config: SegmentationConfig, seed: int) -> dict[str, Solution]:
-    usable = has_usable_shape(rows, config.minimum_observed_days)
-    groups = group_of(rows["customer_class"])
-    return {
-        group: choose_segments(
-            shape_matrix(rows[usable & (groups == group)], config.shape_ceiling),
+    usable = has_usable_shape(rows, config)
+    groups = group_of(rows, config)
+    solutions = {}
+    for group in segmented_groups(rows, config):
+        members, space = rows[usable & (groups == group)], space_of(group)
+        solutions[group] = choose_segments(
+            shape_matrix(members, config.shape_ceiling, space),
             config.segments_range(group),
             config,
             seed,
+            weights=space.weights,
+            business=members[BUSINESS_COLUMNS].to_numpy(dtype=np.float64),
         )
-        for group in segmented_groups(rows, config)
-    }
+    return solutions
 
 
 def _named_model(
@@ -169,14 +179,16 @@ def _named_model(
     config: SegmentationConfig,
     previous_model: SegmentationModel | None,
 ) -> SegmentationModel:
-    usable_rows = rows[has_usable_shape(rows, config.minimum_observed_days)]
-    groups = group_of(usable_rows["customer_class"])
+    usable_rows = rows[has_usable_shape(rows, config)]
+    groups = group_of(usable_rows, config)
     segments: list[Segment] = []
     last_numbers = dict(previous_model.last_numbers) if previous_model else {}
     for group, solution in solutions.items():
         members = usable_rows[groups == group]
         centres = np.round(solution.centres, 6)
-        nearest = judging.distances_to_centres(shape_matrix(members, config.shape_ceiling), centres).argmin(axis=1)
+        space = space_of(group)
+        shapes = shape_matrix(members, config.shape_ceiling, space)
+        nearest = distances_to_centres(shapes, centres, space.weights).argmin(axis=1)
         profiles = [_profile(members[nearest == row]) for row in range(len(centres))]
         previous = {one.segment_id: one for one in previous_model.shaped_segments(group)} if previous_model else {}
         inherited: dict[int, str] = {}
@@ -202,7 +214,9 @@ def _named_model(
             )
             for row, label in enumerate(labels)
         ]
-    segments.sort(key=lambda segment: (segment.group == "B", int(segment.segment_id[1:])))
+    segments.sort(
+        key=lambda segment: (GROUPS.index(segment.group), int(segment.segment_id.removeprefix(segment.group)))
+    )
     return SegmentationModel(
         config=config,
         segments=(*segments, *shapeless_segments()),
@@ -302,16 +316,17 @@ def _notes(
     rows: pd.DataFrame, solutions: Mapping[str, Solution], config: SegmentationConfig, sufficiency: SufficiencyReport
 ) -> tuple[str, ...]:
     notes = [finding.message for finding in sufficiency.findings]
-    present = group_of(rows["customer_class"])
+    present = group_of(rows, config)
     for group, name in GROUP_NAMES.items():
         if group in solutions:
             solution = solutions[group]
+            method = judging.METHOD_NAMES[solution.chosen.method]
             if solution.chosen.segments_count == 1:
                 notes.append(f"{name}: no division into segments is stable, so these customers form one segment.")
             notes.append(
-                f"{name}: {solution.chosen.segments_count} segment(s) from {solution.customers_count:,} customers; "
-                f"{solution.outliers_count} unusual shapes were left out while the centres were found and are assigned "
-                "to the nearest."
+                f"{name}: {solution.chosen.segments_count} segment(s) by {method} from {solution.customers_count:,} "
+                f"customers; {solution.outliers_count} unusual shapes were left out while the centres were found and "
+                f"are assigned to the nearest, as are {solution.incomplete_count} that lack a season or a kind of day."
             )
         elif (present == group).any():
             notes.append(
@@ -343,9 +358,10 @@ def _plots(
     shaped = [segment for segment in segments if segment.centre]
     drawn = {"segment_sizes.png": plots.segment_sizes(shaped)}
     drawn["choice_of_k.png"] = plots.choice_of_k(solutions, config.minimum_stability)
-    usable = has_usable_shape(rows, config.minimum_observed_days)
+    usable = has_usable_shape(rows, config)
     for group in solutions:
-        drawn[f"shapes_{GROUP_NAMES[group]}.png"] = plots.segment_shapes(
-            [segment for segment in shaped if segment.group == group], rows[usable], predictions["segment_id"][usable]
-        )
+        own = [segment for segment in shaped if segment.group == group]
+        draw = plots.daily_patterns if group in DAILY_GROUPS else plots.segment_shapes
+        file_name = f"shapes_{GROUP_NAMES[group].replace(' ', '_')}.png"
+        drawn[file_name] = draw(own, rows[usable], predictions["segment_id"][usable])
     return drawn

@@ -22,6 +22,7 @@ from ml.model_card import ModelCard
 from ml.segmentation.config import SegmentationConfig
 from ml.segmentation.model import Segment, SegmentationModel, ValueThresholds, shapeless_segments
 from ml.segmentation.schema import FEATURES as SEGMENTATION_FEATURES
+from ml.segmentation.schema import SHAPE_COLUMNS
 from ml.sufficiency import Finding, SufficiencyReport
 from ml.wording import Bilingual
 from serving.identity import customer_key
@@ -120,7 +121,8 @@ def segmentation_model(*, variant: int = 0) -> SegmentationModel:
     segments = []
     for group, word in (("R", "homes"), ("B", "businesses")):
         for number, (label, shape) in enumerate((("Evening", evening), ("Daytime", daytime)), start=1):
-            centre = np.concatenate([shape / shape.mean()] * 2)
+            hours = np.concatenate([shape / shape.mean()] * 2)
+            centre = np.concatenate([hours, np.zeros(len(SHAPE_COLUMNS) - len(hours))])
             segments.append(
                 Segment(
                     segment_id=f"{group}{number}",

@@ -114,7 +114,13 @@ def features() -> pd.DataFrame:
 @pytest.fixture(scope="session")
 def small_config() -> SegmentationConfig:
     return SegmentationConfig(
-        stability_runs_count=10, choice_runs_count=5, bootstrap_runs_count=60, kmeans_starts_count=3
+        stability_runs_count=10,
+        choice_runs_count=5,
+        bootstrap_runs_count=60,
+        kmeans_starts_count=2,
+        mixture_starts_count=1,
+        residential_segments_max_count=5,
+        business_segments_max_count=5,
     )
 
 

@@ -8,7 +8,7 @@ from ml.columns import names
 from ml.errors import BundleError, KilowiseError, SchemaMismatchError
 from ml.segmentation.config import SegmentationConfig
 from ml.segmentation.model import SegmentationModel
-from ml.segmentation.schema import FEATURES, PREDICTIONS
+from ml.segmentation.schema import FEATURES, PREDICTIONS, SHAPE_COLUMNS
 from ml.segmentation.training import train
 
 SHAPES = [name for name in names(FEATURES) if "_shape_" in name]
@@ -99,7 +99,7 @@ def test_the_nearest_centre_wins(model: SegmentationModel, latest: pd.DataFrame,
     assert batch["segment_confidence"].between(0, 1).all()
     on_centre = latest.head(1).copy()
     segment = model.shaped_segments("R")[0]
-    on_centre[SHAPES] = np.array(segment.centre)
+    on_centre[names(SHAPE_COLUMNS)] = np.array(segment.centre)
     answer = model.predict(on_centre).iloc[0]
     assert (answer["segment_id"], answer["segment_distance"], answer["segment_confidence"]) == (
         segment.segment_id,

@@ -171,7 +171,7 @@ def test_the_champion_comparison_prefers_the_model_that_fits(
     loaded = SegmentationModel.from_files(bundle.estimator_files())
     assert loaded == model
     flat = tuple(
-        segment.model_copy(update={"centre": tuple([1.0] * 48)}) if segment.centre else segment
+        segment.model_copy(update={"centre": tuple([1.0] * 48 + [0.0] * 17)}) if segment.centre else segment
         for segment in model.segments
     )
     worse = compare_with_champion(
