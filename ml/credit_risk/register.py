@@ -6,12 +6,9 @@ says when it was made, so one can ask what was known at any instant. The one exc
 erasure of a customer.
 """
 
-import fcntl
-import os
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -19,6 +16,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
 
+from ml.append_only import append_line, exclusive, replace_private
 from ml.credit_risk.policy_schema import STATUSES, Identifier, StatusName
 from ml.errors import KilowiseError
 
@@ -397,7 +395,7 @@ def append(path: Path, record: Record) -> None:
     Raises:
         RegisterError: It decides or reviews what is not there.
     """
-    with _exclusive(path):
+    with exclusive(path):
         register = Register.read(path)
         if isinstance(record, AppealDecision):
             _same_customer(register.appeal(record.appeal_id), record)
@@ -409,24 +407,18 @@ def append(path: Path, record: Record) -> None:
                     f"next_review_on {record.next_review_on} is after the entry's end {entry.expires_on}; an entry is "
                     "not prolonged by a review: give notice of a new one."
                 )
-        with path.open("a", encoding="utf-8") as file:
-            file.write(record.model_dump_json() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(path, record.model_dump_json())
 
 
 def erase(path: Path, customer_key: str) -> int:
     """Remove every record of a customer and return how many there were; the others stay as they are."""
     if not path.exists():
         return 0
-    with _exclusive(path):
+    with exclusive(path):
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         kept = [line for line in lines if customer_key not in line]
         if len(kept) < len(lines):
-            temporary = path.with_name(f".{uuid.uuid4().hex}")
-            temporary.write_text("".join(kept), encoding="utf-8")
-            temporary.chmod(0o600)
-            temporary.replace(path)
+            replace_private(path, "".join(kept).encode())
         return len(lines) - len(kept)
 
 
@@ -461,14 +453,3 @@ def _read_records(path: Path) -> Iterator[Record]:
                 f"{path}, line {number}: no record of the credit register ({str(error).splitlines()[0]}). Restore the "
                 "file from a backup; nothing was changed."
             ) from error
-
-
-@contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
-    """Keep every other writer out; the kernel frees the lock when a process dies."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with path.with_name(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not path.exists():
-            path.touch(mode=0o600)
-        yield
