@@ -21,6 +21,7 @@ from ml.credit_risk.labels import label_array
 from ml.credit_risk.model import CreditRiskModel
 from ml.credit_risk.schema import RATINGS
 from ml.credit_risk.scorecard import HIGH_RISK_FROM, RATING_UPPER_PROBABILITIES
+from ml.credit_risk.usefulness import lift_on_top, share_on_top
 from ml.evaluation import (
     BaselineComparison,
     ChampionComparison,
@@ -155,7 +156,7 @@ def overall_metrics(
         holdout[CUSTOMER_KEY].to_numpy(),
         replicates=replicates,
         seed=seed,
-        distances=("ks_statistic", "expected_calibration_error"),
+        distances=_DISTANCES,
     )
     metrics = [
         Metric(
@@ -190,25 +191,57 @@ def overall_metrics(
     return metrics
 
 
-def slice_metrics(probabilities: FloatArray, holdout: pd.DataFrame, *, replicates: int, seed: int) -> list[Metric]:
-    """Return ranking, calibration and fairness figures by class, district, time as a customer, and month."""
+@dataclass(frozen=True, slots=True)
+class Development:
+    """What the stability of ratings is judged against.
+
+    Attributes:
+        rows: Rows of the training.
+        probabilities: Of these rows, by the released model.
+        current: Of the hold-out rows, by the released model.
+    """
+
+    rows: pd.DataFrame
+    probabilities: FloatArray
+    current: FloatArray
+
+
+def slice_metrics(
+    probabilities: FloatArray,
+    holdout: pd.DataFrame,
+    *,
+    replicates: int,
+    seed: int,
+    development: Development | None = None,
+) -> list[Metric]:
+    """Return ranking, calibration, use, stability and fairness by class, district, time as a customer, and month.
+
+    Args:
+        probabilities: Predicted probabilities of the hold-out rows.
+        holdout: Hold-out rows with labels.
+        replicates: Bootstrap draws.
+        seed: Seed of the draws.
+        development: What the ratings of a slice are compared with: those of the same slice, and of all months together
+            for a month.
+    """
     labels = label_array(holdout)
     clusters = holdout[CUSTOMER_KEY].to_numpy()
     treatment = _Treatment.of(probabilities, holdout, labels)
-    if "tenure_months" in holdout.columns:
-        holdout = holdout.assign(**{TENURE_BAND: _tenure_bands(holdout["tenure_months"])})
     metrics: list[Metric] = []
     for column in SLICE_COLUMNS:
-        if column not in holdout.columns:
+        values = _slice_values(holdout, column)
+        if values is None:
             continue
-        values = holdout[column].astype("object").where(holdout[column].notna(), UNKNOWN).map(str)
-        for value in sorted(values.unique()):
-            rows = (values == value).to_numpy()
-            p, y = probabilities[rows], labels[rows]
-            statistics = _slice_statistics(p, y)
+        before = None if development is None else _slice_values(development.rows, column)
+        for value in sorted(set(values)):
+            rows = values == value
+            statistics = _slice_statistics(probabilities[rows], labels[rows])
             if column in FAIRNESS_COLUMNS:
                 statistics |= treatment.statistics(rows)
-            figures = bootstrap(statistics, clusters[rows], replicates=replicates, seed=seed)
+            if development is not None and before is not None:
+                chosen = np.ones(len(before), dtype=bool) if column == AS_OF_MONTH else before == value
+                statistics["rating_psi"] = _stability(development.probabilities[chosen], development.current[rows])
+            figures = bootstrap(statistics, clusters[rows], replicates=replicates, seed=seed, distances=_DISTANCES)
             for name in ("calibration_gap", "missed_default_gap"):
                 if name in figures:
                     figures[name] = _absolute(figures[name])
@@ -228,8 +261,17 @@ def slice_metrics(probabilities: FloatArray, holdout: pd.DataFrame, *, replicate
     return metrics
 
 
+_DISTANCES = ("ks_statistic", "expected_calibration_error", "rating_psi")
 _SLICE_DIRECTIONS: dict[str, bool | None] = {
     KEY_METRIC: True,
+    "gini": True,
+    "average_precision": True,
+    "ks_statistic": True,
+    "brier_score": False,
+    "expected_calibration_error": False,
+    "calibration_slope": None,
+    "top_tenth_lift": True,
+    "top_tenth_capture": True,
     "default_rate": None,
     "mean_probability": None,
     "calibration_gap": False,
@@ -238,7 +280,19 @@ _SLICE_DIRECTIONS: dict[str, bool | None] = {
     "deposit_share": None,
     "false_alarm_gap": False,
     "missed_default_gap": False,
+    "rating_psi": False,
 }
+
+
+def _slice_values(rows: pd.DataFrame, column: str) -> np.ndarray | None:
+    """Return the slice of every row as text, or ``None`` where the rows do not tell."""
+    if column == TENURE_BAND and "tenure_months" in rows.columns:
+        found = _tenure_bands(rows["tenure_months"])
+    elif column in rows.columns:
+        found = rows[column].astype("object")
+    else:
+        return None
+    return found.where(found.notna(), UNKNOWN).map(str).to_numpy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,8 +352,17 @@ class _Treatment:
 
 
 def _slice_statistics(probabilities: FloatArray, labels: FloatArray) -> dict[str, Statistic]:
+    auc = roc_auc(probabilities, labels)
     return {
-        KEY_METRIC: roc_auc(probabilities, labels),
+        KEY_METRIC: auc,
+        "gini": lambda weights: 2 * auc(weights) - 1,
+        "average_precision": average_precision(probabilities, labels),
+        "ks_statistic": ks_statistic(probabilities, labels),
+        "brier_score": weighted_mean((probabilities - labels) ** 2),
+        "expected_calibration_error": expected_calibration_error(probabilities, labels),
+        "calibration_slope": calibration_slope(probabilities, labels),
+        "top_tenth_lift": lift_on_top(probabilities, labels),
+        "top_tenth_capture": share_on_top(probabilities, labels),
         "default_rate": weighted_mean(labels),
         "mean_probability": weighted_mean(probabilities),
     }

@@ -31,6 +31,7 @@ from ml.credit_risk.evaluation import (
     BASELINES,
     KEY_METRIC,
     Choice,
+    Development,
     baseline_comparisons,
     candidate_table,
     choose,
@@ -112,13 +113,15 @@ def train(
     }
     others |= fitted.baseline_scores
     now = model.score(ScoringRows.of_frame(holdout))
+    training = made.parts["train"]
+    development = Development(training, model.score(ScoringRows.of_frame(training)).probabilities, now.probabilities)
     metrics = overall_metrics(
         probabilities,
         holdout,
         replicates=replicates,
         seed=seed,
-        development=model.score(ScoringRows.of_frame(made.parts["train"])).probabilities,
-        current=now.probabilities,
+        development=development.probabilities,
+        current=development.current,
     )
     evaluation = Evaluation(
         use_case=USE_CASE,
@@ -127,7 +130,7 @@ def train(
         metrics=(
             *metrics,
             *top_tenth_metrics(probabilities, holdout, replicates=replicates, seed=seed),
-            *slice_metrics(probabilities, holdout, replicates=replicates, seed=seed),
+            *slice_metrics(probabilities, holdout, replicates=replicates, seed=seed, development=development),
         ),
         baselines=tuple(baseline_comparisons(probabilities, others, holdout, replicates=replicates, seed=seed)),
         sufficiency=sufficiency,
@@ -139,7 +142,7 @@ def train(
                 probabilities, holdout, config.action, currency=config.currency, replicates=replicates, seed=seed
             ),
             gains_table(probabilities, labels),
-            feature_stability_table(made.parts["train"], holdout),
+            feature_stability_table(training, holdout),
             model.scorecard.table(),
             *migration_tables(model.rating_history(features)),
         ),

@@ -31,9 +31,9 @@ def top_tenth_metrics(probabilities: FloatArray, holdout: pd.DataFrame, *, repli
     labels = label_array(holdout)
     bills = _mean_bills(holdout)
     statistics: dict[str, Statistic] = {
-        "top_tenth_capture": _share_on_top(probabilities, labels),
-        "top_tenth_lift": _lift_on_top(probabilities, labels),
-        "top_tenth_money_capture": _share_on_top(probabilities * bills, labels * bills),
+        "top_tenth_capture": share_on_top(probabilities, labels),
+        "top_tenth_lift": lift_on_top(probabilities, labels),
+        "top_tenth_money_capture": share_on_top(probabilities * bills, labels * bills),
     }
     figures = bootstrap(statistics, holdout[CUSTOMER_KEY].to_numpy(), replicates=replicates, seed=seed)
     return [
@@ -181,7 +181,8 @@ def _top(scores: FloatArray) -> Mask:
     return chosen
 
 
-def _share_on_top(scores: FloatArray, amounts: FloatArray) -> Statistic:
+def share_on_top(scores: FloatArray, amounts: FloatArray) -> Statistic:
+    """Return the share of the amounts that the tenth with the highest scores holds, as a statistic."""
     top = amounts * _top(scores)
 
     def statistic(weights: FloatArray) -> float:
@@ -191,7 +192,8 @@ def _share_on_top(scores: FloatArray, amounts: FloatArray) -> Statistic:
     return statistic
 
 
-def _lift_on_top(scores: FloatArray, labels: FloatArray) -> Statistic:
+def lift_on_top(scores: FloatArray, labels: FloatArray) -> Statistic:
+    """Return the default rate of the tenth with the highest scores against the overall one, as a statistic."""
     top = _top(scores)
 
     def statistic(weights: FloatArray) -> float:

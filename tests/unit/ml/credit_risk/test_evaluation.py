@@ -5,6 +5,7 @@ import pytest
 from ml.bundle import TrainingResult
 from ml.credit_risk.evaluation import (
     Choice,
+    Development,
     choose,
     compare_with_champion,
     rating_stability_index,
@@ -47,6 +48,28 @@ def test_a_group_that_is_treated_unfairly_shows_it_and_a_missing_group_is_called
     assert east.value == pytest.approx(0.1, abs=0.06)
     assert figures["false_alarm_gap", "district", "west"].value > 0.3
     assert figures["roc_auc", "customer_class", "unknown"].rows == 8
+
+
+def test_every_slice_has_the_figures_of_the_whole_and_its_own_stability():
+    frame = holdout().assign(tenure_months=np.arange(800) % 50)
+    probabilities = np.random.default_rng(4).uniform(0.01, 0.4, len(frame))
+    shifted = np.where(frame["district"] == "west", np.minimum(3 * probabilities, 1), probabilities)
+    development = Development(frame, probabilities, shifted)
+    metrics = slice_metrics(probabilities, frame, replicates=20, seed=1, development=development)
+    figures = {(m.name, m.slice_column, m.slice_value): m for m in metrics}
+    for name in ("average_precision", "ks_statistic", "brier_score", "calibration_slope", "top_tenth_lift"):
+        for column, value in (
+            ("district", "east"),
+            ("tenure_band", "under 1 year"),
+            ("as_of_month", "2026-01-01"),
+            ("customer_class", "residential"),
+        ):
+            assert figures[name, column, value].lower is not None, (name, column)
+    assert figures["gini", "district", "east"].value == 2 * figures["roc_auc", "district", "east"].value - 1
+    assert figures["rating_psi", "district", "west"].value > 0.25
+    assert figures["rating_psi", "district", "east"].value < 0.01
+    # A month has no month of the same name in the training: it is compared with all of them.
+    assert figures["rating_psi", "as_of_month", "2026-01-01"].value > 0.05
 
 
 def test_a_model_against_itself_differs_by_nothing(trained: TrainingResult):
