@@ -35,7 +35,15 @@ _PROFILE_COLUMNS = (
     "late_bills_12m_count",
     "contacts_12m_count",
 )
-_MIXED_COLUMNS = ("customer_class", "district", "life_cycle_stage", "value_tier")
+MIXED_COLUMNS = (
+    "customer_class",
+    "district",
+    "life_cycle_stage",
+    "value_tier",
+    "loyalty_tier",
+    "payment_behaviour",
+    "channel_preference",
+)
 _PORTRAIT_TEXTS = ("tariff_id", "currency")
 _PORTRAIT_NUMBERS = ("unpaid_amount", "mean_satisfaction_12m")
 _MIX_TITLES = {
@@ -43,9 +51,12 @@ _MIX_TITLES = {
     "district": Bilingual(en="District", zh="供电区域"),
     "life_cycle_stage": Bilingual(en="Life cycle", zh="生命周期"),
     "value_tier": Bilingual(en="Value", zh="价值等级"),
+    "loyalty_tier": Bilingual(en="Loyalty", zh="忠诚度"),
+    "payment_behaviour": Bilingual(en="Payment", zh="缴费行为"),
+    "channel_preference": Bilingual(en="Channel", zh="渠道偏好"),
     "tariff_id": Bilingual(en="Tariff", zh="执行电价"),
 }
-_VALUE_WORDS = {
+VALUE_WORDS = {
     "residential": Bilingual(en="residential", zh="居民"),
     "commercial": Bilingual(en="commercial", zh="商业"),
     "industrial": Bilingual(en="industrial", zh="工业"),
@@ -55,6 +66,20 @@ _VALUE_WORDS = {
     "stable": Bilingual(en="stable", zh="平稳"),
     "shrinking": Bilingual(en="shrinking", zh="萎缩"),
     "at_risk": Bilingual(en="at risk", zh="流失风险"),
+    "returned": Bilingual(en="returned", zh="回流"),
+    "leaving": Bilingual(en="leaving", zh="拟销户"),
+    "closed": Bilingual(en="closed", zh="已销户"),
+    "loyal": Bilingual(en="loyal", zh="忠诚"),
+    "steady": Bilingual(en="steady", zh="稳定"),
+    "loose": Bilingual(en="loose", zh="松散"),
+    "in_arrears": Bilingual(en="in arrears", zh="欠费"),
+    "often_late": Bilingual(en="often late", zh="经常逾期"),
+    "sometimes_late": Bilingual(en="sometimes late", zh="偶有逾期"),
+    "punctual": Bilingual(en="punctual", zh="按期缴费"),
+    "automatic": Bilingual(en="direct debit", zh="自动扣款"),
+    "digital": Bilingual(en="app or online", zh="线上"),
+    "counter": Bilingual(en="counter", zh="营业厅"),
+    "mixed": Bilingual(en="mixed", zh="混合"),
     "high": Bilingual(en="high", zh="高"),
     "medium": Bilingual(en="medium", zh="中"),
     "low": Bilingual(en="low", zh="低"),
@@ -216,14 +241,18 @@ def read_segment_page(home: Path, release: str, evaluation: Evaluation | None) -
         evaluation: Its evaluation.
     """
     import pandas as pd
+    import pyarrow.parquet as pq
 
     tables = {table.name: table for table in evaluation.tables} if evaluation else {}
     latest = _latest_batch(home, release)
-    if "advice" not in tables or latest is None:
+    if not {"advice", "advice_zh"} <= tables.keys() or latest is None:
         return None
     month, path = latest
     shapes = [column.name for column in (*WEEKDAY_SHAPE, *WEEKEND_SHAPE)]
-    rows = pd.read_parquet(path, columns=[CUSTOMER_KEY, "segment_id", *_MIXED_COLUMNS, *_PROFILE_COLUMNS, *shapes])
+    # A release of earlier code says less of a customer.
+    present = set(pq.read_schema(path).names)
+    mixed = [column for column in MIXED_COLUMNS if column in present]
+    rows = pd.read_parquet(path, columns=[CUSTOMER_KEY, "segment_id", *mixed, *_PROFILE_COLUMNS, *shapes])
     rows = _with_portrait(rows, published_mart(home, "customer_portrait"))
     advice = _advice(tables["advice"], tables["advice_zh"])
     words = _PLACE_WORDS | {key: texts[0] for key, texts in advice.items()}
@@ -295,7 +324,7 @@ def _segment(
     profile = profiles.astype("float64").T[segment_id]
     name, marks, offer, avoid = texts
     came, went, stayed = _moves(segment_id, migration, words)
-    mixed = [column for column in (*_MIXED_COLUMNS, "tariff_id") if column in members]
+    mixed = [column for column in (*MIXED_COLUMNS, "tariff_id") if column in members]
     return Segment(
         segment_id=segment_id,
         name=name,
@@ -364,7 +393,7 @@ def _parts(values: "pd.Series") -> tuple[Part, ...]:
     shares = values.fillna("unknown").astype(str).value_counts(normalize=True)
     shares = shares.sort_index().sort_values(ascending=False, kind="stable")
     parts = [
-        Part(_VALUE_WORDS.get(str(value), Bilingual(en=str(value), zh=str(value))), 100 * float(share))
+        Part(VALUE_WORDS.get(str(value), Bilingual(en=str(value), zh=str(value))), 100 * float(share))
         for value, share in shares.head(_MIX_PARTS_MAX_COUNT).items()
     ]
     rest = 100 * float(shares.iloc[_MIX_PARTS_MAX_COUNT:].sum())

@@ -11,9 +11,10 @@ from ml.evaluation import Evaluation, EvaluationTable
 from ml.segmentation.card import advice_tables
 from ml.segmentation.model import Segment, shapeless_segments
 from ml.segmentation.naming import PROFILE_COLUMNS, label_segments
+from ml.segmentation.schema import FEATURES, PREDICTIONS
 from ml.segmentation.succession import succession_table, trace
 from ml.wording import Bilingual
-from monitoring.segment_pages import SEGMENT_PAGE, read_segment_page
+from monitoring.segment_pages import MIXED_COLUMNS, SEGMENT_PAGE, VALUE_WORDS, read_segment_page
 from monitoring.site import build_site
 from tests.unit.monitoring.factories import MONTH, RELEASE, Platform, prediction_frame, write_release
 
@@ -136,6 +137,14 @@ def test_the_figures_are_those_of_the_latest_month(home: Path) -> None:
     assert all(sum(part.percent for part in mix.parts) == pytest.approx(100) for mix in first.mixes)
 
 
+def test_every_value_of_the_schema_has_words_in_both_languages() -> None:
+    allowed = {
+        value for column in (*FEATURES, *PREDICTIONS) if column.name in MIXED_COLUMNS for value in column.allowed
+    }
+    assert allowed <= set(VALUE_WORDS)
+    assert all(words.en and words.zh for words in VALUE_WORDS.values())
+
+
 def test_movement_is_told_by_segment_and_as_a_table(home: Path) -> None:
     evaluation = Evaluation.model_validate_json(
         (home / "releases/segmentation" / RELEASE / "evaluation.json").read_bytes()
@@ -174,6 +183,14 @@ def test_what_is_not_there_yet_is_left_out(home: Path) -> None:
     assert "Satisfaction" not in text
     (home / "predictions/batch/segmentation" / f"as_of_month={MONTH}" / "predictions.parquet").write_bytes(b"damaged")
     assert "2026-07" in _text(home)
+
+
+def test_predictions_of_an_earlier_code_give_a_page_with_what_they_hold(home: Path) -> None:
+    path = home / "predictions/batch/segmentation" / f"as_of_month={MONTH}" / "predictions.parquet"
+    pd.read_parquet(path).drop(columns=["value_tier", "loyalty_tier"]).to_parquet(path)
+    text = _text(home)
+    assert "忠诚度" not in text
+    assert "生命周期" in text
 
 
 def test_there_is_no_page_before_the_served_release_has_scored(home: Path) -> None:
