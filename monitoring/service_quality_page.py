@@ -175,8 +175,8 @@ class ServicePage:
 
     @property
     def missed(self) -> tuple[TargetRow, ...]:
-        """Targets that their latest judged month missed."""
-        return tuple(row for row in self.targets if row.latest is not None and row.latest.outcome == "missed")
+        """Targets that their latest judged month missed, if that is one of the last three months."""
+        return tuple(row for row in self.targets if row.latest in row.months[-3:] and row.missed_months)
 
 
 def read_service_page(home: Path, targets_path: Path | None = None) -> ServicePage | None:

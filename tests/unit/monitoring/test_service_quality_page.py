@@ -91,6 +91,18 @@ def test_a_target_that_nobody_contacted_for_is_not_judged(home: Path) -> None:
     assert app.missed_months == 0
 
 
+def test_a_target_that_was_missed_long_ago_and_not_judged_since_is_not_called_missed(home: Path) -> None:
+    path = home / "marts" / "after_models" / "versions" / "v1" / f"{MART}.parquet"
+    late = pl.DataFrame([_row(MONTHS[0], "topic", "complaint", p90_hours_to_close=400.0)])
+    pl.concat([pl.read_parquet(path), late]).write_parquet(path)
+    page = read_service_page(home)
+
+    assert page is not None
+    complaint = next(row for row in page.targets if row.title.en.startswith("Complaint"))
+    assert complaint.missed_months == 1
+    assert complaint not in page.missed
+
+
 def test_without_the_mart_or_without_contacts_there_is_no_page(home: Path, tmp_path: Path) -> None:
     path = home / "marts" / "after_models" / "versions" / "v1" / f"{MART}.parquet"
     pl.read_parquet(path).clear().write_parquet(path)
