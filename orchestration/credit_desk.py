@@ -64,8 +64,10 @@ def add_commands(commands: Any) -> None:
     appeal.add_argument("--late-because", dest="late_reason", help="why a late appeal is taken, as a code")
     appeal.add_argument("--allowed-by", dest="late_allowed_by", help="who allows a late appeal")
     verb("decide", "decide an appeal: upheld or rejected", "appeal_id", "decision")
+    due = verb("due", "appeals to decide and entries to review")
+    due.add_argument("--within-days", type=int, default=14, help="days ahead to look; default 14")
     for name, parser in verbs.choices.items():
-        if name != "show":
+        if name not in ("show", "due"):
             parser.add_argument("--by", dest="recorded_by", required=True, help="who records it")
 
 
@@ -81,6 +83,11 @@ def run_command(parsed: argparse.Namespace, settings: PlatformSettings, say: Say
     today = datetime.now(ZoneInfo(settings.time_zone)).date()
     if parsed.verb == "show":
         for sentence in described(settings, parsed.customer_id, today):
+            say(sentence)
+        return 0
+    if parsed.verb == "due":
+        until = today + timedelta(days=parsed.within_days)
+        for sentence in due_sentences(settings, today, until) or [f"Nothing is due until {until}."]:
             say(sentence)
         return 0
     say(_RECORDERS[parsed.verb](parsed, settings, today))
@@ -120,6 +127,25 @@ def described(settings: PlatformSettings, customer_id: str, today: date) -> list
         effect = f", in effect until {decided.expires_on}" if decided is not None and decided.expires_on else ""
         lines.append(f"appeal {appeal.appeal.appeal_id} against {', '.join(appeal.appeal.rule_ids)}: {became}{effect}")
     return lines
+
+
+def due_sentences(settings: PlatformSettings, today: date, until: date) -> list[str]:
+    """Return which appeals wait for a decision and which entries for a review up to a day, the most urgent first."""
+    from ml.credit_risk.register import Register
+
+    register = Register.read(settings.credit_register_path)
+    found: list[tuple[date, str]] = []
+    for key in register.records:
+        standing = register.standing(key, today)
+        for waiting in (one.appeal for one in standing.appeals if one.is_waiting):
+            policy = chosen_policy(settings, waiting.filed_on, waiting.policy_version.partition("@")[0])
+            decide_by = waiting.filed_on + timedelta(days=policy.appeal.decided_within_days)
+            found.append((decide_by, f"appeal {waiting.appeal_id} of {waiting.filed_on}: decide by {decide_by}"))
+        for entry in (one for one in standing.entries if today < one.ends_on and one.review_on < one.entry.expires_on):
+            name = f"entry {entry.entry.entry_id} on the {entry.entry.list_name} list"
+            end = ", or it ends there" if entry.review_on == entry.ends_on else ""
+            found.append((entry.review_on, f"{name}: review by {entry.review_on}{end}"))
+    return [f"{text}{' (overdue)' if day < today else ''}." for day, text in sorted(found) if day <= until]
 
 
 def latest_outcome(settings: PlatformSettings, key: str, today: date) -> "PolicyOutcome | None":

@@ -367,7 +367,7 @@ def _lists(case: CustomerCase) -> tuple[ListStatus, ...]:
                 entry_id=one.entry.entry_id,
                 list_name=one.entry.list_name,
                 since=one.entry.effective_on,
-                review_on=min(one.ends_on, one.entry.review_on) if one.entry.list_name == "red" else one.ends_on,
+                review_on=one.review_on,
                 expires_on=one.entry.expires_on,
                 rule_ids=one.entry.rule_ids,
             )

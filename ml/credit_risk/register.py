@@ -224,11 +224,13 @@ class ListStanding:
 
     Attributes:
         entry: The entry.
+        review_on: Day of the next review.
         ends_on: First day on which it no longer holds, as reviewed and decided so far.
         is_in_force: Whether it holds on the day.
     """
 
     entry: ListEntry
+    review_on: date
     ends_on: date
     is_in_force: bool
 
@@ -425,16 +427,19 @@ def erase(path: Path, customer_key: str) -> int:
 def _standing_of(
     entry: ListEntry, reviews: Sequence[ListReview], appeals: Sequence[AppealStanding], day: date
 ) -> ListStanding:
-    ends_on = min(entry.review_on, entry.expires_on) if entry.list_name == "black" else entry.expires_on
+    review_on = entry.review_on
+    # A black entry without its review ends there; a red one, which is no burden, stays until its own end.
+    ends_on = review_on if entry.list_name == "black" else entry.expires_on
     for review in reviews:
         if review.decision == "remove" or review.next_review_on is None:
             ends_on = review.reviewed_on
             break
         # A review that comes after the end revives nothing.
-        if review.reviewed_on < ends_on or entry.list_name == "red":
-            ends_on = min(review.next_review_on, entry.expires_on)
+        if review.reviewed_on < ends_on:
+            review_on = min(review.next_review_on, entry.expires_on)
+            ends_on = review_on if entry.list_name == "black" else ends_on
     is_spared = all(any(appeal.spares(rule, day) for appeal in appeals) for rule in entry.rule_ids)
-    return ListStanding(entry, ends_on, entry.effective_on <= day < ends_on and not is_spared)
+    return ListStanding(entry, review_on, ends_on, entry.effective_on <= day < ends_on and not is_spared)
 
 
 def _same_customer(first: ListEntry | AppealRecord, record: ListReview | AppealDecision) -> None:

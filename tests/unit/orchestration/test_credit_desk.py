@@ -10,6 +10,7 @@ import pytest
 
 from ml.credit_risk.register import Register
 from orchestration.__main__ import main
+from orchestration.credit_desk import due_sentences
 from orchestration.ingestion.pseudonym import customer_key
 from orchestration.settings import PlatformSettings
 from tests.unit.ml.credit_risk.policy_cases import BAD_PAYER, GOOD_PAYER
@@ -172,6 +173,28 @@ def test_who_left_is_judged_by_the_last_score(settings: PlatformSettings, capsys
     rows[rows["credit_rating"] == "AAA"].to_parquet(later / "predictions.parquet")
 
     assert "Notice of an entry on the black list" in say(capsys, "show", BAD)
+
+
+def test_what_is_due_is_told_the_most_urgent_first(
+    settings: PlatformSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "Nothing is due until" in say(capsys, "due")
+    say(capsys, "enter", BAD, "black", "--by", "desk")
+    say(capsys, "appeal", GOOD, "--rule", "grade_a", "--ground", "other", "--by", "desk")
+    entry, appeal = records(settings)
+    decide_by = appeal.filed_on + timedelta(days=15)
+
+    assert say(capsys, "due", "--within-days", "15").splitlines() == [
+        f"appeal {appeal.appeal_id} of {appeal.filed_on}: decide by {decide_by}."
+    ]
+    both = say(capsys, "due", "--within-days", "200").splitlines()
+    assert both[1] == f"entry {entry.entry_id} on the black list: review by {entry.review_on}, or it ends there."
+    assert both[0].startswith("appeal")
+    late = due_sentences(settings, decide_by + timedelta(days=1), decide_by + timedelta(days=2))
+    assert late == [f"appeal {appeal.appeal_id} of {appeal.filed_on}: decide by {decide_by} (overdue)."]
+    say(capsys, "decide", appeal.appeal_id, "rejected", "--by", "head")
+    say(capsys, "review", entry.entry_id, "remove", "--by", "head")
+    assert "Nothing is due" in say(capsys, "due", "--within-days", "200")
 
 
 def test_rejected_appeal_leaves_the_outcome(settings: PlatformSettings, capsys: pytest.CaptureFixture[str]) -> None:

@@ -89,6 +89,18 @@ def test_review_keeps_an_entry_until_the_next_one_or_ends_it() -> None:
     assert removed.standing(KEY, day).days_since_black_list(day) == 31
 
 
+def test_red_entry_stays_until_its_own_end_and_its_review_moves_on() -> None:
+    entry = black_entry(list_name="red")
+    day = date(2026, 11, 1)
+
+    unreviewed = Register({KEY: [entry]}).standing(KEY, day).entries[0]
+    kept = Register({KEY: [entry, review()]}).standing(KEY, day).entries[0]
+
+    assert unreviewed.is_in_force
+    assert (unreviewed.review_on, unreviewed.ends_on) == (entry.review_on, entry.expires_on)
+    assert (kept.review_on, kept.ends_on) == (review().next_review_on, entry.expires_on)
+
+
 def test_upheld_appeal_lifts_an_entry() -> None:
     register = Register({KEY: [black_entry(), appeal("veto_arrears"), decision("upheld")]})
 
