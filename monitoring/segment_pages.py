@@ -15,6 +15,7 @@ import numpy as np
 
 from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, names
 from ml.evaluation import Evaluation, EvaluationTable
+from ml.segmentation.features import GROUPS
 from ml.segmentation.profiles import segment_profiles, system_peak_hour
 from ml.segmentation.schema import WEEKDAY_SHAPE, WEEKEND_SHAPE
 from ml.wording import Bilingual
@@ -217,7 +218,7 @@ class SegmentPage:
 
     Attributes:
         month: Month whose customers are shown.
-        peak_hour: Hour of the working day in which all customers together use most.
+        peak_hour: Hour of the working day in which all customers together use most; None where no hours are known.
         segments: Segments in the order of their identifiers; those without a shape follow.
         migrations: Flows by month, the latest first.
         succession: What became of the segments of the release before, if there was one.
@@ -225,7 +226,7 @@ class SegmentPage:
     """
 
     month: date
-    peak_hour: int
+    peak_hour: int | None
     segments: tuple[Segment, ...]
     migrations: tuple[Migration, ...]
     succession: EvaluationTable | None
@@ -474,11 +475,13 @@ def _cell(customers_count: int, total: int) -> MigrationCell:
 
 
 def _place_order(place: str) -> tuple[int, int, str]:
-    """Residential segments first, then business, then those without a shape, then what is none."""
-    if place[1:].isdigit() and int(place[1:]):
-        return "RB".find(place[0]), int(place[1:]), place
+    """Groups in their order, then segments without a shape, then what is none."""
+    group = place.rstrip("0123456789")
+    number = place.removeprefix(group)
+    if group in GROUPS and number and int(number):
+        return GROUPS.index(group), int(number), place
     last = ("unknown", "new", "lost")
-    return 2, last.index(place) + 1 if place in last else 0, place
+    return len(GROUPS), last.index(place) + 1 if place in last else 0, place
 
 
 def _moves(

@@ -20,9 +20,10 @@ def working_day_load(rows: pd.DataFrame) -> FloatArray:
     return np.nan_to_num(rows["mean_daily_kwh"].to_numpy(dtype=np.float64)[:, None] / 24 * shapes)
 
 
-def system_peak_hour(rows: pd.DataFrame) -> int:
-    """Return the hour of the working day in which the customers together use most."""
-    return int(working_day_load(rows).sum(axis=0).argmax())
+def system_peak_hour(rows: pd.DataFrame) -> int | None:
+    """Return the hour of the working day in which the customers together use most; ``None`` where none is known."""
+    load = working_day_load(rows).sum(axis=0)
+    return int(load.argmax()) if load.any() else None
 
 
 def segment_profiles(rows: pd.DataFrame, segment_ids: Sequence[str]) -> pd.DataFrame:
@@ -39,7 +40,8 @@ def segment_profiles(rows: pd.DataFrame, segment_ids: Sequence[str]) -> pd.DataF
         in twelve months among those with bills; contacts_mean, contacts per customer in twelve months. NaN is
         not known.
     """
-    peak_kw = working_day_load(rows)[:, system_peak_hour(rows)] if len(rows) else np.zeros(0)
+    peak_hour = system_peak_hour(rows)
+    peak_kw = np.zeros(len(rows)) if peak_hour is None else working_day_load(rows)[:, peak_hour]
     billed = rows["billed_amount_12m_amount"].astype("float64")
     energy = rows["annual_kwh"].astype("float64")
     late = rows["late_bills_12m_count"].astype("float64")
@@ -84,6 +86,7 @@ def profile_table(rows: pd.DataFrame, segment_ids: Sequence[str], currency: str)
         currency: ISO 4217 code of the amounts.
     """
     profiles = segment_profiles(rows, segment_ids)
+    peak_hour = system_peak_hour(rows)
     return EvaluationTable(
         name="profiles",
         title="What each segment means to the supplier",
@@ -118,8 +121,12 @@ def profile_table(rows: pd.DataFrame, segment_ids: Sequence[str], currency: str)
             )
             for identifier, one in profiles.iterrows()
         ),
-        note=f"Amounts billed and energy of twelve months. Share of peak: at {system_peak_hour(rows):02d}:00 of a "
-        "working day, when these customers together use most.",
+        note="Amounts billed and energy of twelve months."
+        + (
+            f" Share of peak: at {peak_hour:02d}:00 of a working day, when these customers together use most."
+            if peak_hour is not None
+            else ""
+        ),
     )
 
 

@@ -164,6 +164,21 @@ def test_movement_is_told_by_segment_and_as_a_table(home: Path) -> None:
     assert latest.stayed_percent == pytest.approx(100 * 286 / 290)
 
 
+def test_segments_stand_in_the_order_of_their_groups_and_places_that_are_none_last(home: Path) -> None:
+    (home / "marts" / "after_models" / "CURRENT").unlink()
+    places = ("lost", "unknown", "RD1", "B2", "R10", "R2", "R0", "B1")
+    flows = _migration(MONTH, *((place, place, 1) for place in places))
+    version = home / "marts" / "after_models" / "versions" / "0a"
+    flows.to_parquet(version / "segment_migration_monthly.parquet")
+    (home / "marts" / "after_models" / "CURRENT").write_text("0a", encoding="utf-8")
+    evaluation = Evaluation.model_validate_json(
+        (home / "releases/segmentation" / RELEASE / "evaluation.json").read_bytes()
+    )
+    page = read_segment_page(home, RELEASE, evaluation)
+    assert page is not None
+    assert page.migrations[0].columns == ("R2", "R10", "B1", "B2", "RD1", "R0", "unknown", "lost")
+
+
 def test_the_page_holds_no_customer_loads_nothing_and_is_small(home: Path) -> None:
     text = _text(home)
     assert not re.search(r"\b[0-9a-f]{32}\b", text)

@@ -50,6 +50,13 @@ def test_what_is_not_known_stays_empty_in_the_table() -> None:
     assert "19:00" in table.note
 
 
+def test_without_hours_there_is_no_common_peak() -> None:
+    rows = _rows().assign(**{column.name: np.nan for column in WEEKDAY_SHAPE})
+    assert system_peak_hour(rows) is None
+    assert segment_profiles(rows, ["R1", "R2", "unknown"])["peak_share"].isna().all()
+    assert "peak" not in profile_table(rows, ["R1", "R2", "unknown"], "CNY").note
+
+
 def test_no_bills_and_no_energy_give_no_shares() -> None:
     rows = _rows().assign(annual_kwh=0.0, billed_amount_12m_amount=np.nan)
     profiles = segment_profiles(rows, ["R1", "R1", "R2"])
