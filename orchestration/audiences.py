@@ -131,6 +131,7 @@ def select_audience(settings: PlatformSettings, path: Path, *, recorded_by: str,
         as_of_month=drawn.as_of_month,
         marts_version=drawn.marts.name,
         recorded_by=recorded_by,
+        after_records_count=drawn.records_count,
     )
     return drawn.report(is_kept=True)
 
@@ -195,6 +196,7 @@ class _Draw:
     definition: "AudienceDefinition"
     selection: "Selection"
     policy_version: str
+    records_count: int
     as_of_month: date
     known_on: date | None
     marts: MartsVersion
@@ -244,12 +246,14 @@ def _draw(settings: PlatformSettings, definition: "AudienceDefinition", today: d
         raise InsufficientDataError("The customer portrait is empty, so there is nobody to select.")
     status = _read(marts, CONTACT_STATUS)
     policy = load_contact_policy(today, settings.contact_policy or BUILT_IN_POLICY)
+    register = campaign_register(settings)
+    records_count = register.records_count
     selection = select_customers(
         definition,
         portrait,
         status,
         policy,
-        contacts_by_customer=campaign_register(settings).contacts_near(
+        contacts_by_customer=register.contacts_near(
             definition.contact_from, definition.contact_until, policy.limit.days, without=definition.campaign_id
         ),
         disputing=Register.read(settings.credit_register_path).disputing(today),
@@ -259,6 +263,7 @@ def _draw(settings: PlatformSettings, definition: "AudienceDefinition", today: d
         definition=definition,
         selection=selection,
         policy_version=policy.version,
+        records_count=records_count,
         as_of_month=max(portrait.get_column("as_of_month")),
         known_on=max(status.get_column("known_on_date"), default=None),
         marts=marts,

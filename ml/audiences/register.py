@@ -122,6 +122,11 @@ class CampaignRegister:
         """Return the ids of the campaigns that do not take place."""
         return frozenset(record.campaign_id for record in self._records() if isinstance(record, Withdrawn))
 
+    @property
+    def records_count(self) -> int:
+        """How many records there are; what was selected with fewer did not know of all contacts."""
+        return sum(1 for _ in self._records())
+
     def find(self, campaign_id: str) -> Selected | None:
         """Return a campaign, or ``None`` when it was never drawn."""
         return next((record for record in self.campaigns() if record.campaign_id == campaign_id), None)
@@ -195,11 +200,22 @@ class CampaignRegister:
         as_of_month: date,
         marts_version: str,
         recorded_by: str,
+        after_records_count: int,
     ) -> Selected:
         """Keep a selection for good; it is on the disk when this returns.
 
+        Args:
+            definition: The campaign.
+            selection: What was drawn.
+            policy_version: Contact policy that applied.
+            as_of_month: Month of the portrait that was asked.
+            marts_version: Version of the marts that was asked.
+            recorded_by: Who selects.
+            after_records_count: Records that the register held when the contacts of other campaigns were counted.
+
         Raises:
-            CampaignRegisterError: The campaign was drawn before, or who records it is not named properly.
+            CampaignRegisterError: Another campaign was recorded since, so the limits may be passed, or who records it
+                is not named properly.
         """
         try:
             record = Selected(
@@ -223,9 +239,10 @@ class CampaignRegister:
         except ValidationError as error:
             raise _refusal(error) from error
         with exclusive(self.path):
-            if self.find(record.campaign_id) is not None:
+            if self.records_count != after_records_count:
                 raise CampaignRegisterError(
-                    f"The campaign {record.campaign_id} was selected meanwhile by somebody else."
+                    "Somebody else recorded a campaign meanwhile, which may contact the same customers; nothing was "
+                    "kept. Select again."
                 )
             folder = self.folder / record.campaign_id
             folder.mkdir(mode=0o700, exist_ok=True)

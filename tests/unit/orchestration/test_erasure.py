@@ -141,6 +141,7 @@ def test_campaigns_and_their_exports_lose_the_customer(settings: PlatformSetting
         as_of_month=date(2026, 9, 1),
         marts_version="v1",
         recorded_by="desk",
+        after_records_count=0,
     )
     register.export(definition.campaign_id)
     said: list[str] = []

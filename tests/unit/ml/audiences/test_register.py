@@ -41,7 +41,25 @@ def _record(register: CampaignRegister, by: str = "desk", **changes: Any) -> Sel
         as_of_month=date(2026, 9, 1),
         marts_version="abc",
         recorded_by=by,
+        after_records_count=register.records_count,
     )
+
+
+def test_a_selection_that_did_not_know_of_another_campaign_is_not_kept(register: CampaignRegister) -> None:
+    _record(register)
+    definition = campaign(campaign_id="second")
+
+    with pytest.raises(CampaignRegisterError, match="Somebody else recorded a campaign meanwhile"):
+        register.record(
+            definition,
+            _selection(definition),
+            policy_version="2026-01-01",
+            as_of_month=date(2026, 9, 1),
+            marts_version="abc",
+            recorded_by="desk",
+            after_records_count=0,
+        )
+    assert len(register.campaigns()) == 1
 
 
 def test_an_empty_register_knows_no_campaign(register: CampaignRegister) -> None:
@@ -69,8 +87,6 @@ def test_a_campaign_is_drawn_once_and_the_same_definition_finds_it(register: Cam
     assert register.drawn_before(campaign(campaign_id="another")) is None
     with pytest.raises(CampaignRegisterError, match=r"by another definition.*campaign_id of its own"):
         register.drawn_before(campaign(control_share_pct=30))
-    with pytest.raises(CampaignRegisterError, match="selected meanwhile"):
-        _record(register)
 
 
 @pytest.mark.parametrize(
