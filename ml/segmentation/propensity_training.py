@@ -28,6 +28,7 @@ SALT = "segmentation propensity"
 BASELINE_COLUMN = "tenure_months"
 BASELINES = {"class_rate": "the mean rate for everybody", "tenure": "the time as a customer alone"}
 _CLIP = (0.005, 0.995)
+_DOUBT = 1.96
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +229,7 @@ def _trained(
         "trees": lambda inside, known: _fit_trees(inside, known, config, seed, depth, rounds),
     }
     apart = {method: _out_of_fold(fit, matrix, labels, folds) for method, fit in fits.items()}
-    method = min(apart, key=lambda name: _log_loss(apart[name][0], labels))
+    method = _choose_method(apart["logistic"][0], apart["trees"][0], labels, cut.train[CUSTOMER_KEY])
     margins = apart[method][0]
     calibrator = _calibrated(margins, labels, config)
 
@@ -360,8 +361,18 @@ def _calibrated(margins: FloatArray, labels: FloatArray, config: PropensityConfi
     )
 
 
-def _log_loss(margins: FloatArray, labels: FloatArray) -> float:
-    return float((np.logaddexp(0, margins) - labels * margins).mean())
+def _choose_method(logistic: FloatArray, trees: FloatArray, labels: FloatArray, customers: pd.Series) -> Method:
+    """Return the trees when their loss out of fold is smaller beyond doubt, otherwise the model with fewer ways to err.
+
+    Beyond doubt is 1.96 standard errors of the summed gain, over customers, whose rows depend on each other.
+    """
+    gains = pd.Series(_losses(logistic, labels) - _losses(trees, labels)).groupby(customers.to_numpy()).sum()
+    deviation = math.sqrt(float(((gains - gains.mean()) ** 2).sum()))
+    return "trees" if gains.sum() > _DOUBT * deviation else "logistic"
+
+
+def _losses(margins: FloatArray, labels: FloatArray) -> FloatArray:
+    return np.asarray(np.logaddexp(0, margins) - labels * margins, dtype=np.float64)
 
 
 def _fit_logistic(matrix: Matrix, labels: FloatArray, config: PropensityConfig) -> _Fitted:
