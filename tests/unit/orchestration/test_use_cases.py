@@ -18,7 +18,7 @@ from ml.tariffs.catalogue import Catalogue
 from ml.tariffs.schema import load_tariff
 from orchestration.marts import MartsVersion
 from orchestration.settings import PlatformSettings
-from orchestration.use_cases import CreditRisk, _interval_amounts, present_catalogue
+from orchestration.use_cases import CreditRisk, Segmentation, _interval_amounts, present_catalogue
 from tests.unit.serving.builders import feature_table, write_small_bundle
 
 HOURS_OF_MARCH = 31 * 24
@@ -141,3 +141,26 @@ def test_the_rating_in_force_of_a_month_follows_from_the_months_up_to_it(tmp_pat
     for month, batch in ((1, january), (2, february), (3, march)):
         own = taken[taken["as_of_month"] == date(2026, month, 1)].loc[batch.index]
         pd.testing.assert_frame_equal(own[[*HISTORY_COLUMNS]], batch[[*HISTORY_COLUMNS]])
+
+
+def test_a_trend_counts_in_the_batch_once_two_months_show_it(tmp_path: Path) -> None:
+    write_small_bundle(tmp_path / "bundle", "segmentation")
+    calm = feature_table("segmentation", 4, month=date(2026, 1, 1)).assign(
+        kwh_change_yoy_pct=0.0, tenure_months=60.0, closing_in_days=None, returned_ago_months=None, zero_days_count=0.0
+    )
+    grown = calm.assign(kwh_change_yoy_pct=40.0)
+    months = pd.concat([calm, *(grown.assign(as_of_month=date(2026, month, 1)) for month in (2, 3))], ignore_index=True)
+
+    def read(mart: str, filters: list[tuple[str, str, date]]) -> pd.DataFrame:
+        assert mart == "customer_segmentation_features"
+        [(column, sign, month)] = filters
+        return months[months[column].eq(month) if sign == "==" else months[column].le(month)].reset_index(drop=True)
+
+    marts = cast(MartsVersion, SimpleNamespace(read=read))
+    batches = [
+        Segmentation().score(tmp_path / "bundle", marts, date(2026, month, 1), cast(PlatformSettings, None))
+        for month in (1, 2, 3)
+    ]
+
+    assert [set(batch["life_cycle_stage"]) for batch in batches] == [{"stable"}, {"growing"}, {"growing"}]
+    assert [set(batch["life_cycle_stage_in_force"]) for batch in batches] == [{"stable"}, {"stable"}, {"growing"}]

@@ -114,7 +114,7 @@ def test_one_month_is_held_out_by_customer() -> None:
 
 
 def test_chance_is_left_out_and_says_so() -> None:
-    found = train_propensity(*taken_apart(rows()), POTENTIAL, CONFIG, seed=7)
+    found = train_propensity(*taken_apart(rows(300)), POTENTIAL, CONFIG, seed=7)
 
     assert not found.is_released
     assert found.reason.startswith("Left out: it ")

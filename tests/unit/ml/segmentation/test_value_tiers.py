@@ -1,6 +1,9 @@
 from collections.abc import Callable
 from itertools import product
+from pathlib import Path
 
+import duckdb
+import jinja2
 import pandas as pd
 import pytest
 
@@ -152,3 +155,19 @@ def test_every_combination_of_value_loyalty_and_risk_has_a_tier() -> None:
     assert found["low", "loyal", None] == "maintain"
     assert found["low", "loose", "AAA"] == "basic"
     assert {tier for (value, _, _), tier in found.items() if value == "unknown"} == {"unknown"}
+
+
+def test_the_tier_in_sql_is_the_tier_in_python() -> None:
+    macros = Path(__file__).resolve().parents[4] / "dbt_project" / "macros" / "tiers.sql"
+    template = jinja2.Environment().from_string(macros.read_text(encoding="utf-8"))
+    expression = template.module.customer_tier("value_tier", "loyalty_tier", "credit_rating")  # type: ignore[attr-defined]
+    rows = pd.DataFrame(
+        product(("high", "medium", "low", "unknown"), ("loyal", "steady", "loose", "unknown"), RATINGS),
+        columns=["value_tier", "loyalty_tier", "credit_rating"],
+    )
+
+    with duckdb.connect() as connection:
+        found = connection.from_df(rows).select(f"*, {expression} as tier").df()
+
+    expected = [customer_tier(*row) for row in rows.itertuples(index=False)]
+    assert found["tier"].tolist() == expected
