@@ -5,7 +5,7 @@ Only the register below ``<home>/campaigns`` is ever written. No Dagster in here
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -172,14 +172,13 @@ def measure_campaign(
     marts = _marts(settings)
     if source == "portrait":
         history = _read(marts, PORTRAIT_HISTORY)
-        month = month or max(history.get_column("as_of_month"))
+        month = month or _latest(history, "as_of_month")
         outcomes = portrait_outcome(history, column, month, change_from=before if change else None)
     elif source == "credit":
         month = month or before
         outcomes = default_outcome(_read(current_marts(settings.marts_dir), OUTCOMES), month)
     else:
-        known_on = max(_read(marts, CONTACT_STATUS).get_column("known_on_date"))
-        month = month or month_start(known_on)
+        month = month or month_start(_latest(_read(marts, CONTACT_STATUS), "known_on_date"))
         outcomes = joining_outcome(members, _read(marts, PROGRAMMES), column, record.contact_from)
     effect = measure_effect(members, outcomes)
     about = f"{name}{' (change)' if change else ''} of campaign {campaign_id}, {month:%Y-%m}."
@@ -198,7 +197,7 @@ class _Draw:
     policy_version: str
     records_count: int
     as_of_month: date
-    known_on: date | None
+    known_on: date
     marts: MartsVersion
     today: date
     detectable: str
@@ -227,7 +226,7 @@ class _Draw:
         ]
         if min(selection.treated_count, selection.control_count) < SMALLEST_ARM:
             lines.append(f"An arm has fewer than {SMALLEST_ARM} customers, so the campaign cannot be measured.")
-        if self.known_on is not None and (self.today - self.known_on).days > _OLD_DAYS:
+        if (self.today - self.known_on).days > _OLD_DAYS:
             lines.append(
                 f"Consents and complaints are those of {self.known_on}, {(self.today - self.known_on).days} days ago: "
                 "land the latest deliveries before customers are contacted."
@@ -242,8 +241,7 @@ def _draw(settings: PlatformSettings, definition: "AudienceDefinition", today: d
 
     marts = _marts(settings)
     portrait = _read(marts, PORTRAIT)
-    if portrait.is_empty():
-        raise InsufficientDataError("The customer portrait is empty, so there is nobody to select.")
+    as_of_month = _latest(portrait, "as_of_month")
     status = _read(marts, CONTACT_STATUS)
     policy = load_contact_policy(today, settings.contact_policy or BUILT_IN_POLICY)
     register = campaign_register(settings)
@@ -264,8 +262,8 @@ def _draw(settings: PlatformSettings, definition: "AudienceDefinition", today: d
         selection=selection,
         policy_version=policy.version,
         records_count=records_count,
-        as_of_month=max(portrait.get_column("as_of_month")),
-        known_on=max(status.get_column("known_on_date"), default=None),
+        as_of_month=as_of_month,
+        known_on=_latest(status, "known_on_date"),
         marts=marts,
         today=today,
         detectable=_detectable(settings, definition, selection, portrait),
@@ -296,7 +294,11 @@ def _detectable(
         latest = mature.filter(pl.col("as_of_month") == pl.col("as_of_month").max())
         found = latest.filter(pl.col(CUSTOMER_KEY).is_in(keys)).get_column("is_default")
     else:
-        joined = set(_read(_marts(settings), PROGRAMMES).filter(pl.col("programme") == column).get_column(CUSTOMER_KEY))
+        year = timedelta(days=365)
+        programmes = _read(_marts(settings), PROGRAMMES).filter(
+            pl.col("programme") == column, pl.col("joined_date") > definition.contact_from - year
+        )
+        joined = set(programmes.get_column(CUSTOMER_KEY))
         found = pl.Series([key in joined for key in keys], dtype=pl.Boolean)
     values = found.drop_nulls().cast(pl.Float64).to_numpy()
     if values.size == 0 or values.std() == 0 or 0 in (selection.treated_count, selection.control_count):
@@ -320,3 +322,17 @@ def _read(marts: MartsVersion, mart: str) -> "pl.DataFrame":
     if not path.exists():
         raise MartsNotPublishedError(f"The mart {mart} is not published yet. Run the job refresh_data (or `make run`).")
     return pl.read_parquet(path)
+
+
+def _latest(frame: "pl.DataFrame", column: str) -> date:
+    """Return the latest day of a column.
+
+    Raises:
+        InsufficientDataError: There is none: no month of the data is over yet.
+    """
+    latest = frame.get_column(column).max()
+    if not isinstance(latest, date):
+        raise InsufficientDataError(
+            "The portrait knows no customer in a complete month yet, so there is nobody to select."
+        )
+    return latest
