@@ -17,6 +17,7 @@ from ml.evaluation import FloatArray
 
 Marts = tuple[pd.DataFrame, pd.DataFrame]
 LEVELS = (0.02, 0.05, 0.1)
+FOLDS = 3
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +31,18 @@ def labels(rows: pd.DataFrame) -> FloatArray:
     return label_array(rows)
 
 
+def _folds(rows: pd.DataFrame) -> list[np.ndarray]:
+    fold = rows["customer_key"].map(lambda key: int(key, 16)) % FOLDS
+    return [(fold == place).to_numpy() for place in range(FOLDS)]
+
+
 def _choose(rows: pd.DataFrame, labels: FloatArray, config: ScorecardConfig) -> ChosenRegressions:
-    fold = (rows["customer_key"].map(lambda key: int(key, 16)) % 2).to_numpy()
-    own = [fold == place for place in (0, 1)]
+    folds = _folds(rows)
     return choose_regressions(
-        [bin_columns(rows[~chosen], labels[~chosen], config) for chosen in own],
-        [columns_of_frame(rows[chosen]) for chosen in own],
+        [bin_columns(rows[~own], labels[~own], config) for own in folds],
+        [columns_of_frame(rows[own]) for own in folds],
         labels,
-        fold,
+        np.argmax(folds, axis=0),
         config,
     )
 
@@ -57,11 +62,21 @@ def test_the_best_column_stands_even_when_it_tells_next_to_nothing(rows: pd.Data
     assert len(binned.characteristics) == 1
 
 
-def test_the_settings_with_the_smallest_loss_out_of_fold_are_chosen(rows: pd.DataFrame, labels: FloatArray):
+def test_the_lowest_level_within_a_standard_error_of_the_smallest_loss_is_chosen(
+    rows: pd.DataFrame, labels: FloatArray
+):
+    folds = _folds(rows)
+
+    def losses(chosen: ChosenRegressions) -> FloatArray:
+        return np.array([mean_log_loss(chosen.margins[own], labels[own]) for own in folds])
+
     alone = [
-        _choose(rows, labels, ScorecardConfig(minimum_informations=(level,), penalties=(0.01,))) for level in LEVELS
+        losses(_choose(rows, labels, ScorecardConfig(minimum_informations=(level,), penalties=(0.01,))))
+        for level in LEVELS
     ]
     together = _choose(rows, labels, ScorecardConfig(minimum_informations=LEVELS, penalties=(0.01,)))
-    losses = [mean_log_loss(chosen.margins, labels) for chosen in alone]
-    assert together.information == LEVELS[int(np.argmin(losses))]
-    assert mean_log_loss(together.margins, labels) == min(losses)
+
+    least = min(alone, key=np.mean)
+    worse = [found - least for found in alone]
+    is_near = [bool(difference.mean() <= difference.std(ddof=1) / np.sqrt(len(folds))) for difference in worse]
+    assert together.information == LEVELS[is_near.index(True)]
