@@ -20,6 +20,7 @@ from ml.evaluation import Evaluation
 from ml.gate import GateDecision
 from ml.model_card import figure_text, interval_text
 from ml.wording import KEY_FIGURES, Bilingual, criterion_title, metric_title
+from monitoring.data_dictionary import DICTIONARY_PAGE, read_data_dictionary
 from monitoring.datasets import schema_columns
 from monitoring.drift import RARE, UNSEEN
 from monitoring.policy import DriftPolicy, PolicyError, load_policy
@@ -213,6 +214,9 @@ def build_site(home: Path, service_targets: Path | None = None) -> Path:
     service = read_service_page(home, service_targets)
     if service:
         write_atomically(site / SERVICE_PAGE, templates.render("service_quality.html.j2", page=service))
+    dictionary = read_data_dictionary(home)
+    if dictionary:
+        write_atomically(site / DICTIONARY_PAGE, templates.render("data_dictionary.html.j2", page=dictionary))
     ordered = sorted(models, key=_attention, reverse=True)
     needing = [model for model in ordered if model.latest and model.latest.needs_attention]
     index = templates.render(
@@ -220,6 +224,7 @@ def build_site(home: Path, service_targets: Path | None = None) -> Path:
         models=ordered,
         service=service,
         service_page=SERVICE_PAGE,
+        dictionary_page=DICTIONARY_PAGE if dictionary else None,
         needing=needing,
         timelines={model.use_case: _timeline(model) for model in models},
         figures={model.use_case: _key_figure(model) for model in models},

@@ -45,6 +45,7 @@ MARTS: Sorting = {
 
 MARTS_AFTER_MODELS: Sorting = {
     "customer_portrait": ("customer_key",),
+    "customer_portrait_history": ("as_of_month", "customer_key"),
     "customer_contact_status": ("customer_key",),
     "customer_programmes": ("customer_key", "programme", "joined_date"),
     "service_quality_monthly": ("month", "district", "channel", "topic", "segment_id"),

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestration.dbt import AFTER_MODELS, dbt_variables
 from orchestration.files import replace_text
@@ -17,6 +17,9 @@ from orchestration.manifest import project_files
 from orchestration.marts import MARTS_AFTER_MODELS, MartsNotPublishedError, current_marts, table_content
 from orchestration.predictions import batch_files
 from orchestration.settings import PlatformSettings
+
+if TYPE_CHECKING:
+    import duckdb
 
 INPUTS_FILE = "after_models_inputs"
 
@@ -35,7 +38,7 @@ def inputs_fingerprint(settings: PlatformSettings, manifest: Mapping[str, Any]) 
     relations = [manifest["nodes"][parent] for parent in parents if parent in manifest["nodes"]]
     limit = {"memory_limit": settings.duckdb_memory_limit}
     with duckdb.connect(str(settings.warehouse_path), read_only=True, config=limit) as connection:
-        tables = {node["name"]: table_content(connection, node["schema"], node["name"])[1] for node in relations}
+        tables = {node["name"]: _content(connection, node) for node in relations}
     files = [(path, path.stat()) for path in batch_files(settings.predictions_dir)]
     inputs = {
         "tables": tables,
@@ -64,6 +67,16 @@ def is_up_to_date(settings: PlatformSettings, fingerprint: str) -> bool:
 def note_inputs(settings: PlatformSettings, fingerprint: str) -> None:
     """Remember from what the published marts were made."""
     replace_text(_inputs_path(settings), fingerprint)
+
+
+def _content(connection: "duckdb.DuckDBPyConnection", node: Mapping[str, Any]) -> str:
+    """Return a hash of a table; one that is made month by month says of each month what it was made from."""
+    if node["config"]["materialized"] != "monthly_batches":
+        return table_content(connection, node["schema"], node["name"])[1]
+    months = connection.execute(
+        "from intermediate.processed_months where model_name = ? order by all", [node["name"]]
+    ).fetchall()
+    return hashlib.sha256(json.dumps(months, default=str).encode()).hexdigest()
 
 
 def _inputs_path(settings: PlatformSettings) -> Path:

@@ -76,3 +76,34 @@
 {% macro relative_difference(value, reference) -%}
     2 * ({{ value }} - {{ reference }}) / nullif({{ value }} + {{ reference }}, 0)
 {%- endmacro %}
+
+{#-
+    The largest energy of a group together with its time slot, as one integer: one maximum costs less than two, and the
+    readings are many. Slots are below 100 and energies have four decimals; among equal ones the latest slot counts.
+-#}
+{% macro largest_with_slot(kwh, slot) -%}
+    max(cast({{ kwh }} * 10000 as bigint) * 100 + coalesce({{ slot }}, 0))
+{%- endmacro %}
+
+{#- Energy of what `largest_with_slot` returns. -#}
+{% macro largest_of(largest) -%}
+    (cast({{ integer_part(largest, 100) }} as decimal(18, 0)) / 10000)
+{%- endmacro %}
+
+{#- Slot of what `largest_with_slot` returns. -#}
+{% macro slot_of_largest(largest) -%}
+    cast({{ largest }} - 100 * {{ integer_part(largest, 100) }} as smallint)
+{%- endmacro %}
+
+{#- Quotient of large integers without its fraction. -#}
+{% macro integer_part(dividend, divisor) -%}
+    {{ adapter.dispatch('integer_part')(dividend, divisor) }}
+{%- endmacro %}
+
+{% macro duckdb__integer_part(dividend, divisor) -%}
+    (({{ dividend }}) // {{ divisor }})
+{%- endmacro %}
+
+{% macro spark__integer_part(dividend, divisor) -%}
+    (({{ dividend }}) div {{ divisor }})
+{%- endmacro %}

@@ -28,8 +28,8 @@ CONTEXT = {
     "customer_credit_features": ["customer_key", "as_of_month", "as_of_at", "district"],
 }
 MARTS = (*FEATURES, "customer_credit_outcomes", "customer_segmentation_outcomes", "customer_load_cube",
-         "customer_load_profile", "customer_monthly_load", "customer_portrait", "service_quality_monthly",
-         "service_quality_by_dimension")  # fmt: skip
+         "customer_load_profile", "customer_monthly_load", "customer_portrait", "customer_portrait_history",
+         "service_quality_monthly", "service_quality_by_dimension")  # fmt: skip
 BATCHED = (
     "int_interval_load_aggregates",
     "int_monthly_load_versions",
@@ -149,7 +149,7 @@ def history(dbt_project: DbtProject, tmp_path_factory: pytest.TempPathFactory) -
     return History(dbt_project, base, unchanged, unchanged_messages, _marts(dbt_project, "history"), grown_messages)
 
 
-@pytest.mark.parametrize("mart", FEATURES)
+@pytest.mark.parametrize("mart", [*FEATURES, "customer_portrait_history"])
 def test_later_knowledge_changes_no_earlier_feature_row(history: History, mart: str) -> None:
     base, grown = history.base[mart], history.grown[mart]
     # Some marts keep the latest twelve months only, so the oldest of the base are gone from the grown one. The last
@@ -181,6 +181,18 @@ def test_later_knowledge_counts_from_the_month_in_which_it_was_known(
     rows = history.grown[mart].query(f"customer_key == '{_key(3)}'").set_index("as_of_month")[column]
     assert rows[pd.Timestamp("2025-12-01")] != expected
     assert rows[pd.Timestamp("2026-01-01")] == expected
+
+
+def test_portrait_is_the_latest_month_of_its_history(history: History) -> None:
+    portrait = history.grown["customer_portrait"].set_index("customer_key")
+    last = (
+        history.grown["customer_portrait_history"].query("as_of_month == as_of_month.max()").set_index("customer_key")
+    )
+    sections = [column for column in last if column.endswith(("_confidence", "_share", "_kwh"))]
+
+    pd.testing.assert_frame_equal(portrait.loc[last.index, sections], last[sections])
+    assert set(portrait["load_confidence"]) <= {"none", "low", "medium", "high"}
+    assert (portrait["segmentation_confidence"] == "none").all()
 
 
 def test_current_marts_know_corrections_at_once(history: History) -> None:

@@ -68,6 +68,18 @@ def test_every_part_of_the_home_is_there(finished_home: PlatformHome) -> None:
     assert (finished_home.path / "reports" / "site" / "index.html").exists()
 
 
+def test_portrait_tells_what_the_models_of_the_same_run_said(finished_home: PlatformHome) -> None:
+    portrait = current_marts(finished_home.settings.after_models_marts_dir).read("customer_portrait")
+    portrait = portrait.set_index("customer_key")
+    [segments] = [rows for path, rows in finished_home.predictions().items() if path.startswith("segmentation")]
+    known = segments.set_index("customer_key")["segment_id"].dropna()
+
+    assert portrait.loc[known.index, "segment_id"].tolist() == known.tolist()
+    release = finished_home.store.current_release("segmentation")
+    assert release is not None
+    assert set(portrait.loc[known.index, "segmentation_source"]) == {f"segmentation {release.name}"}
+
+
 @pytest.mark.parametrize("use_case", USE_CASES)
 def test_verdict_on_the_month_of_the_release_is_about_data(finished_home: PlatformHome, use_case: str) -> None:
     [verdict] = (finished_home.path / "reports" / use_case).glob("*/*/verdict.json")

@@ -17,7 +17,9 @@ MANIFEST: dict[str, Any] = {
             "tags": ["after_models"],
             "schema": "marts",
             "name": "customer_portrait",
-            "depends_on": {"nodes": ["model.kilowise.int_load", "model.kilowise.stg_segments"]},
+            "depends_on": {
+                "nodes": ["model.kilowise.int_load", "model.kilowise.int_days", "model.kilowise.stg_segments"]
+            },
         },
         "model.kilowise.stg_segments": {
             "tags": ["after_models"],
@@ -29,6 +31,14 @@ MANIFEST: dict[str, Any] = {
             "tags": [],
             "schema": "intermediate",
             "name": "int_load",
+            "config": {"materialized": "table"},
+            "depends_on": {"nodes": []},
+        },
+        "model.kilowise.int_days": {
+            "tags": [],
+            "schema": "intermediate",
+            "name": "int_days",
+            "config": {"materialized": "monthly_batches"},
             "depends_on": {"nodes": []},
         },
     }
@@ -43,6 +53,8 @@ def settings(tmp_path: Path) -> PlatformSettings:
     with duckdb.connect(str(settings.warehouse_path)) as connection:
         connection.execute("create schema intermediate; create schema marts")
         connection.execute("create table intermediate.int_load as select 1 as kwh")
+        connection.execute("create table intermediate.processed_months (model_name varchar, fingerprint varchar)")
+        connection.execute("insert into intermediate.processed_months values ('int_days', 'a'), ('int_other', 'a')")
         for mart, order in MARTS_AFTER_MODELS.items():
             connection.execute(f"create table marts.{mart} as select {', '.join(f'1 as {name}' for name in order)}")
     predictions = predictions_file(settings)
@@ -76,6 +88,17 @@ def test_changed_table_of_the_first_stage_counts(settings: PlatformSettings) -> 
         connection.execute("update intermediate.int_load set kwh = 2")
 
     assert not is_left_out(settings)
+
+
+@pytest.mark.parametrize(("model", "counts"), [("int_days", True), ("int_other", False)])
+def test_recomputed_month_of_a_table_that_is_made_by_month_counts(
+    settings: PlatformSettings, model: str, counts: bool
+) -> None:
+    note_inputs(settings, inputs_fingerprint(settings, MANIFEST))
+    with duckdb.connect(str(settings.warehouse_path)) as connection:
+        connection.execute("update intermediate.processed_months set fingerprint = 'b' where model_name = ?", [model])
+
+    assert is_left_out(settings) is not counts
 
 
 def test_own_tables_do_not_count(settings: PlatformSettings) -> None:

@@ -210,7 +210,7 @@ sums as (
         sum(kwh) as kwh,
         sum(kvarh) as kvarh,
         sum(export_kwh) as export_kwh,
-        max(kwh) as largest_kwh,
+        {{ largest_with_slot('kwh', 'slot') }} as largest_kwh_and_slot,
         local_date
     from customer_intervals
     group by grouping sets (
@@ -245,8 +245,14 @@ final as (
         cast(export_kwh as decimal(18, 4)) as export_kwh,
         -- A reading of many hours says nothing about the peak within them.
         cast(
-            case when interval_minutes <= 60 then largest_kwh * 60 / interval_minutes end as decimal(14, 4)
+            case
+                when interval_minutes <= 60 then {{ largest_of('largest_kwh_and_slot') }} * 60 / interval_minutes
+            end as decimal(14, 4)
         ) as peak_kw,
+        case
+            when is_slot = 0 and interval_minutes <= {{ var('slot_minutes') }}
+                then {{ slot_of_largest('largest_kwh_and_slot') }}
+        end as peak_slot,
         local_date
     from sums
     where

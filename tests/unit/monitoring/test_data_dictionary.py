@@ -1,0 +1,93 @@
+"""The data dictionary: every column of the portrait in both languages, and what dbt knows of the other marts."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitoring.data_dictionary import LINEAGE, MANIFEST, DataDictionary, data_dictionary, read_data_dictionary
+from orchestration.dbt import dbt_project
+from orchestration.marts import MARTS, MARTS_AFTER_MODELS
+
+SECTION_COLUMNS = ("as_of_date", "source", "confidence")
+
+
+@pytest.fixture(scope="module")
+def manifest() -> dict[str, Any]:
+    return json.loads(dbt_project.manifest_path.read_bytes())
+
+
+@pytest.fixture(scope="module")
+def dictionary(manifest: dict[str, Any]) -> DataDictionary:
+    lineage = {
+        "model.kilowise.customer_portrait": {
+            "columns": {"annual_kwh": [["marts", "customer_portrait_history", "annual_kwh"]]}
+        }
+    }
+    return data_dictionary(manifest, lineage)
+
+
+def test_every_published_mart_is_in_it_the_portrait_first(dictionary: DataDictionary) -> None:
+    assert {mart.name for mart in dictionary.marts} == {*MARTS, *MARTS_AFTER_MODELS}
+    assert [mart.name for mart in dictionary.marts[:2]] == ["customer_portrait", "customer_portrait_history"]
+
+
+@pytest.mark.parametrize("mart_name", ["customer_portrait", "customer_portrait_history"])
+def test_every_column_of_the_portrait_has_both_languages(dictionary: DataDictionary, mart_name: str) -> None:
+    [mart] = [mart for mart in dictionary.marts if mart.name == mart_name]
+
+    silent = [
+        entry.name
+        for entry in mart.entries
+        if not (entry.meaning.en and any("\u4e00" <= sign <= "\u9fff" for sign in entry.meaning.zh) and entry.label_zh)
+    ]
+
+    assert silent == []
+    assert mart.meaning.zh
+
+
+def test_every_section_of_the_portrait_has_date_source_and_confidence(dictionary: DataDictionary) -> None:
+    entries = dictionary.marts[0].entries
+    names = {entry.name for entry in entries}
+
+    sections = {entry.section for entry in entries}
+
+    assert len(sections) >= 17
+    assert [f"{s}_{c}" for s in sections for c in SECTION_COLUMNS if f"{s}_{c}" not in names] == []
+
+
+def test_columns_without_a_description_do_not_exist(dictionary: DataDictionary) -> None:
+    assert [
+        (mart.name, entry.name) for mart in dictionary.marts for entry in mart.entries if not entry.meaning.en
+    ] == []
+
+
+def test_unit_source_test_and_owner_are_told(dictionary: DataDictionary) -> None:
+    portrait = dictionary.marts[0]
+    entries = {entry.name: entry for entry in portrait.entries}
+
+    assert portrait.owner == "customer-service"
+    assert "unique: customer_key" in portrait.tests
+    assert entries["annual_kwh"].unit == "kWh"
+    assert entries["annual_kwh"].sources == ("customer_portrait_history.annual_kwh",)
+    assert entries["unpaid_amount"].tests == ("≥ 0",)
+    assert entries["customer_class"].tests == ("residential | commercial | industrial | agricultural",)
+    assert entries["customer_key"].is_required
+
+
+def test_features_have_the_chinese_text_of_the_feature_matrix(dictionary: DataDictionary) -> None:
+    [mart] = [mart for mart in dictionary.marts if mart.name == "customer_credit_features"]
+
+    assert next(entry for entry in mart.entries if entry.name == "tenure_months").meaning.zh == "立户月数"
+
+
+def test_there_is_none_before_the_first_run(tmp_path: Path, manifest: dict[str, Any]) -> None:
+    assert read_data_dictionary(tmp_path) is None
+
+    (tmp_path / MANIFEST).parent.mkdir(parents=True)
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+    assert read_data_dictionary(tmp_path) == data_dictionary(manifest, {})
+
+    (tmp_path / LINEAGE).write_text("{}")
+    assert read_data_dictionary(tmp_path) == data_dictionary(manifest, {})
