@@ -9,10 +9,12 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from ml.audiences.definition import load_definition, matching
+from ml.audiences.outcomes import split_outcome
 from ml.audiences.register import CampaignRegister
 from orchestration.__main__ import main
 from orchestration.jobs import select_audience
-from orchestration.settings import PlatformSettings
+from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT, PlatformSettings
 from tests.unit.ml.audiences.campaigns import contact_status, key, portrait
 
 CUSTOMERS = 400
@@ -205,6 +207,15 @@ def test_old_consents_are_pointed_out(
     assert "50 days ago: land the latest deliveries" in say(capsys, "preview", str(definition))
 
 
+def test_before_the_first_month_is_over_there_is_nobody_to_select(
+    settings: PlatformSettings, definition: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = settings.after_models_marts_dir / "versions" / "v1" / "customer_portrait.parquet"
+    pl.read_parquet(path).with_columns(as_of_month=pl.lit(None, pl.Date)).write_parquet(path)
+
+    assert "no customer in a complete month yet" in refusal(capsys, "preview", str(definition))
+
+
 def test_the_job_draws_the_same_groups_as_the_command(
     settings: PlatformSettings, definition: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -220,3 +231,14 @@ def test_the_job_draws_the_same_groups_as_the_command(
     assert run().success
     assert "stays as drawn" in say(capsys, "select", str(definition), "--by", "desk")
     assert not run(definition_path="none.yaml").success
+
+
+def test_the_example_of_the_docs_asks_columns_that_the_portrait_has() -> None:
+    example = load_definition(PROJECT_ROOT / "docs" / "examples" / "audience_time_of_use.yaml")
+    manifest = json.loads((DBT_PROJECT_DIR / "target" / "manifest.json").read_text(encoding="utf-8"))
+    types = {"varchar": pl.String, "boolean": pl.Boolean, "date": pl.Date}
+    columns = manifest["nodes"]["model.kilowise.customer_portrait"]["columns"].values()
+    bare = pl.DataFrame(schema={column["name"]: types.get(column["data_type"], pl.Float64) for column in columns})
+
+    assert matching(example, bare).is_empty()
+    assert split_outcome(example.outcome)[1] in bare.columns
