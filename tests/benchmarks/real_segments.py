@@ -292,7 +292,7 @@ def main() -> None:
         for name in ("acorn_grouped", "tariff_group"):
             information = outside_agreement(days, segmentation_features(daily), attributes, name)
             print(f"  adjusted mutual information with {name}: {information:.3f}")
-    _divided("Low Carbon London, half-hourly", half_hourly, SegmentationConfig(), image("london-half-hourly"))
+    _divided("Low Carbon London, half-hourly", half_hourly, SegmentationConfig(), None)
     quarter_hours = _divided("Swiss households, 15 minutes", swiss, SEVEN_WEEKS, image("swiss"))
     if quarter_hours is not None:
         table = heating_by_segment(segmentation_features(swiss), customer_attributes(swiss), quarter_hours)
