@@ -219,3 +219,26 @@ def test_a_broken_bundle_is_refused() -> None:
         SegmentationModel.from_files({})
     with pytest.raises(BundleError, match="not a segmentation"):
         SegmentationModel.from_files({"model.json": b'{"segments": []}'})
+
+
+def test_two_weeks_of_readings_are_too_few_to_say(model: SegmentationModel, latest: pd.DataFrame) -> None:
+    answer = model.predict(latest.head(3).assign(observed_days_count=14.0))
+    assert set(answer["segment_id"]) == {"unknown"}
+    assert answer["segment_confidence"].isna().all()
+
+
+def test_export_counts_as_no_load(model: SegmentationModel, latest: pd.DataFrame) -> None:
+    exporting, idle = latest.head(1).copy(), latest.head(1).copy()
+    at_noon = [f"weekday_shape_{hour:02d}" for hour in range(10, 15)]
+    exporting[at_noon] = -2.0
+    idle[at_noon] = 0.0
+    pd.testing.assert_frame_equal(model.predict(exporting), model.predict(idle))
+
+
+def test_daily_readings_are_unknown_to_a_model_that_has_seen_none(
+    model: SegmentationModel, latest: pd.DataFrame
+) -> None:
+    daily = latest.head(2).copy()
+    daily[[name for name in names(SHAPE_COLUMNS) if "level" not in name and "rest_day" not in name]] = np.nan
+    assert set(model.predict(daily)["segment_id"]) == {"unknown"}
+    assert all(model.missing_data(daily))

@@ -8,14 +8,14 @@ import pytest
 
 from ml.bundle import TrainingResult, read_bundle
 from ml.columns import names
-from ml.errors import InsufficientDataError
+from ml.errors import InsufficientDataError, SchemaMismatchError
 from ml.gate import decide
 from ml.segmentation import training
 from ml.segmentation.config import SegmentationConfig
 from ml.segmentation.evaluation import agreement, compare_with_champion
 from ml.segmentation.gate_policy import GATE_POLICY
 from ml.segmentation.model import SegmentationModel
-from ml.segmentation.schema import FEATURES, PREDICTIONS
+from ml.segmentation.schema import FEATURES, HOUR_COLUMNS, PREDICTIONS, SEASON_BLOCKS, SHAPE_COLUMNS
 from ml.segmentation.sufficiency import check_sufficiency
 from ml.segmentation.training import train
 from ml.wording import METRIC_TITLES, PART_TITLES, SLICE_TITLES
@@ -244,3 +244,100 @@ def test_a_group_with_too_few_customers_is_answered_unknown(
     is_home = (few_firms["customer_class"] == "residential").to_numpy()
     assert (predictions.loc[~is_home, "segment_id"] == "unknown").all()
     assert (predictions.loc[is_home, "segment_id"] != "unknown").all()
+
+
+def _without_hours(features: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows as daily readings would give them: two kinds of year instead of shapes by hour."""
+    daily = features.copy()
+    daily[[column.name for column in (*HOUR_COLUMNS, *SEASON_BLOCKS)]] = np.nan
+    is_heated = daily["customer_key"].str.match("evening|shift").to_numpy()
+    rng = np.random.default_rng(2)
+    daily["winter_level_shift"] = np.where(is_heated, 0.9, 0.0) + rng.normal(0, 0.04, len(daily))
+    return daily
+
+
+def test_customers_with_daily_readings_have_segments_of_their_own(
+    feature_rows: Callable[..., pd.DataFrame], small_config: SegmentationConfig
+) -> None:
+    hourly = feature_rows(customers_per_type_count=20, months_count=4)
+    daily = _without_hours(hourly[hourly["customer_class"] == "residential"])
+    daily["customer_key"] = "daily-" + daily["customer_key"]
+    rows = pd.concat([hourly, daily], ignore_index=True)
+
+    result = train(rows, config=small_config)
+
+    assert isinstance(result.model, SegmentationModel)
+    segments = result.model.predict(rows)["segment_id"]
+    has_hours = rows["weekday_shape_00"].notna()
+    assert set(segments[~has_hours]) == {"RD1", "RD2", "RD3"}
+    assert set(segments[has_hours].str[:2]).isdisjoint({"RD"})
+    names_by_id = {segment.segment_id: segment for segment in result.model.segments}
+    daily_segments = [names_by_id[key] for key in ("RD1", "RD2", "RD3")]
+    assert {segment.tags[0] for segment in daily_segments} == {"winter_heavy", "summer_heavy", "even_year"}
+    assert all("peak" not in segment.description for segment in daily_segments)
+    assert agreement(segments[~has_hours].tolist(), _types(rows[~has_hours]).tolist()) > 0.99
+    assert "shapes_residential_with_daily_readings.png" in result.plots
+
+
+def test_daily_readings_alone_suffice(features: pd.DataFrame, small_config: SegmentationConfig) -> None:
+    daily = _without_hours(features)
+    result = train(daily, config=small_config)
+    assert isinstance(result.model, SegmentationModel)
+    assert result.evaluation.key_metric is not None
+    assert result.evaluation.key_metric.value is not None
+    assert result.evaluation.key_metric.value > 0.8
+    assert {segment.group for segment in result.model.segments if segment.centre} == {"RD", "BD"}
+
+
+def test_a_season_that_nobody_has_seen_speaks_for_no_segment(
+    features: pd.DataFrame, small_config: SegmentationConfig, model: SegmentationModel
+) -> None:
+    no_winter = features.copy()
+    no_winter[[name for name in names(SHAPE_COLUMNS) if name.startswith("winter")]] = np.nan
+    found = train(no_winter, config=small_config).model
+    assert isinstance(found, SegmentationModel)
+    winter = [number for number, name in enumerate(names(SHAPE_COLUMNS)) if name.startswith("winter")]
+    assert all(segment.centre[number] == 0 for segment in found.shaped_segments("R") for number in winter)
+    assert agreement(found.predict(no_winter)["segment_id"].tolist(), _types(features).tolist()) > 0.99
+    # A customer who lacks a season is assigned by the rest, also by a model that knows it.
+    assert agreement(model.predict(no_winter)["segment_id"].tolist(), _types(features).tolist()) > 0.99
+
+
+def test_repeated_rows_count_once_and_rows_that_differ_are_refused(
+    features: pd.DataFrame, small_config: SegmentationConfig
+) -> None:
+    repeated = pd.concat([features, features.head(7)], ignore_index=True)
+    assert check_sufficiency(repeated, small_config) == check_sufficiency(features, small_config)
+    contradicting = pd.concat([features, features.head(1).assign(peak_kw=99.0)], ignore_index=True)
+    with pytest.raises(SchemaMismatchError, match=r"2 rows that differ .* evening-0000 in 2025-01.*rebuild the mart"):
+        train(contradicting, config=small_config)
+
+
+def test_a_handful_of_giants_and_exporters_moves_no_segment(
+    features: pd.DataFrame, small_config: SegmentationConfig, model: SegmentationModel
+) -> None:
+    odd = features.copy()
+    giants = odd["customer_key"].isin([f"evening-000{number}" for number in range(3)])
+    odd.loc[giants, ["annual_kwh", "mean_daily_kwh", "peak_kw", "billed_amount_12m_amount"]] *= 1e6
+    odd.loc[giants, "peak_contribution"] = 500.0
+    exporters = odd["customer_key"].isin([f"daytime-000{number}" for number in range(3)])
+    odd.loc[exporters, [f"weekday_shape_{hour:02d}" for hour in range(10, 15)]] = -3.0
+    found = train(odd, config=small_config).model
+    assert isinstance(found, SegmentationModel)
+    rest = features[~giants & ~exporters]
+    assert agreement(found.predict(rest)["segment_id"].tolist(), model.predict(rest)["segment_id"].tolist()) == 1.0
+    like_them = features["customer_key"].str.startswith("evening-") & ~giants
+    assert set(found.predict(odd[giants])["segment_id"]) == set(found.predict(odd[like_them])["segment_id"])
+
+
+def test_a_segment_that_empties_later_vanishes_and_is_told(
+    features: pd.DataFrame, small_config: SegmentationConfig, model: SegmentationModel
+) -> None:
+    months = sorted(features["as_of_month"].unique())
+    night = features["customer_key"].str.startswith("night")
+    emptied = features[~night | (features["as_of_month"] == months[0])]
+    result = train(emptied, config=small_config, previous_model=model)
+    assert isinstance(result.model, SegmentationModel)
+    gone = next(segment for segment in model.segments if segment.tags[0] == "night_use")
+    assert gone.segment_id not in {segment.segment_id for segment in result.model.segments}
+    assert any(gone.segment_id in note for note in result.evaluation.notes)
