@@ -14,21 +14,21 @@ USE_CASE = "credit_risk"
 
 
 _UNUSUAL_ROWS: dict[tuple[str, str], str] = {
-    ("bills", "credit_note_or_empty"): "are credit notes or empty",
-    ("bills", "without_payment"): "are due and have no payment",
-    ("bills", "paid_in_parts"): "were paid in parts",
-    ("bills", "overpaid"): "were overpaid or paid twice",
-    ("bills", "payment_taken_back"): "had a payment taken back",
-    ("bills", "settled_without_money"): "were settled without money",
-    ("bills", "in_future"): "are dated in the future",
-    ("bills", "refused"): "were refused",
-    ("payments", "without_bill"): "are of no bill with a positive amount",
-    ("payments", "early"): "came before the bill",
-    ("payments", "negative"): "give or take back money",
-    ("payments", "in_future"): "are dated in the future",
-    ("payments", "refused"): "were refused",
-    ("customers", "one_bill"): "have a single bill",
-    ("customers", "no_class"): "have no customer_class",
+    ("bills", "credit_note_or_empty"): "of zero or less (credit notes)",
+    ("bills", "without_payment"): "due without a payment",
+    ("bills", "paid_in_parts"): "paid in parts",
+    ("bills", "overpaid"): "overpaid or paid twice",
+    ("bills", "payment_taken_back"): "with a payment taken back",
+    ("bills", "settled_without_money"): "settled without money",
+    ("bills", "in_future"): "dated in the future",
+    ("bills", "refused"): "refused",
+    ("payments", "without_bill"): "for no bill of a positive amount",
+    ("payments", "early"): "before the bill",
+    ("payments", "negative"): "of money given or taken back",
+    ("payments", "in_future"): "dated in the future",
+    ("payments", "refused"): "refused",
+    ("customers", "one_bill"): "with a single bill",
+    ("customers", "no_class"): "without customer_class",
 }
 """What is said of the rows of each subject and case of ``marts.credit_unusual_input``."""
 
@@ -127,11 +127,11 @@ def _unusual_rows(counts: pd.DataFrame, subject: str) -> Finding:
         rows, customers, of_rows = found.get(case, (0, 0, 0))
         looked_at = max(looked_at, of_rows)
         if rows:
-            of_customers = f" ({customers:,} customers)" if customers and subject != "customers" else ""
+            of_customers = f" (customers: {customers:,})" if customers and subject != "customers" else ""
             told.append(f"{rows:,} {words}{of_customers}")
         else:
             absent.append(words)
-    message = f"Of {looked_at:,} {subject} {', '.join(told) or 'none is unusual'}."
+    message = f"Of {looked_at:,} {subject}: {', '.join(told) or 'none is unusual'}."
     if told and absent:
         message += f" None: {', '.join(absent)}."
     return Finding(

@@ -44,6 +44,7 @@ from ml.credit_risk.features import MATRIX_NAMES, MONOTONE, Matrix, telling_colu
 from ml.credit_risk.labels import LABEL, SALT, Cut, cut, label_array, labelled_rows
 from ml.credit_risk.model import CreditRiskModel, ModelSettings, ScoringRows
 from ml.credit_risk.plots import effects_plot, ranking_plot, rating_plot, reliability_plot
+from ml.credit_risk.proxies import proxy_table
 from ml.credit_risk.rating import migration_tables
 from ml.credit_risk.schema import FEATURES, PREDICTIONS
 from ml.credit_risk.scorecard import ratings
@@ -113,6 +114,7 @@ def train(
     }
     others |= fitted.baseline_scores
     now = model.score(ScoringRows.of_frame(holdout))
+    importances = _importances(now.effects)
     training = made.parts["train"]
     development = Development(training, model.score(ScoringRows.of_frame(training)).probabilities, now.probabilities)
     metrics = overall_metrics(
@@ -143,12 +145,12 @@ def train(
             ),
             gains_table(probabilities, labels),
             feature_stability_table(training, holdout),
+            proxy_table(training, importances, seed=seed),
             model.scorecard.table(),
             *migration_tables(model.rating_history(features)),
         ),
         notes=_notes(made, model, choice),
     )
-    importances = _importances(now.effects)
     shown = _sample(len(holdout), EFFECT_ROWS, seed)
     window = DataWindow(first_month=labelled.months[0], last_month=labelled.months[-1])
     return TrainingResult(

@@ -138,18 +138,17 @@ def test_unusual_bills_payments_and_customers_are_told_and_stop_nothing(marts: M
     assert report.is_sufficient, report.sentence()
     told = {finding.check: finding.message for finding in report.findings}
     assert told["unusual_bills"] == (
-        "Of 1,003 bills 12 are credit notes or empty (9 customers), 3 were refused. None: are due and have no payment, "
-        "were paid in parts, were overpaid or paid twice, had a payment taken back, were settled without money, are "
-        "dated in the future."
+        "Of 1,003 bills: 12 of zero or less (credit notes) (customers: 9), 3 refused. None: due without a payment, "
+        "paid in parts, overpaid or paid twice, with a payment taken back, settled without money, dated in the future."
     )
-    assert told["unusual_payments"] == "Of 1,000 payments none is unusual."
-    assert told["unusual_customers"] == "Of 1,000 customers 2 have a single bill. None: have no customer_class."
+    assert told["unusual_payments"] == "Of 1,000 payments: none is unusual."
+    assert told["unusual_customers"] == "Of 1,000 customers: 2 with a single bill. None: without customer_class."
 
 
 def test_what_was_not_delivered_is_not_unusual(marts: Marts):
     nothing = pd.DataFrame(columns=["subject", "case_code", "rows_count", "customers_count", "of_rows_count"])
     findings = check_sufficiency(*marts, unusual_input=nothing).findings
-    assert findings[-1].message == "Of 0 customers none is unusual."
+    assert findings[-1].message == "Of 0 customers: none is unusual."
 
 
 def test_every_case_of_the_mart_is_told():
