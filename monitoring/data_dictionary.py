@@ -116,8 +116,9 @@ def data_dictionary(manifest: Mapping[str, Any], lineage: Mapping[str, Any]) -> 
         lineage: By model, the sources of each column, as ``orchestration.column_lineage`` keeps them.
     """
     tests = [node for node in manifest["nodes"].values() if node["resource_type"] == "test"]
+    origins = _origins(manifest, lineage)
     marts = [
-        _mart(unique_id, node, tests, lineage.get(unique_id, {}).get("columns", {}))
+        _mart(unique_id, node, tests, origins.get(node["name"], {}))
         for unique_id, node in manifest["nodes"].items()
         if node["resource_type"] == "model" and node["schema"] == _MARTS_SCHEMA
     ]
@@ -125,11 +126,29 @@ def data_dictionary(manifest: Mapping[str, Any], lineage: Mapping[str, Any]) -> 
     return DataDictionary(tuple(marts), str(manifest["metadata"]["generated_at"])[:10])
 
 
+def _origins(manifest: Mapping[str, Any], lineage: Mapping[str, Any]) -> Mapping[str, Mapping[str, Sequence[str]]]:
+    """Return by mart and column what it is computed from, behind other marts that it repeats."""
+    by_mart: dict[str, dict[str, list[list[str]]]] = {
+        manifest["nodes"][model]["name"]: entry["columns"]
+        for model, entry in lineage.items()
+        if model in manifest["nodes"] and manifest["nodes"][model]["schema"] == _MARTS_SCHEMA
+    }
+
+    def behind(mart: str, column: str) -> list[str]:
+        found: list[str] = []
+        for schema, table, name in by_mart.get(mart, {}).get(column, []):
+            further = behind(table, name) if schema == _MARTS_SCHEMA else []
+            found += further or [f"{table}.{name}"]
+        return list(dict.fromkeys(found))
+
+    return {mart: {column: behind(mart, column) for column in columns} for mart, columns in by_mart.items()}
+
+
 def _mart(
     unique_id: str,
     node: Mapping[str, Any],
     tests: Sequence[Mapping[str, Any]],
-    sources: Mapping[str, Sequence[Sequence[str]]],
+    sources: Mapping[str, Sequence[str]],
 ) -> Mart:
     own = [test for test in tests if test.get("attached_node") == unique_id]
     return Mart(
@@ -144,7 +163,7 @@ def _mart(
     )
 
 
-def _entry(column: Mapping[str, Any], tests: Sequence[Mapping[str, Any]], sources: Sequence[Sequence[str]]) -> Entry:
+def _entry(column: Mapping[str, Any], tests: Sequence[Mapping[str, Any]], sources: Sequence[str]) -> Entry:
     meta = {**column.get("meta", {}), **column.get("config", {}).get("meta", {})}
     known = _VOCABULARY.get(column["name"])
     meaning_zh = meta.get("description_zh") or (known.description_zh if known else _SHARED_ZH.get(column["name"], ""))
@@ -155,7 +174,7 @@ def _entry(column: Mapping[str, Any], tests: Sequence[Mapping[str, Any]], source
         label_zh=meta.get("label_zh", ""),
         unit=meta.get("unit", ""),
         section=meta.get("section", ""),
-        sources=tuple(dict.fromkeys(f"{table}.{name}" for _, table, name in sources)),
+        sources=tuple(sources),
         tests=tuple(sorted(_test_text(test) for test in tests)),
         is_required=any(constraint["type"] == "not_null" for constraint in column.get("constraints", ())),
     )

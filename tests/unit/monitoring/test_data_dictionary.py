@@ -23,7 +23,10 @@ def dictionary(manifest: dict[str, Any]) -> DataDictionary:
     lineage = {
         "model.kilowise.customer_portrait": {
             "columns": {"annual_kwh": [["marts", "customer_portrait_history", "annual_kwh"]]}
-        }
+        },
+        "model.kilowise.customer_portrait_history": {
+            "columns": {"annual_kwh": [["intermediate", "int_as_of_load", "annual_kwh"]]}
+        },
     }
     return data_dictionary(manifest, lineage)
 
@@ -70,7 +73,7 @@ def test_unit_source_test_and_owner_are_told(dictionary: DataDictionary) -> None
     assert portrait.owner == "customer-service"
     assert "unique: customer_key" in portrait.tests
     assert entries["annual_kwh"].unit == "kWh"
-    assert entries["annual_kwh"].sources == ("customer_portrait_history.annual_kwh",)
+    assert entries["annual_kwh"].sources == ("int_as_of_load.annual_kwh",)
     assert entries["unpaid_amount"].tests == ("≥ 0",)
     assert entries["customer_class"].tests == ("residential | commercial | industrial | agricultural",)
     assert entries["customer_key"].is_required
