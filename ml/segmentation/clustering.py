@@ -464,7 +464,7 @@ def _is_core(points: FloatArray, segments_count: int, config: SegmentationConfig
     Left out are shapes that stand alone, and then small clusters: a handful of customers far from all others takes a
     centre for itself in every solution of some size, so that no such solution has segments that are large enough.
     """
-    is_core = ~_is_outlier(points, config)
+    is_core = ~_is_outlier(points, config, seed)
     smallest_allowed = config.minimum_segment_share * len(points)
     for _ in range(TRIMMING_ROUNDS):
         rows = np.flatnonzero(is_core)
@@ -478,14 +478,16 @@ def _is_core(points: FloatArray, segments_count: int, config: SegmentationConfig
     return is_core
 
 
-def _is_outlier(points: FloatArray, config: SegmentationConfig) -> npt.NDArray[np.bool_]:
+def _is_outlier(points: FloatArray, config: SegmentationConfig, seed: int) -> npt.NDArray[np.bool_]:
     """Return which shapes stand so alone that no segment can be made of them and their neighbours.
 
     The distance to the n-th neighbour, n being the smallest segment allowed, stays small within any group that is
     large enough to be a segment of its own, however unusual that group is.
     """
-    neighbours_count = min(len(points) - 1, max(3, int(np.ceil(config.minimum_segment_share * len(points)))))
-    finder = NearestNeighbors(n_neighbors=neighbours_count + 1).fit(points)
+    # A sample shows how dense a place is, at a cost that does not grow with the square of the customers.
+    rows = _sample(len(points), config.sampled_customers_max_count, np.random.default_rng(seed))
+    neighbours_count = min(len(rows) - 1, max(3, int(np.ceil(config.minimum_segment_share * len(rows)))))
+    finder = NearestNeighbors(n_neighbors=neighbours_count + 1).fit(points[rows])
     distances = finder.kneighbors(points)[0][:, -1]
     median = np.median(distances)
     deviation = np.median(np.abs(distances - median))

@@ -161,16 +161,20 @@ def distinct_rows(features: pd.DataFrame) -> pd.DataFrame:
     Raises:
         SchemaMismatchError: A customer has two different rows for one as-of month; the message names both.
     """
-    rows = features.drop_duplicates()
-    repeated = rows.duplicated([CUSTOMER_KEY, AS_OF_MONTH], keep=False)
+    key = [CUSTOMER_KEY, AS_OF_MONTH]
+    suspects = features[features.duplicated(key, keep=False)]
+    if suspects.empty:
+        return features
+    distinct = suspects.drop_duplicates()
+    repeated = distinct.duplicated(key, keep=False)
     if repeated.any():
-        first = rows[repeated].iloc[0]
+        first = distinct[repeated].iloc[0]
         raise SchemaMismatchError(
             f"customer_segmentation_features holds {int(repeated.sum())} rows that differ for the same customer and "
             f"month, the first of them customer {first[CUSTOMER_KEY]} in {pd.Timestamp(first[AS_OF_MONTH]):%Y-%m}: "
             "there must be one row each; rebuild the mart"
         )
-    return rows
+    return features[~features.duplicated(key)]
 
 
 def class_group_of(customer_class: pd.Series) -> npt.NDArray[np.str_]:
