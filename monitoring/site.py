@@ -190,6 +190,7 @@ def build_site(home: Path, service_targets: Path | None = None) -> Path:
     models = [_model(use_case, home, today.date()) for use_case in USE_CASES]
     templates = _Templates(today)
     write_atomically(site / "style.css", (TEMPLATE_DIRECTORY / "style.css").read_bytes())
+    segment_pages = {model.use_case: told for model in models if (told := _segment_page(model, home))}
     for model in models:
         folder = site / model.use_case
         for release in model.releases:
@@ -198,9 +199,12 @@ def build_site(home: Path, service_targets: Path | None = None) -> Path:
         for verdict in model.verdicts:
             page = templates.render("verdict.html.j2", model=model, verdict=verdict, **_verdict_context(model, verdict))
             write_atomically(folder / verdict_page(verdict), page)
-        segments = _segment_page(model, home)
+        segments = segment_pages.get(model.use_case)
         if segments:
             write_atomically(folder / SEGMENT_PAGE, templates.render("segments.html.j2", model=model, page=segments))
+        else:
+            # After a return to a release that never scored, an old page would tell of the other one.
+            (folder / SEGMENT_PAGE).unlink(missing_ok=True)
         page = templates.render(
             "model.html.j2",
             model=model,
@@ -222,6 +226,7 @@ def build_site(home: Path, service_targets: Path | None = None) -> Path:
     index = templates.render(
         "index.html.j2",
         models=ordered,
+        segment_pages={use_case: f"{use_case}/{SEGMENT_PAGE}" for use_case in segment_pages},
         service=service,
         service_page=SERVICE_PAGE,
         dictionary_page=DICTIONARY_PAGE if dictionary else None,

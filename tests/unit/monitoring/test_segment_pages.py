@@ -186,9 +186,10 @@ def test_the_page_holds_no_customer_loads_nothing_and_is_small(home: Path) -> No
     assert len(text.encode()) < 200_000
 
 
-def test_the_model_page_leads_to_it(home: Path) -> None:
+def test_the_first_page_and_the_model_page_lead_to_it(home: Path) -> None:
     _text(home)
     assert f'href="{SEGMENT_PAGE}"' in (home / "reports/site/segmentation/index.html").read_text(encoding="utf-8")
+    assert f'href="segmentation/{SEGMENT_PAGE}"' in (home / "reports/site/index.html").read_text(encoding="utf-8")
 
 
 def test_what_is_not_there_yet_is_left_out(home: Path) -> None:
@@ -209,6 +210,7 @@ def test_predictions_of_an_earlier_code_give_a_page_with_what_they_hold(home: Pa
 
 
 def test_there_is_no_page_before_the_served_release_has_scored(home: Path) -> None:
+    assert _text(home)
     folder = home / "releases" / "segmentation"
     record = json.loads((folder / RELEASE / "release.json").read_text(encoding="utf-8"))
     (folder / RELEASE).rename(folder / "0002-202609-def")
