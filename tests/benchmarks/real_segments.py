@@ -54,7 +54,7 @@ SMALL_KWH = 0.1
 """Keeps the logarithm of a household that used nothing finite."""
 HASTY_DAYS = 7
 """Observed days that suffice when nothing is withheld."""
-FOLDS_COUNT, REPEATS_COUNT, SHAPE_COMPONENTS_COUNT = 5, 10, 5
+FOLDS_COUNT, SHAPE_COMPONENTS_COUNT = 5, 5
 DRAWS_COUNT = 1_000
 
 
@@ -117,7 +117,13 @@ def heating_by_segment(features: pd.DataFrame, attributes: pd.DataFrame, result:
 
 
 def heating_separation(
-    features: pd.DataFrame, attributes: pd.DataFrame, forced_counts: Sequence[int] = (), seed: int = SEED
+    features: pd.DataFrame,
+    attributes: pd.DataFrame,
+    config: SegmentationConfig = SEVEN_WEEKS,
+    *,
+    forced_counts: Sequence[int] = (),
+    repeats_count: int = 10,
+    seed: int = SEED,
 ) -> dict[str, tuple[Figure, Figure]]:
     """Measure how well electric heating is told from heat pumps, with and without segments.
 
@@ -128,8 +134,12 @@ def heating_separation(
     Args:
         features: Rows of ``customer_segmentation_features``.
         attributes: Rows of ``customer_attributes`` with ``heating_type``.
+        config: Settings of the division.
         forced_counts: Numbers of segments that are tried beside the chosen one.
+        repeats_count: Repeats of the folds.
+        config: Settings of the division.
         forced_counts: Numbers of segments that are tried beside the chosen one.
+        repeats_count: Repeats of the folds.
         seed: Seed of segments, folds and bootstrap.
 
     Returns:
@@ -144,7 +154,7 @@ def heating_separation(
     known: dict[str, FloatArray] = {
         "shape (5 main components)": PCA(SHAPE_COMPONENTS_COUNT, random_state=seed).fit_transform(shapes)
     }
-    chosen = assigned(train(features, config=SEVEN_WEEKS, seed=seed), latest)
+    chosen = assigned(train(features, config=config, seed=seed), latest)
     known["the chosen segments"] = pd.get_dummies(chosen).to_numpy(dtype=np.float64)
     for count in forced_counts:
         segments = assigned(train(features, config=of_count(count), seed=seed), latest)
@@ -155,11 +165,11 @@ def heating_separation(
     is_electric: FloatArray = (rows["heating_type"] == ELECTRIC).to_numpy().astype(np.float64)
     energy = np.log(rows["mean_daily_kwh"].to_numpy(dtype=np.float64) + SMALL_KWH)
     level = np.column_stack([energy, energy**2])
-    level_alone = roc_auc(_held_out_scores(level, is_electric, seed), is_electric)
+    level_alone = roc_auc(_held_out_scores(level, is_electric, repeats_count, seed), is_electric)
     statistics = {"level": level_alone}
     for name, matrix in known.items():
         both = np.column_stack([level, matrix[is_labelled]])
-        statistics[name] = roc_auc(_held_out_scores(both, is_electric, seed), is_electric)
+        statistics[name] = roc_auc(_held_out_scores(both, is_electric, repeats_count, seed), is_electric)
     gains = {f"gain {name}": _difference(statistic, level_alone) for name, statistic in statistics.items()}
     figures = bootstrap({**statistics, **gains}, rows[CUSTOMER_KEY].to_numpy(), replicates=DRAWS_COUNT, seed=seed)
     return {name: (figures[name], figures[f"gain {name}"]) for name in statistics}
@@ -225,13 +235,13 @@ def outside_agreement(result: TrainingResult, features: pd.DataFrame, attributes
     return float(adjusted_mutual_info_score(rows.loc[is_known, name], segments[is_known]))
 
 
-def _held_out_scores(inputs: FloatArray, labels: FloatArray, seed: int) -> FloatArray:
+def _held_out_scores(inputs: FloatArray, labels: FloatArray, repeats_count: int, seed: int) -> FloatArray:
     scores = np.zeros(len(labels))
-    for repeat in range(REPEATS_COUNT):
+    for repeat in range(repeats_count):
         folds = StratifiedKFold(FOLDS_COUNT, shuffle=True, random_state=seed + repeat)
         regression = make_pipeline(StandardScaler(), LogisticRegression())
         scores += cross_val_predict(regression, inputs, labels, cv=folds, method="predict_proba")[:, 1]
-    return scores / REPEATS_COUNT
+    return scores / repeats_count
 
 
 def _difference(first: Statistic, second: Statistic) -> Statistic:
@@ -298,7 +308,7 @@ def main() -> None:
         table = heating_by_segment(segmentation_features(swiss), customer_attributes(swiss), quarter_hours)
         print(table.to_markdown())
     print("\nSwiss heating: area under the ROC curve, electric heating against heat pump")
-    heating = heating_separation(segmentation_features(swiss), customer_attributes(swiss), FORCED_COUNTS)
+    heating = heating_separation(segmentation_features(swiss), customer_attributes(swiss), forced_counts=FORCED_COUNTS)
     for name, (area, gain) in heating.items():
         print(f"  {name:<28}{_with_interval(area)}   over the level alone {_with_interval(gain)}")
     print("\nNew customers: London households with a few weeks of readings")

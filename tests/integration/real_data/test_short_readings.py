@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from tests.benchmarks.real_segments import customer_attributes, heating_separation, segmentation_features
+from tests.benchmarks.real_segments import customer_attributes, heating_separation, of_count, segmentation_features
 from tests.integration.real_data.real_data_run import RealDataRun, query
 
 NOTHING_RELEASED = {"segmentation": None, "tariff_matching": None, "credit_risk": None}
@@ -43,7 +43,12 @@ def test_seven_weeks_are_said_to_be_too_short(swiss: RealDataRun) -> None:
 def test_swiss_load_shapes_know_the_heating_that_the_level_of_use_does_not(swiss: RealDataRun) -> None:
     home = swiss.home.path
 
-    figures = heating_separation(segmentation_features(home), customer_attributes(home))
+    # The platform chooses two segments; to find that out again would take longer than all the rest.
+    config = of_count(2).model_copy(update={"choice_runs_count": 5, "stability_runs_count": 10})
+
+    figures = heating_separation(
+        segmentation_features(home), customer_attributes(home), config, repeats_count=2, seed=7
+    )
 
     (level, _lower, level_upper), _gain = figures["level"]
     _area, (gain, gain_lower, _gain_upper) = figures["the chosen segments"]
