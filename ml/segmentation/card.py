@@ -11,8 +11,10 @@ MODEL_CARD = ModelCard(
     title=Bilingual(en="Customer segmentation by load shape", zh="按负荷形态的客户分群"),
     purpose=Bilingual(
         en="Says which customers use electricity at the same times, gives each group a lasting name, and tells what to "
-        "do for it. Beside it stand a value tier by amount billed and a life-cycle stage by the trend of use.",
-        zh="识别用电时间相近的客户，给出稳定的客群名称与服务建议，并给出价值等级与生命周期阶段。",
+        "do for it. Beside it stand tiers of value, loyalty, payment, channel and life cycle, and how likely "
+        "a customer leaves or joins a programme, where the data supports it.",
+        zh="识别用电时间相近的客户，给出稳定的客群名称与服务建议；并给出价值、忠诚度、缴费、渠道与生命周期分层，"
+        "数据充分时另给出流失与增值潜力概率。",
     ),
     key_figure=Bilingual(
         en="Share of the variance of later load shapes that is explained by the segment found earlier; 0 is no better "
@@ -56,9 +58,16 @@ MODEL_CARD = ModelCard(
             zh="编号随客户延续：以匈牙利算法按共同客户匹配新旧客群；标签在容差内成立则名称不变；拆分与合并均予说明。",
         ),
         Bilingual(
-            en="Value: quantiles of twelve months' billed amount within the class. Stage: first matching rule of new, "
-            "at risk (energy halved, or weeks without any), growing, shrinking, stable.",
-            zh="价值：按类别内近十二月电费分位；阶段：依次按新户、流失风险、增长、萎缩、平稳规则判定。",
+            en="Value: quantiles within the class of a year's margin, or amount billed, with its growth. Stage: first "
+            "matching rule of closed, leaving, new, returned, at risk (energy halved, or weeks without any), growing, "
+            "shrinking, stable; a trend counts once two months running show it. Loyalty: points.",
+            zh="价值：按类别内年毛利（或电费）乘以增长的分位；阶段：依次按销户、将销户、新户、复装、流失风险、增长、萎缩、"
+            "平稳规则判定，趋势连续两月方生效；忠诚度：按积分。",
+        ),
+        Bilingual(
+            en="Leaving and joining a programme within three months: logistic regression or boosted trees, calibrated, "
+            "held out by time and customer; left out, with the reason, unless better than what needs no model.",
+            zh="三个月内流失与开通增值服务：逻辑回归或提升树，经校准，按时间与客户留出检验；未优于简单方法则不给出并说明原因。",
         ),
     ),
     data=(

@@ -16,8 +16,8 @@ TEXTS = ModelAssetTexts(
     evaluation="Judgement and gate. How well the segments describe a later window that they were not found on, and how "
     "stable they are over half-samples. When refused: the table gate names the criterion that failed, and the served "
     "release stays. Read the model card before you approve.",
-    predictions="Batch scores. The segment, value tier and life-cycle stage of every customer, one file per as-of "
-    "month, by the released model.",
+    predictions="Batch scores. Segment, tiers of value and behaviour, and life-cycle stage of every customer, one "
+    "file per as-of month, by the released model.",
 )
 
 
