@@ -152,6 +152,7 @@ final as (
         coalesce(history.segmentation_confidence, 'none') as segmentation_confidence,
         history.value_tier,
         history.loyalty_tier,
+        history.customer_tier,
         history.value_as_of_date,
         history.value_source,
         coalesce(history.value_confidence, 'none') as value_confidence,

@@ -297,6 +297,8 @@ final as (
         end as segmentation_confidence,
         segments.value_tier,
         segments.loyalty_tier,
+        {{ customer_tier('segments.value_tier', 'segments.loyalty_tier', 'coalesce(scores.rating_in_force, scores.credit_rating)') }}
+            as customer_tier,
         cast(segments.month_end_date as date) as value_as_of_date,
         case when segments.value_tier is not null then concat('segmentation ', segments.release) end as value_source,
         case
