@@ -16,8 +16,6 @@ STAGES = ("new", "returned", "growing", "stable", "shrinking", "at_risk", "leavi
 DATED_STAGES = ("new", "returned", "leaving", "closed")
 """Stages that follow from a date. They begin and end on it, so nothing has to confirm them."""
 
-MONTHS_TO_CONFIRM = 2
-
 
 def life_cycle_stages(prepared: pd.DataFrame, unused: npt.NDArray[np.bool_], config: SegmentationConfig) -> TextArray:
     """Return the stage by the facts of one month; the first rule that holds.

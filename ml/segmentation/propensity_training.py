@@ -26,7 +26,6 @@ from ml.sufficiency import Finding, SufficiencyReport
 
 SALT = "segmentation propensity"
 BASELINE_COLUMN = "tenure_months"
-BASELINES = {"class_rate": "the mean rate for everybody", "tenure": "the time as a customer alone"}
 _CLIP = (0.005, 0.995)
 _DOUBT = 1.96
 
@@ -231,20 +230,14 @@ def _trained(
     apart = {method: _out_of_fold(fit, matrix, labels, folds) for method, fit in fits.items()}
     method = _choose_method(apart["logistic"][0], apart["trees"][0], labels, cut.train[CUSTOMER_KEY])
     margins = apart[method][0]
-    calibrator = _calibrated(margins, labels, config)
-
     later = encoding.matrix(cut.holdout)
     if cut.time is None:
         foretold = {name: fit(matrix, labels).margins(later) for name, fit in fits.items()}
-        probabilities = calibrator.probabilities(foretold[method])
+        probabilities = _calibrated(margins, labels, config).probabilities(foretold[method])
     else:
         later_folds = _folds(cut.holdout[CUSTOMER_KEY], config)
-        foretold = {name: _by_other_fold(fitted, later, later_folds) for name, (_, fitted) in apart.items()}
-        probabilities = np.empty(len(later))
-        for fold in np.unique(later_folds):
-            others = _calibrated(margins[folds != fold], labels[folds != fold], config)
-            own = later_folds == fold
-            probabilities[own] = others.probabilities(foretold[method][own])
+        foretold = {name: _by_own_fold(fitted, later, later_folds) for name, (_, fitted) in apart.items()}
+        probabilities = _calibrated_by_fold(margins, labels, folds, foretold[method], later_folds, config)
     metrics = _metrics(probabilities, foretold, method, cut, target, config, seed)
     refusal = _refusal(metrics, target, config)
     held = cut.sentence()
@@ -258,7 +251,7 @@ def _trained(
         target=target.name,
         method=method,
         encoding=encoding,
-        calibrator=calibrator,
+        calibrator=_calibrated(margins, labels, config),
         logistic=final.logistic,
         booster=final.booster,
     )
@@ -342,7 +335,8 @@ def _out_of_fold(
     return margins, fitted
 
 
-def _by_other_fold(fitted: dict[str, _Fitted], matrix: Matrix, folds: np.ndarray) -> FloatArray:
+def _by_own_fold(fitted: dict[str, _Fitted], matrix: Matrix, folds: np.ndarray) -> FloatArray:
+    """Return the log odds of each row by the model that was trained without the customers of its fold."""
     margins = np.empty(len(matrix))
     for fold in np.unique(folds):
         own = folds == fold
@@ -350,6 +344,23 @@ def _by_other_fold(fitted: dict[str, _Fitted], matrix: Matrix, folds: np.ndarray
         model = fitted.get(str(fold)) or next(iter(fitted.values()))
         margins[own] = model.margins(matrix[own])
     return margins
+
+
+def _calibrated_by_fold(
+    margins: FloatArray,
+    labels: FloatArray,
+    folds: np.ndarray,
+    later_margins: FloatArray,
+    later_folds: np.ndarray,
+    config: PropensityConfig,
+) -> FloatArray:
+    """Return probabilities of later rows, each by a calibration that does not know the customers of its fold."""
+    probabilities = np.empty(len(later_margins))
+    for fold in np.unique(later_folds):
+        own, others = later_folds == fold, folds != fold
+        calibrator = _calibrated(margins[others], labels[others], config)
+        probabilities[own] = calibrator.probabilities(later_margins[own])
+    return probabilities
 
 
 def _calibrated(margins: FloatArray, labels: FloatArray, config: PropensityConfig) -> Calibrator:
