@@ -5,9 +5,9 @@ What a document cannot say precisely is refused with the field's path and the na
 """
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from functools import reduce
+from functools import cache, reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -181,9 +181,14 @@ def queryable_columns(portrait: pl.DataFrame) -> dict[str, Kind]:
 
 
 def listed_values(portrait: pl.DataFrame, column: str) -> list[str] | None:
-    """Return the values of a text column if they are few enough to be codes, otherwise ``None``."""
-    values = portrait.get_column(column).drop_nulls().unique().sort()
-    return values.to_list() if 0 < values.len() <= MOST_LISTED_VALUES else None
+    """Return the values of a text column if they are few enough to be codes, otherwise ``None``.
+
+    A code that no customer has today, such as the best rating, is a value as well; one that is in no list is a mistake.
+    """
+    values = portrait.get_column(column).drop_nulls().unique().sort().to_list()
+    codes = _codes().get(column, ())
+    listed = [*codes, *(value for value in values if value not in codes)]
+    return listed if 0 < len(listed) <= MOST_LISTED_VALUES else None
 
 
 def matching(definition: AudienceDefinition, portrait: pl.DataFrame) -> pl.DataFrame:
@@ -206,6 +211,18 @@ def matching(definition: AudienceDefinition, portrait: pl.DataFrame) -> pl.DataF
         for operator, value in condition.operators.items()
     ]
     return portrait.filter(reduce(lambda left, right: left & right, demands))
+
+
+@cache
+def _codes() -> Mapping[str, tuple[str, ...]]:
+    """Return the codes by column that the schemas of the use cases declare."""
+    from ml.credit_risk import schema as credit_risk
+    from ml.segmentation import schema as segmentation
+    from ml.tariff_matching import schema as tariff_matching
+
+    schemas = (segmentation, tariff_matching, credit_risk)
+    columns = [column for schema in schemas for column in (*schema.FEATURES, *schema.PREDICTIONS)]
+    return {column.name: column.allowed for column in columns if column.allowed}
 
 
 def _kind(dtype: pl.DataType) -> Kind | None:
@@ -242,7 +259,7 @@ def _problems(condition: Condition, portrait: pl.DataFrame) -> list[str]:
         known = listed_values(portrait, name) if kind == "text" else None
         unknown = [one for one in values if known is not None and one not in known]
         if known is not None and unknown:
-            problems.append(f"{operator}: no customer has {name} {unknown[0]!r}; there are: {', '.join(known)}")
+            problems.append(f"{operator}: {name} has no value {unknown[0]!r}; there are: {', '.join(known)}")
     return problems
 
 

@@ -4,6 +4,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from ml.audiences.definition import AudienceError, consent_column, load_definition, matching, queryable_columns
@@ -60,7 +61,7 @@ def test_a_customer_must_meet_every_demand_and_an_unknown_value_meets_none() -> 
         ),
         (
             {"column": "segment_name", "one_of": ["Evening peek"]},
-            r"select\[0\]\.one_of: no customer has segment_name 'Evening peek'; there are: Evening peak, Steady base",
+            r"select\[0\]\.one_of: segment_name has no value 'Evening peek'; there are: Evening peak, Steady base",
         ),
         ({"column": "is_solar_suspected", "is": 1}, r"select\[0\]\.is: 1 is no value of is_solar_suspected"),
         ({"column": "expected_saving_amount", "is": True}, r"True is no value of expected_saving_amount"),
@@ -108,6 +109,13 @@ def test_a_document_that_says_what_cannot_be_is_refused_with_file_and_field(
 
     with pytest.raises(AudienceError, match=message):
         load_definition(path)
+
+
+def test_a_code_that_no_customer_has_today_may_be_asked() -> None:
+    households = portrait().filter(pl.col("customer_class") == "residential")
+    definition = campaign(select=[{"column": "customer_class", "one_of": ["agricultural", "residential"]}])
+
+    assert matching(definition, households).height == households.height
 
 
 def test_every_column_but_the_key_may_be_asked() -> None:
