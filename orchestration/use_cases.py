@@ -165,6 +165,8 @@ class Segmentation(UseCase):
 
     def score(self, bundle_dir: Path, marts: MartsVersion, month: date, settings: PlatformSettings) -> "pd.DataFrame":
         """Add the life-cycle stage in force, which follows from the months up to this one."""
+        import pandas as pd
+
         from ml.bundle import read_bundle
         from ml.segmentation.model import SegmentationModel
 
@@ -174,7 +176,9 @@ class Segmentation(UseCase):
         features = marts.read(self.feature_mart, filters=[("as_of_month", "<=", month)])
         model = SegmentationModel.from_files(read_bundle(bundle_dir).estimator_files())
         history = model.life_cycle_history(features).rename(columns={"life_cycle_stage": "life_cycle_stage_in_force"})
-        now = history.loc[history["as_of_month"] == month, ["customer_key", "life_cycle_stage_in_force"]]
+        # A mart holds its months as timestamps, and no timestamp equals a date.
+        is_month = pd.to_datetime(history["as_of_month"]) == pd.Timestamp(month)
+        now = history.loc[is_month, ["customer_key", "life_cycle_stage_in_force"]]
         return scored.merge(now, on="customer_key", how="left", validate="one_to_one")
 
 

@@ -154,7 +154,9 @@ def test_a_trend_counts_in_the_batch_once_two_months_show_it(tmp_path: Path) -> 
     def read(mart: str, filters: list[tuple[str, str, date]]) -> pd.DataFrame:
         assert mart == "customer_segmentation_features"
         [(column, sign, month)] = filters
-        return months[months[column].eq(month) if sign == "==" else months[column].le(month)].reset_index(drop=True)
+        kept = months[months[column].eq(month) if sign == "==" else months[column].le(month)]
+        # As a mart is read: its months are timestamps.
+        return kept.assign(as_of_month=pd.to_datetime(kept["as_of_month"])).reset_index(drop=True)
 
     marts = cast(MartsVersion, SimpleNamespace(read=read))
     batches = [
