@@ -205,7 +205,7 @@ def choose(candidates: Sequence[Candidate], confirmed: Callable[[Candidate], Can
     """Return the division to release, or ``None`` when there is none.
 
     The rule: eligible is what half-samples reproduce (adjusted Rand index) and what has no tiny segment. Every
-    criterion is scaled from 0, the worst of the eligible, to 1, the best, so that a wide lead counts more than a narrow
+    criterion counts as a share of what the best of the eligible reaches, so that a wide lead says more than a narrow
     one. Half of the score is statistical: the mean of silhouette, Davies-Bouldin and Calinski-Harabasz, which disagree
     often enough that none decides alone. The other half is ``business_spread``, because a division that tells apart
     neither price nor peak is of no use to the supplier. The best score wins; a tie goes to the simpler method, then to
@@ -413,20 +413,20 @@ def _scored(candidates: Sequence[Candidate]) -> list[Candidate]:
     eligible = [one for one in candidates if one.is_eligible]
     if not eligible:
         return list(candidates)
-    # Davies-Bouldin is infinite for a single segment; its inverse is not.
+    # Davies-Bouldin is better when lower, and infinite for a single segment.
     indices = np.array([[one.silhouette, 1 / (1 + one.davies_bouldin), one.calinski_harabasz] for one in eligible])
-    statistical = _scaled(indices).mean(axis=1)
+    statistical = _shares_of_best(indices).mean(axis=1)
     spreads = np.array([[np.nan if one.business_spread is None else one.business_spread] for one in eligible])
-    useful = _scaled(spreads)[:, 0] if np.isfinite(spreads).all() else statistical
+    useful = _shares_of_best(spreads)[:, 0] if np.isfinite(spreads).all() else statistical
     scores = dict(zip(map(id, eligible), np.round((statistical + useful) / 2, 6), strict=True))
     return [dataclasses.replace(one, score=float(scores.get(id(one), np.nan))) for one in candidates]
 
 
-def _scaled(values: FloatArray) -> FloatArray:
-    """Return every value on the scale from the least, 0, to the largest of its column, 1; 1 where all are equal."""
-    least, largest = values.min(axis=0), values.max(axis=0)
-    span = largest - least
-    return np.divide(values - least, span, out=np.ones_like(values), where=span > 0)
+def _shares_of_best(values: FloatArray) -> FloatArray:
+    """Return every value as a share of the largest of its column; 1 where none is above 0."""
+    positive = np.maximum(values, 0.0)
+    best = positive.max(axis=0)
+    return np.divide(positive, best, out=np.ones_like(positive), where=best > 0)
 
 
 def _nearest(points: FloatArray, centres: FloatArray) -> IntArray:

@@ -93,9 +93,10 @@ class SegmentationConfig(BaseModel):
         6.0, gt=1, le=24, description="Shape ratios above it count as this much, so that one spike does not decide."
     )
     outlier_deviations: float = Field(
-        8.0,
+        25.0,
         gt=0,
-        description="Robust deviations of the neighbour distance beyond which a shape does not shape centres.",
+        description="Robust deviations of the neighbour distance beyond which a shape does not shape centres: a sparse "
+        "group that is large enough for a segment, such as homes with solar panels, must stay within.",
     )
     stability_runs_count: int = Field(50, ge=10, le=1_000, description="Half-samples drawn to judge a solution.")
     minimum_stability: float = Field(

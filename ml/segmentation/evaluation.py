@@ -336,7 +336,7 @@ def tables(solutions: Mapping[str, Solution], segments: Sequence[Segment]) -> tu
                 for one in solution.candidates
             ),
             note="Eligible are divisions that half of the customers reproduce and that have no tiny segment. Every "
-            "criterion is scaled from the worst of them, 0, to the best, 1; half of the score is the mean of the three "
+            "criterion counts as a share of the best of them; half of the score is the mean of the three "
             "indices, half the business spread (variance of price per kWh and of contribution to the system's peak "
             "between segments). The best score wins, if it holds its stability with two standard errors to spare; a "
             "tie goes to the simpler method, then to more segments.",
