@@ -82,7 +82,7 @@
     readings are many. Slots are below 100 and energies have four decimals; among equal ones the latest slot counts.
 -#}
 {% macro largest_with_slot(kwh, slot) -%}
-    max(cast({{ kwh }} * 10000 as bigint) * 100 + coalesce({{ slot }}, 0))
+    max(cast({{ kwh }} * 1000000 as bigint) + coalesce({{ slot }}, 0))
 {%- endmacro %}
 
 {#- Energy of what `largest_with_slot` returns. -#}

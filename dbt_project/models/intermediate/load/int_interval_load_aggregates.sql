@@ -184,10 +184,7 @@ customer_intervals as (
 
 customer_intervals as {{ not_materialized() }} (
 
-    select
-        *,
-        1 as readings_count
-    from intervals
+    select * from intervals
 
 ),
 
@@ -205,7 +202,7 @@ sums as (
         visible_from_month_number,
         visible_until_month_number,
         interval_minutes,
-        sum(readings_count) as readings_count,
+        {{ 'sum(readings_count)' if has_parallel_meters else 'count(*)' }} as readings_count,
         count(kwh) as interval_count,
         sum(kwh) as kwh,
         sum(kvarh) as kvarh,
