@@ -58,7 +58,9 @@ def proxy_table(rows: pd.DataFrame, importances: Sequence[tuple[str, float]], *,
         rows=tuple(found),
         note="Gini coefficients: 0 tells nothing of the group, 1 tells it always. An input that tells a group well and "
         "has a large share in the model may stand for it; the fairness figures say whether the group is treated "
-        "differently.",
+        "differently."
+        if found
+        else f"There are no two groups of {MINIMUM_CUSTOMERS} customers or more to tell apart.",
     )
 
 
