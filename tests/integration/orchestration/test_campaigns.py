@@ -65,6 +65,8 @@ def test_a_campaign_holds_only_whom_it_may_contact_and_is_measured(
     effect = measure_campaign(settings, report.campaign_id).effect
     assert effect.difference == 0
     assert effect.low < 0 < effect.high
+    level = measure_campaign(settings, report.campaign_id, outcome="portrait.mean_daily_kwh").effect
+    assert level.treated_count + level.control_count == exported.height
 
 
 def test_service_is_measured_for_every_contact_and_shown_on_the_site(finished_home: PlatformHome) -> None:
