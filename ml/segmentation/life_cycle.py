@@ -129,3 +129,26 @@ def transition_table(history: pd.DataFrame) -> EvaluationTable:
         ),
         note=f"Shares over {months} months. A trend counts once two months running show it.",
     )
+
+
+def moves_table(history: pd.DataFrame) -> EvaluationTable:
+    """Return the moves between stages month by month for the model card, latest month first, most customers first.
+
+    Args:
+        history: Stages in force, one row per customer and month.
+    """
+    found = stage_transitions(history)
+    moved = found[found["from_stage"] != found["to_stage"]].sort_values(
+        [AS_OF_MONTH, "customers_count", "from_stage", "to_stage"], ascending=[False, False, True, True]
+    )
+    return EvaluationTable(
+        name="life_cycle_moves",
+        title="Life-cycle stages: who moved, month by month",
+        title_zh="各月生命周期阶段变动",
+        columns=("month", "from", "to", "customers", "share of the stage"),
+        rows=tuple(
+            (f"{month:%Y-%m}", source, target, int(count), float(share))
+            for month, source, target, count, share in moved.itertuples(index=False)
+        ),
+        note="Stages in force. Who came or left in the month takes no part.",
+    )

@@ -28,7 +28,7 @@ from ml.segmentation.features import (
     shape_matrix,
     space_of,
 )
-from ml.segmentation.life_cycle import transition_table
+from ml.segmentation.life_cycle import moves_table, transition_table
 from ml.segmentation.model import (
     UNUSED_NUMBER,
     Segment,
@@ -100,12 +100,14 @@ def train(
     released = model.segments
     metrics += [metric for propensity in propensities for metric in propensity.metrics]
     metrics += [*judging.solution_metrics(solutions), *_coverage_metrics(predictions)]
+    stages = model.life_cycle_history(prepared)
     further_tables: list[EvaluationTable] = [
         *advice_tables(released),
         profile_table(later, predictions["segment_id"].tolist(), config.currency),
         *_confidence_tables(prepared, model, predictions),
         tier_table(predictions),
-        transition_table(model.life_cycle_history(prepared)),
+        transition_table(stages),
+        moves_table(stages),
         summary_table(propensities),
     ]
     succession = None

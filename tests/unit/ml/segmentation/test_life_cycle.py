@@ -12,6 +12,7 @@ from ml.segmentation.life_cycle import (
     DATED_STAGES,
     STAGES,
     life_cycle_stages,
+    moves_table,
     stage_transitions,
     stages_in_force,
     transition_table,
@@ -126,3 +127,9 @@ def test_shares_of_the_transition_table_add_up_to_one() -> None:
 
 def test_one_month_has_no_transitions() -> None:
     assert transition_table(monthly(a=["stable"])).rows == ()
+
+
+def test_moves_are_told_month_by_month_latest_first() -> None:
+    table = moves_table(monthly(a=["stable", "growing", "growing"], b=["stable", "stable", "closed"], c=["new", "new"]))
+
+    assert table.rows == (("2025-03", "stable", "closed", 1, 1.0), ("2025-02", "stable", "growing", 1, 0.5))
