@@ -109,7 +109,7 @@ class SegmentationConfig(BaseModel):
         1_500, ge=100, le=10_000, description="Customers per group from which Ward's hierarchy is built."
     )
     kmeans_starts_count: int = Field(4, ge=1, le=100, description="Starts of one k-means fit; the best is kept.")
-    mixture_starts_count: int = Field(2, ge=1, le=100, description="Starts of one Gaussian mixture; the best is kept.")
+    mixture_starts_count: int = Field(1, ge=1, le=100, description="Starts of one Gaussian mixture; the best is kept.")
     sampled_customers_max_count: int = Field(
         3_000, ge=100, le=100_000, description="Customers per group used for the choice of k; the final fit uses all."
     )
