@@ -58,13 +58,13 @@ FOLDS_COUNT, SHAPE_COMPONENTS_COUNT = 5, 5
 DRAWS_COUNT = 1_000
 
 
-def of_count(segments_count: int) -> SegmentationConfig:
+def of_count(segments_count: int, minimum_segment_share: float = 0.0) -> SegmentationConfig:
     """Return the settings of a division into so many segments, however unstable; the gate would refuse most."""
     return SEVEN_WEEKS.model_copy(
         update={
             "residential_segments_min_count": segments_count,
             "residential_segments_max_count": segments_count,
-            "minimum_segment_share": 0.0,
+            "minimum_segment_share": minimum_segment_share,
             "minimum_stability": 0.0,
         }
     )
@@ -192,7 +192,7 @@ def agreement_by_weeks(
         share assigned as with the whole year (with an interval over households) where nothing is withheld, and what
         the largest segment for everybody would reach.
     """
-    config = of_count(segments_count)
+    config = of_count(segments_count, minimum_segment_share=0.05)
     named = features.merge(attributes, on=CUSTOMER_KEY)
     whole_years = named[named["weeks"] == 0]
     result = train(whole_years, config=config, seed=seed)
