@@ -43,7 +43,7 @@ def test_seven_weeks_are_said_to_be_too_short(swiss: RealDataRun) -> None:
 def test_swiss_load_shapes_know_the_heating_that_the_level_of_use_does_not(swiss: RealDataRun) -> None:
     home = swiss.home.path
 
-    # The platform chooses two segments; to find that out again would take longer than all the rest.
+    # Two segments: to choose a number would take longer than all the rest.
     config = of_count(2).model_copy(update={"choice_runs_count": 5, "stability_runs_count": 10})
 
     figures = heating_separation(
