@@ -31,7 +31,7 @@ from orchestration.ingestion.simulated_supplier.population import DISTRICTS
 from orchestration.ingestion.simulated_supplier.readings import SCHEMA, BlockTables, MonthDirt, disturb, joined
 from orchestration.ingestion.simulated_supplier.simulation import Money, SimulatedMonth, Simulation
 
-GENERATOR_VERSION = 2
+GENERATOR_VERSION = 3
 """Raise it with every change that alters the bytes of a delivery, so that an old inbox is not continued."""
 
 STATE_FILE = "simulated_supplier.json"

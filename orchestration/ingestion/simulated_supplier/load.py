@@ -239,7 +239,8 @@ class LoadModel:
         interval_hours = self.config.interval_minutes / 60
         tick_start = np.arange(calendar.ticks_count) * interval_hours
         for row, vehicle_kw, row_charges, row_start, row_hours in zip(rows, kw, charges, start, duration, strict=True):
-            line = power[row].reshape(-1)
+            # The layout of the array decides whether a reshaped row is a view, so it is a copy and put back.
+            line = power[row].flatten()
             for day in np.flatnonzero(row_charges):
                 begin = 24 * day + row_start[day]
                 end = begin + row_hours[day]
@@ -247,6 +248,7 @@ class LoadModel:
                 since = np.maximum(tick_start[ticks], begin)
                 until = np.minimum(tick_start[ticks] + interval_hours, end)
                 line[ticks] += vehicle_kw * np.clip((until - since) / interval_hours, 0, 1)
+            power[row] = line.reshape(power[row].shape)
 
     def _split_solar(
         self,

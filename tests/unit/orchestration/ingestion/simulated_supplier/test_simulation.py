@@ -69,6 +69,17 @@ def test_solar_customers_feed_in_by_day_only() -> None:
     )
 
 
+def test_vehicles_charge_with_all_their_power_on_about_half_of_the_days() -> None:
+    world = run_world(SupplierConfig(customers=400, months=1))
+    population = world.simulation.population
+    drives = (population.vehicle_kw > 0) & (population.customer_class == "residential")
+    daily_peak_kw = world.kwh[0].reshape(population.size, -1, 24).max(axis=2)
+    charging_days_share = (daily_peak_kw >= 0.9 * population.vehicle_kw[:, None])[drives].mean()
+
+    assert drives.sum() >= 5
+    assert 0.25 < charging_days_share < 0.75
+
+
 def test_bills_carry_exactly_what_the_registers_counted(quiet_world: World) -> None:
     bills = quiet_world.money.bills
     counted = quiet_world.monthly_kwh()[bills.row, bills.month]
