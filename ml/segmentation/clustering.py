@@ -119,6 +119,7 @@ class Solution:
         outliers_count: Shapes that were left out while the centres were found, because they are unusual.
         incomplete_count: Shapes that were left out, because they lack a number that most of the group have.
         customers_count: Shapes that the centres were found from.
+        keeps_served_count: Whether there are as many segments as are served, and no other number leads clearly.
     """
 
     centres: FloatArray
@@ -127,6 +128,7 @@ class Solution:
     outliers_count: int
     incomplete_count: int
     customers_count: int
+    keeps_served_count: bool
 
 
 def distances_to_centres(shapes: FloatArray, centres: FloatArray, weights: FloatArray) -> FloatArray:
@@ -150,6 +152,7 @@ def choose_segments(
     *,
     weights: FloatArray,
     business: FloatArray | None = None,
+    served_count: int | None = None,
 ) -> Solution:
     """Divide the shapes of one group by the method and into the number of segments that the evidence supports best.
 
@@ -164,6 +167,7 @@ def choose_segments(
         seed: Seed of every random choice.
         weights: What each number of a shape counts.
         business: Facts about the same customers that segments should differ in, one per column; NaN is not known.
+        served_count: Number of segments that the served release has in this group, if any.
     """
     rng = np.random.default_rng(seed)
     facts = np.full((len(shapes), 0), np.nan) if business is None else business
@@ -182,7 +186,12 @@ def choose_segments(
         candidates = judge.candidates(possible)
         chosen: Candidate | None = None
         while chosen is None:
-            chosen = choose(candidates, judge.confirmed)
+            chosen = choose(
+                candidates,
+                judge.confirmed,
+                served_count=served_count,
+                score_lead_to_change=config.score_lead_to_change,
+            )
             if chosen is None:
                 fewer = next(count for count in COARSER_COUNTS if count < min(one.segments_count for one in candidates))
                 candidates = [*judge.candidates([fewer]), *candidates]
@@ -191,17 +200,27 @@ def choose_segments(
     # Equal sizes are ordered by their centres, so that the numbering never depends on the random starts.
     order = sorted(range(len(sizes)), key=lambda label: (-sizes[label], *centres[label]))
     same = (chosen.method, chosen.segments_count)
+    scored = _scored(candidates)
+    best_score = max(one.score for one in scored if one.is_eligible)
     return Solution(
         centres=centres[order] / np.sqrt(weights),
-        candidates=tuple(chosen if (one.method, one.segments_count) == same else one for one in _scored(candidates)),
+        candidates=tuple(chosen if (one.method, one.segments_count) == same else one for one in scored),
         chosen=chosen,
         outliers_count=int((~is_core).sum()),
         incomplete_count=int((~is_complete).sum()),
         customers_count=len(core),
+        keeps_served_count=chosen.segments_count == served_count
+        and best_score - chosen.score <= config.score_lead_to_change,
     )
 
 
-def choose(candidates: Sequence[Candidate], confirmed: Callable[[Candidate], Candidate | None]) -> Candidate | None:
+def choose(
+    candidates: Sequence[Candidate],
+    confirmed: Callable[[Candidate], Candidate | None],
+    *,
+    served_count: int | None = None,
+    score_lead_to_change: float = 0.0,
+) -> Candidate | None:
     """Return the division to release, or ``None`` when there is none.
 
     The rule: eligible is what half-samples reproduce (adjusted Rand index) and what has no tiny segment. Every
@@ -210,15 +229,24 @@ def choose(candidates: Sequence[Candidate], confirmed: Callable[[Candidate], Can
     often enough that none decides alone. The other half is ``business_spread``, because a division that tells apart
     neither price nor peak is of no use to the supplier. The best score wins; a tie goes to the simpler method, then to
     more segments. The winner must hold its stability in all runs, with two standard errors to spare, so that the next
-    seed finds it too; otherwise the next best is asked.
+    seed finds it too; otherwise the next best is asked. People work with the segments that are served: as many as
+    those are asked first, unless the best score leads them by more than ``score_lead_to_change``.
 
     Args:
         candidates: What was tried.
         confirmed: Returns a candidate with the stability of all runs, or ``None`` when it does not hold.
+        served_count: Number of segments that the served release has in this group, if any.
+        score_lead_to_change: Lead in score that is worth another number of segments.
     """
     eligible = [one for one in _scored(candidates) if one.is_eligible]
     simplicity = list(METHODS)
-    for candidate in sorted(eligible, key=lambda one: (-one.score, simplicity.index(one.method), -one.segments_count)):
+    enough_score = max((one.score for one in eligible), default=0.0) - score_lead_to_change
+
+    def preference(one: Candidate) -> tuple[bool, float, int, int]:
+        is_kept = one.segments_count == served_count and one.score >= enough_score
+        return not is_kept, -one.score, simplicity.index(one.method), -one.segments_count
+
+    for candidate in sorted(eligible, key=preference):
         held = confirmed(candidate)
         if held is not None:
             return held

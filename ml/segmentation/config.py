@@ -102,6 +102,9 @@ class SegmentationConfig(BaseModel):
     minimum_stability: float = Field(
         0.8, ge=0, le=1, description="Mean adjusted Rand index of the half-samples below which nothing is released."
     )
+    score_lead_to_change: float = Field(
+        0.1, ge=0, le=1, description="Lead in score for which the number of served segments of a group is given up."
+    )
     choice_runs_count: int = Field(
         15, ge=5, le=1_000, description="Half-samples spent on each number of segments before one is chosen."
     )

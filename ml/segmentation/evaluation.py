@@ -339,7 +339,8 @@ def tables(solutions: Mapping[str, Solution], segments: Sequence[Segment]) -> tu
             "criterion counts as a share of the best of them; half of the score is the mean of the three "
             "indices, half the business spread (variance of price per kWh and of contribution to the system's peak "
             "between segments). The best score wins, if it holds its stability with two standard errors to spare; a "
-            "tie goes to the simpler method, then to more segments.",
+            "tie goes to the simpler method, then to more segments. As many segments as are served are kept, unless "
+            "the best leads them clearly.",
         ),
     )
 
@@ -350,7 +351,11 @@ def _verdict(candidate: Candidate, solution: Solution) -> str:
         return "chosen"
     if candidate.refusal:
         return candidate.refusal
-    return "scores less" if candidate.score <= chosen.score else "does not hold in all half-samples"
+    if candidate.score <= chosen.score:
+        return "scores less"
+    if solution.keeps_served_count and candidate.segments_count != chosen.segments_count:
+        return "leads by too little to give up the number that is served"
+    return "does not hold in all half-samples"
 
 
 def _finite(value: float) -> float | None:

@@ -86,9 +86,9 @@ def train(
     assert months is not None  # noqa: S101
     earlier, later = (rows_as_of(prepared, month) for month in months)
 
-    judged_solutions = _solutions(earlier, config, seed)
+    judged_solutions = _solutions(earlier, config, seed, previous_model)
     judged_centres = {group: solution.centres for group, solution in judged_solutions.items()}
-    solutions = _solutions(later, config, seed)
+    solutions = _solutions(later, config, seed, previous_model)
     holdout = judging.holdout_frame(earlier, later, config)
     judged = judging.judge(holdout, judged_centres, config)
     key_metric, metrics, baselines = judging.judged_metrics(judged, config, seed)
@@ -157,7 +157,9 @@ def train(
     )
 
 
-def _solutions(rows: pd.DataFrame, config: SegmentationConfig, seed: int) -> dict[str, Solution]:
+def _solutions(
+    rows: pd.DataFrame, config: SegmentationConfig, seed: int, previous_model: SegmentationModel | None
+) -> dict[str, Solution]:
     usable = has_usable_shape(rows, config)
     groups = group_of(rows, config)
     solutions = {}
@@ -170,6 +172,7 @@ def _solutions(rows: pd.DataFrame, config: SegmentationConfig, seed: int) -> dic
             seed,
             weights=space.weights,
             business=members[BUSINESS_COLUMNS].to_numpy(dtype=np.float64),
+            served_count=len(previous_model.shaped_segments(group)) if previous_model else None,
         )
     return solutions
 

@@ -179,3 +179,20 @@ def test_the_next_best_is_chosen_when_the_best_does_not_hold() -> None:
     chosen = choose(candidates, lambda one: one if one.segments_count == 2 else None)
     assert chosen is not None
     assert chosen.segments_count == 2
+
+
+@pytest.mark.parametrize(("lead_to_change", "expected"), [(0.5, 2), (0.1, 6)])
+def test_the_served_number_is_kept_until_another_leads_clearly(lead_to_change: float, expected: int) -> None:
+    candidates = [_candidate("k_means", 2, 0.4, 0.1), _candidate("k_means", 6, 0.3, 0.3)]
+    chosen = choose(candidates, lambda one: one, served_count=2, score_lead_to_change=lead_to_change)
+    assert chosen is not None
+    assert chosen.segments_count == expected
+
+
+def test_a_served_number_that_does_not_hold_is_given_up() -> None:
+    candidates = [_candidate("k_means", 2, 0.4, 0.1), _candidate("k_means", 6, 0.3, 0.3)]
+    chosen = choose(
+        candidates, lambda one: one if one.segments_count == 6 else None, served_count=2, score_lead_to_change=0.5
+    )
+    assert chosen is not None
+    assert chosen.segments_count == 6
