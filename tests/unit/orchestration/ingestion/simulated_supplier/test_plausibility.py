@@ -58,7 +58,7 @@ def homes() -> Homes:
 
 @pytest.fixture(scope="module")
 def london(shared_data: Path) -> Panel:
-    """Low Carbon London, 71 households, 2013."""
+    """Low Carbon London, 66 households that were there all of 2013."""
     return statistics.london_panel(shared_data)
 
 
