@@ -7,7 +7,7 @@ import pytest
 from ml.segmentation.propensity_training import PropensityResult
 from orchestration.propensity_study import PropensityMapping, study
 
-MAPPING = Path(__file__).resolve().parents[2] / "mappings" / "powerco_sme.yaml"
+MAPPING = Path(__file__).resolve().parents[2] / "mappings" / "propensity" / "powerco_sme.yaml"
 
 
 @pytest.fixture(scope="module")

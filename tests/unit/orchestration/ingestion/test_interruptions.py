@@ -81,7 +81,7 @@ def test_killed_at_any_moment_the_next_run_ends_as_if_nothing_had_happened(tmp_p
         duration = time.monotonic() - started
 
     kills = 0
-    for fraction in (0.3, 0.5, 0.7, 0.85):
+    for fraction in (0.15, 0.3, 0.5, 0.7, 0.85):
         with landing_process(killed) as process:
             try:
                 process.wait(timeout=fraction * duration)
