@@ -47,7 +47,8 @@ def inputs_fingerprint(settings: PlatformSettings, manifest: Mapping[str, Any]) 
             for path, state in files
         ],
         "code": _code(),
-        "variables": dbt_variables(settings),
+        # A home that was moved holds what it held; what lies on its paths is looked at above.
+        "variables": {name: value for name, value in dbt_variables(settings).items() if not name.endswith("_path")},
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 

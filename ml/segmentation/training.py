@@ -1,6 +1,6 @@
 """Training of the segmentation: find, judge on a later window, find again on the latest, name, and describe."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -86,9 +86,9 @@ def train(
     assert months is not None  # noqa: S101
     earlier, later = (rows_as_of(prepared, month) for month in months)
 
-    judged_solutions = _solutions(earlier, config, seed, previous_model)
-    judged_centres = {group: solution.centres for group, solution in judged_solutions.items()}
     solutions = _solutions(later, config, seed, previous_model)
+    judged_solutions = _as_many_segments(solutions, earlier, config, seed)
+    judged_centres = {group: solution.centres for group, solution in judged_solutions.items()}
     holdout = judging.holdout_frame(earlier, later, config)
     judged = judging.judge(holdout, judged_centres, config)
     key_metric, metrics, baselines = judging.judged_metrics(judged, config, seed)
@@ -160,21 +160,43 @@ def train(
 def _solutions(
     rows: pd.DataFrame, config: SegmentationConfig, seed: int, previous_model: SegmentationModel | None
 ) -> dict[str, Solution]:
-    usable = has_usable_shape(rows, config)
-    groups = group_of(rows, config)
     solutions = {}
     for group in segmented_groups(rows, config):
-        members, space = rows[usable & (groups == group)], space_of(group)
-        solutions[group] = choose_segments(
-            shape_matrix(members, config.shape_ceiling, space),
-            config.segments_range(group),
-            config,
-            seed,
-            weights=space.weights,
-            business=members[BUSINESS_COLUMNS].to_numpy(dtype=np.float64),
-            served_count=len(previous_model.shaped_segments(group)) if previous_model else None,
-        )
+        served_count = len(previous_model.shaped_segments(group)) if previous_model else None
+        solutions[group] = _solution(rows, group, config.segments_range(group), config, seed, served_count)
     return solutions
+
+
+def _as_many_segments(
+    solutions: Mapping[str, Solution], rows: pd.DataFrame, config: SegmentationConfig, seed: int
+) -> dict[str, Solution]:
+    """Find as many segments on other rows as are released, so that what is judged is what is released."""
+    return {
+        group: _solution(rows, group, [solutions[group].chosen.segments_count], config, seed)
+        for group in segmented_groups(rows, config)
+        if group in solutions
+    }
+
+
+def _solution(
+    rows: pd.DataFrame,
+    group: str,
+    segments_counts: Sequence[int],
+    config: SegmentationConfig,
+    seed: int,
+    served_count: int | None = None,
+) -> Solution:
+    space = space_of(group)
+    members = rows[has_usable_shape(rows, config) & (group_of(rows, config) == group)]
+    return choose_segments(
+        shape_matrix(members, config.shape_ceiling, space),
+        segments_counts,
+        config,
+        seed,
+        weights=space.weights,
+        business=members[BUSINESS_COLUMNS].to_numpy(dtype=np.float64),
+        served_count=served_count,
+    )
 
 
 def _named_model(
@@ -312,8 +334,9 @@ def _holdout_description(
         else "The two trailing windows share no readings."
     )
     return (
-        f"Centres and assignments from the window ending {month_start(months[0]):%Y-%m}, judged on the shapes of the "
-        f"window ending {month_start(months[1]):%Y-%m} ({customers_count:,} {groups} customers). {overlap}"
+        f"As many segments as are released, found on the window ending {month_start(months[0]):%Y-%m}, judged on the "
+        f"shapes of the window ending {month_start(months[1]):%Y-%m} ({customers_count:,} {groups} customers). "
+        f"{overlap}"
     )
 
 

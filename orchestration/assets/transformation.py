@@ -7,6 +7,7 @@ predictions. SQL belongs in ``dbt_project``; this module runs it, reports what h
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import redirect_stdout
+from graphlib import TopologicalSorter
 from io import StringIO
 from typing import Any
 
@@ -107,7 +108,11 @@ def _unchanged(
     """Report tables that stay as they are, so that what follows them goes on."""
     facts = table_facts(settings.warehouse_path)
     lineages = kept_lineages(manifest, settings.warehouse_path.with_name(CACHE_FILE))
-    for key in sorted(context.selected_asset_keys):
+    parents = {
+        key: context.assets_def.asset_deps[key] & context.selected_asset_keys for key in context.selected_asset_keys
+    }
+    # Dagster demands parents before children.
+    for key in TopologicalSorter(parents).static_order():
         yield dg.MaterializeResult(
             asset_key=key, metadata={"status": "unchanged, kept", **_table_metadata(tuple(key.path), facts, lineages)}
         )

@@ -9,7 +9,9 @@
     cast({{ quantile('hours_to_response', 0.5) }} as double) as median_hours_to_response,
     cast({{ quantile('hours_to_response', 0.9) }} as double) as p90_hours_to_response,
     cast(count(hours_to_close) as integer) as closed_contacts_count,
-    cast(avg(hours_to_close) as double) as mean_hours_to_close,
+    -- Whole seconds add up to the same sum in any order; hours would differ in their last bits.
+    cast(sum(cast(round(hours_to_close * 3600) as bigint)) as double)
+    / (3600 * nullif(count(hours_to_close), 0)) as mean_hours_to_close,
     cast({{ quantile('hours_to_close', 0.5) }} as double) as median_hours_to_close,
     cast({{ quantile('hours_to_close', 0.9) }} as double) as p90_hours_to_close,
     {{ percentage('count(case when hours_to_close <= 24 then 1 end)', 'count(*)') }} as share_closed_24h_pct,

@@ -89,7 +89,7 @@ flows as (
         from_segment_id,
         to_segment_id,
         count(*) as customers_count,
-        sum(kwh) as kwh,
+        sum(cast(kwh as decimal(18, 4))) as kwh,
         sum(case when is_same_release then 0 else 1 end) as other_release_count
     from moves_with_energy
     group by as_of_month_number, customer_group, from_segment_id, to_segment_id

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(900)
 CHOICES = {
     "simulated_customers": 60,
     "simulated_months": 13,
-    "simulated_seed": 3,
+    "simulated_seed": 5,
     "default_days": 10,
     "review_months": 1,
 }

@@ -122,6 +122,17 @@ def test_changed_variable_counts(settings: PlatformSettings) -> None:
     assert not is_left_out(settings.model_copy(update={"time_zone": "Europe/Berlin"}))
 
 
+def test_moved_home_is_up_to_date(settings: PlatformSettings, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    note_inputs(settings, inputs_fingerprint(settings, MANIFEST))
+    for folder in settings.home.iterdir():
+        if folder != home:
+            folder.rename(home / folder.name)
+
+    assert is_left_out(settings.model_copy(update={"home": home}))
+
+
 def test_lost_marts_are_made_anew(settings: PlatformSettings) -> None:
     note_inputs(settings, inputs_fingerprint(settings, MANIFEST))
     (settings.after_models_marts_dir / "CURRENT").unlink()
