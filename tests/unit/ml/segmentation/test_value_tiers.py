@@ -160,7 +160,7 @@ def test_every_combination_of_value_loyalty_and_risk_has_a_tier() -> None:
 def test_the_tier_in_sql_is_the_tier_in_python() -> None:
     macros = Path(__file__).resolve().parents[4] / "dbt_project" / "macros" / "tiers.sql"
     template = jinja2.Environment().from_string(macros.read_text(encoding="utf-8"))
-    expression = template.module.customer_tier("value_tier", "loyalty_tier", "credit_rating")  # type: ignore[attr-defined]
+    expression = template.module.customer_tier("value_tier", "loyalty_tier", "credit_rating")  # type: ignore[attr-defined]  # a macro
     rows = pd.DataFrame(
         product(("high", "medium", "low", "unknown"), ("loyal", "steady", "loose", "unknown"), RATINGS),
         columns=["value_tier", "loyalty_tier", "credit_rating"],
