@@ -1,0 +1,57 @@
+"""Pages for people and machines beside the API itself, and the answer to every path that is none of its own."""
+
+import anyio.to_thread
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route as StarletteRoute
+
+from serving import metrics
+from serving.docs_page import render_docs_page
+from serving.errors import ApiError
+from serving.guard import error_response
+from serving.openapi import openapi
+from serving.responses import json_response
+
+
+def add_routes(app: FastAPI) -> None:
+    """Add the pages; call it last, because its final route takes every path that is left."""
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics_page() -> Response:
+        return Response(await anyio.to_thread.run_sync(metrics.exposition), media_type=metrics.CONTENT_TYPE)
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi_document() -> Response:
+        return json_response(openapi(app))
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs_page() -> HTMLResponse:
+        return HTMLResponse(render_docs_page(openapi(app)))
+
+    @app.get("/", include_in_schema=False)
+    async def front_page() -> RedirectResponse:
+        return RedirectResponse("/docs")
+
+    methods_by_path = {route.path: route.methods or set() for route in app.routes if isinstance(route, StarletteRoute)}
+
+    # Last, and for every method: BentoML would answer unknown pages in its own shape.
+    @app.api_route(
+        "/{path:path}", methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], include_in_schema=False
+    )
+    async def unknown_page(request: Request) -> Response:
+        allowed = methods_by_path.get(request.url.path)
+        if allowed is not None:
+            error = ApiError(
+                405,
+                "method_not_allowed",
+                f"send {' or '.join(sorted(allowed))} to {request.url.path}",
+                allowed=sorted(allowed),
+            )
+            response = error_response(error, request.scope["request_id"])
+            response.headers["Allow"] = ", ".join(sorted(allowed))
+            return response
+        raise ApiError(
+            404,
+            "not_found",
+            f"the routes are {', '.join(path for path in methods_by_path if path.startswith('/v1/'))}; see /docs",
+        )

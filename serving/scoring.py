@@ -1,0 +1,204 @@
+"""From the customers that a request names to answers: features, model, policy, log. No HTTP in here.
+
+A request takes one reference to a released model and keeps it to the end. A customer who cannot be scored gets an
+`ApiError` as outcome, which harms no other customer of a batch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from ml.errors import KilowiseError
+from serving import metrics, schemas
+from serving.errors import TITLES, ApiError
+from serving.identity import customer_key
+from serving.prediction_log import LoggedPrediction
+from serving.released_model import ReleasedModel, ScoringInput, ScoringResult
+from serving.runtime import Runtime
+from serving.use_cases import POLICY_VERSION, context_columns
+
+CREDIT_RISK = "credit_risk"
+
+Outcome = tuple[ScoringInput, ScoringResult] | ApiError
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedCustomer:
+    """One customer as a request names it."""
+
+    customer_id: str | None
+    features: dict[str, Any] | None
+
+
+def requested_customers(body: schemas.CustomerRequest, *, largest_batch: int) -> tuple[list[RequestedCustomer], bool]:
+    """Return the customers that a body names and whether it is a batch.
+
+    Raises:
+        ApiError: The batch is larger than this server accepts.
+    """
+    features: schemas.StrictModel | None = getattr(body, "features", None)
+    items: list[Any] | None = getattr(body, "items", None)
+    if body.customer_id is not None:
+        return [RequestedCustomer(body.customer_id, None)], False
+    if features is not None:
+        return [RequestedCustomer(None, features.model_dump())], False
+    field, batch = ("customer_ids", body.customer_ids) if body.customer_ids is not None else ("items", items)
+    if batch is None:
+        raise ApiError(422, "invalid_request", "send exactly one of customer_id, customer_ids, features, items")
+    if len(batch) > largest_batch:
+        raise ApiError(
+            422, "invalid_request", f"{field} has {len(batch)} entries; send at most {largest_batch}", field=field
+        )
+    if field == "customer_ids":
+        return [RequestedCustomer(customer_id, None) for customer_id in body.customer_ids or []], True
+    return [
+        RequestedCustomer(item.customer_id, None if item.features is None else item.features.model_dump())
+        for item in items or []
+    ], True
+
+
+def score_one(model: ReleasedModel, customer: RequestedCustomer, runtime: Runtime, request_id: str) -> dict[str, Any]:
+    """Return the answer for one customer and log it.
+
+    Raises:
+        ApiError: The customer is unknown or cannot be scored.
+    """
+    decided_at = datetime.now(UTC)
+    outcome = _score(model, [customer], runtime, request_id, decided_at)[0]
+    if isinstance(outcome, ApiError):
+        raise outcome
+    return {**_envelope(model, runtime, request_id, decided_at), "result": _result(customer, outcome)}
+
+
+def score_many(
+    model: ReleasedModel, customers: Sequence[RequestedCustomer], runtime: Runtime, request_id: str
+) -> dict[str, Any]:
+    """Return the answer for a batch and log it; a customer that cannot be scored does not harm the others."""
+    decided_at = datetime.now(UTC)
+    outcomes = _score(model, customers, runtime, request_id, decided_at)
+    results = [_result(customer, outcome) for customer, outcome in zip(customers, outcomes, strict=True)]
+    return {**_envelope(model, runtime, request_id, decided_at), "results": results}
+
+
+def _score(
+    model: ReleasedModel,
+    customers: Sequence[RequestedCustomer],
+    runtime: Runtime,
+    request_id: str,
+    decided_at: datetime,
+) -> list[Outcome]:
+    keys = [
+        None if customer.customer_id is None else customer_key(customer.customer_id, runtime.pseudonym_key)
+        for customer in customers
+    ]
+    wanted = [key for key, customer in zip(keys, customers, strict=True) if key and customer.features is None]
+    known = model.many_from_snapshot(wanted)
+    inputs = [
+        known.get(key or "") if customer.features is None else ScoringInput(customer.features, customer_key=key)
+        for key, customer in zip(keys, customers, strict=True)
+    ]
+    results = iter(_predict_each(model, [item for item in inputs if item is not None]))
+    outcomes: list[Outcome] = []
+    for item in inputs:
+        if item is None:
+            outcomes.append(_unknown_customer(model))
+            continue
+        found = next(results)
+        outcomes.append(found if isinstance(found, ApiError) else (item, found))
+    identity = model.identity
+    if identity.use_case == CREDIT_RISK:
+        outcomes = _with_policy(outcomes, runtime, decided_at)
+    rows: list[LoggedPrediction] = []
+    for outcome in outcomes:
+        if isinstance(outcome, ApiError):
+            continue
+        item, result = outcome
+        rows.append(
+            LoggedPrediction(
+                request_id=request_id,
+                decided_at=decided_at,
+                use_case=identity.use_case,
+                release=identity.release,
+                model_version=identity.model_version,
+                customer_key=item.customer_key,
+                as_of_month=item.as_of_month,
+                district=item.district,
+                features=item.features,
+                prediction=result.prediction,
+                context=_logged_context(result, identity.use_case),
+            )
+        )
+    metrics.PREDICTIONS.labels(identity.use_case, identity.release).inc(len(rows))
+    if runtime.log is not None:
+        runtime.log.record(rows)
+    return outcomes
+
+
+def _logged_context(result: ScoringResult, use_case: str) -> dict[str, Any]:
+    context = {name: result.details[name] for name in context_columns(use_case)}
+    if use_case == CREDIT_RISK:
+        context[POLICY_VERSION] = result.details["policy"].policy_version
+    return context
+
+
+def _with_policy(outcomes: Sequence[Outcome], runtime: Runtime, decided_at: datetime) -> list[Outcome]:
+    """Add what follows by the policy to the credit scores."""
+    scored = [outcome for outcome in outcomes if not isinstance(outcome, ApiError)]
+    policies = iter(runtime.policy_desk.outcomes(scored, decided_at))
+    return [
+        outcome
+        if isinstance(outcome, ApiError)
+        else (outcome[0], ScoringResult(outcome[1].prediction, {**outcome[1].details, "policy": next(policies)}))
+        for outcome in outcomes
+    ]
+
+
+def _predict_each(model: ReleasedModel, inputs: Sequence[ScoringInput]) -> list[ScoringResult | ApiError]:
+    """Score customers; when the batch fails, one at a time, so that only those at fault get an error."""
+    if not inputs:
+        return []
+    try:
+        return list(model.predict(inputs))
+    except KilowiseError as error:
+        if len(inputs) == 1:
+            return [ApiError(422, "cannot_score", str(error))]
+    return [outcome for item in inputs for outcome in _predict_each(model, [item])]
+
+
+def _unknown_customer(model: ReleasedModel) -> ApiError:
+    return ApiError(
+        404,
+        "unknown_customer",
+        f"release {model.identity.release} of {model.identity.use_case} holds no customer with this id; check the id, "
+        "or send the customer's features instead",
+        field="customer_id",
+    )
+
+
+def _envelope(model: ReleasedModel, runtime: Runtime, request_id: str, decided_at: datetime) -> dict[str, Any]:
+    identity = model.identity
+    return {
+        "request_id": request_id,
+        "use_case": identity.use_case,
+        "release": identity.release,
+        "model_version": identity.model_version,
+        "released_at": identity.released_at,
+        "decided_at": decided_at,
+        "currency": runtime.settings.currency,
+    }
+
+
+def _result(customer: RequestedCustomer, outcome: Outcome) -> dict[str, Any]:
+    if isinstance(outcome, ApiError):
+        return {
+            "customer_id": customer.customer_id,
+            "error": {"type": outcome.kind, "title": TITLES[outcome.kind], "detail": outcome.detail},
+        }
+    item, result = outcome
+    return {
+        "customer_id": customer.customer_id,
+        "features_as_of_month": item.as_of_month,
+        "prediction": result.prediction,
+        **result.details,
+    }
