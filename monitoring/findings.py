@@ -349,7 +349,10 @@ def _not_judged(scores: Sequence[ColumnScore], words: _Words, policy: DriftPolic
     unjudged = [score for score in scores if score.status == "not_judged"]
     if not unjudged:
         return
-    judged_share = 100 * (1 - len(unjudged) / len(scores))
+    # What this supplier never delivers is no ignorance about the month.
+    comparable_count = sum(not score.is_empty_as_before for score in scores)
+    unknown_count = sum(not score.is_empty_as_before for score in unjudged)
+    judged_share = 100 * (1 - unknown_count / comparable_count) if comparable_count else 0
     by_reason: dict[tuple[str, str], list[str]] = {}
     for score in unjudged:
         by_reason.setdefault((score.why_en, score.why_zh), []).append(score.column)

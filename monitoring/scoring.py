@@ -182,6 +182,8 @@ def _why_not_judged(
         return "the reference was written before this column existed", "参考样本生成时尚无该字段"
     if column.season == "same_season" and not in_season.any():
         return "no same season in the reference", "参考样本中没有同季节数据"
+    if usable_then.empty and usable_now.empty:
+        return "neither the reference nor the month has a value", "参考样本与本月均没有有效值"
     if usable_then.empty:
         return "the reference has no value", "参考样本中没有有效值"
     if usable_now.empty:

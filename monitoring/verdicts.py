@@ -121,6 +121,11 @@ class ColumnScore(_Record):
     bin_shares_reference: tuple[float, ...] = ()
     bin_shares_current: tuple[float, ...] = ()
 
+    @property
+    def is_empty_as_before(self) -> bool:
+        """Whether neither the reference nor the month has a value, as hours have none where meters report days."""
+        return self.missing_reference_pct == self.missing_current_pct == 100
+
 
 class PerformanceResult(_Record):
     """How predictions compare with outcomes that have become known.

@@ -182,6 +182,37 @@ def test_segments_are_not_called_stable_while_their_shapes_could_not_be_judged(m
     assert codes(verdict, "unknown") == {"too_few_columns": None}
 
 
+HOURS = ("weekday_shape_", "weekend_shape_", "summer_shift_", "winter_shift_")
+
+
+def daily_readings(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a supplier whose meters report whole days and who delivers no contracts: no hours, no terms."""
+    empty = [name for name in frame if name.startswith((*HOURS, "contract_"))]
+    return frame.assign(**dict.fromkeys(empty))
+
+
+def test_what_a_supplier_never_delivers_does_not_make_its_months_unknown(make_platform) -> None:
+    platform = make_platform("segmentation", rows=0)
+    platform.write_reference(daily_readings(reference_frame("segmentation", rows=100)))
+    platform.write_batch(daily_readings(prediction_frame("segmentation", MONTH, 500, seed=1)))
+
+    verdict = judge(platform)
+
+    assert verdict.outcome == "stable"
+    assert any("64 columns were not judged: neither the reference nor" in r.sentence_en for r in verdict.reasons)
+
+
+def test_columns_that_fall_silent_are_broken_and_columns_that_begin_are_unknown(make_platform) -> None:
+    platform = make_platform("segmentation", rows=0)
+    month = prediction_frame("segmentation", MONTH, 500, seed=1)
+    platform.write_batch(daily_readings(month))
+    assert judge(platform).outcome == "act"
+
+    platform.write_reference(daily_readings(reference_frame("segmentation", rows=100)))
+    platform.write_batch(month)
+    assert judge(platform).outcome == "not_enough_data"
+
+
 def winter_load(frame: pd.DataFrame) -> pd.DataFrame:
     """Load factors that are twice as high from December to February."""
     is_winter = pd.to_datetime(frame["as_of_month"]).dt.month.isin([12, 1, 2])
