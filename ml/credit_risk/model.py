@@ -6,6 +6,7 @@ before and after saving, in training and in the service: every path ends in `Cre
 """
 
 import json
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
@@ -19,12 +20,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ml.calibration import Calibrator
 from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, names
 from ml.credit_risk.config import Candidate
-from ml.credit_risk.features import FEATURE_OF, MATRIX_NAMES, Matrix, matrix_from_records, to_matrix
+from ml.credit_risk.features import FEATURE_OF, MATRIX_NAMES, Matrix, matrix_from_records, numbers_of_records, to_matrix
 from ml.credit_risk.rating import capped_ratings, rating_history
 from ml.credit_risk.reasons import Reason, reason
 from ml.credit_risk.schema import DIMENSIONS, FEATURES, PREDICTIONS
 from ml.credit_risk.scorecard import PointScale
-from ml.credit_risk.woe_scorecard import Columns, WoeScorecard, columns_of_frame, columns_of_records
+from ml.credit_risk.woe_scorecard import Columns, PointTables, WoeScorecard, columns_of_frame, columns_of_records
 from ml.errors import BundleError
 from ml.evaluation import FloatArray
 
@@ -34,6 +35,7 @@ SETTINGS_FILE = "model.json"
 REASONS = 3
 _FEATURE_NAMES = names(FEATURES)
 _DIMENSION_OF = [list(DIMENSIONS).index(column.dimension) for column in FEATURES]
+_feature_values = operator.itemgetter(*_FEATURE_NAMES)
 _Part = TypeVar("_Part", bound=BaseModel)
 
 
@@ -81,7 +83,8 @@ class ScoringRows:
     @classmethod
     def of_records(cls, records: Sequence[Mapping[str, Any]]) -> Self:
         """Return the rows given as mappings."""
-        return cls(matrix_from_records(records), columns_of_records(records))
+        numbers = numbers_of_records(records)
+        return cls(matrix_from_records(records, numbers), columns_of_records(records, numbers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,7 @@ class CreditRiskModel:
         self.settings = settings
         self.scorecard = scorecard
         self.booster = booster
+        self._point_tables = PointTables(scorecard)
         self._feature_of_characteristic = [
             _FEATURE_NAMES.index(characteristic.column) for characteristic in scorecard.characteristics
         ]
@@ -162,9 +166,7 @@ class CreditRiskModel:
             Per row a mapping with the names of ``PREDICTIONS``, and the explanation.
         """
         scores = self.score(ScoringRows.of_records(records))
-        explained = self._explanations(
-            scores.effects, [[record[name] for name in _FEATURE_NAMES] for record in records]
-        )
+        explained = self._explanations(scores.effects, [_feature_values(record) for record in records])
         return [
             (
                 {
@@ -216,13 +218,13 @@ class CreditRiskModel:
         if count == 0:
             empty = np.empty(0)
             return Scores(empty, empty, [], [], empty, np.empty((0, len(_FEATURE_NAMES)), dtype=np.float32))
-        parts = self.scorecard.parts(rows.columns)
+        parts = self._point_tables.parts(rows.columns)
         card_points = parts.sum(axis=1) + self.scorecard.start_points
         effects = np.zeros((count, len(_FEATURE_NAMES)), dtype=np.float32)
         if self.booster is None or self.settings.calibrator is None:
             probabilities = self.scorecard.probabilities(card_points)
             points = card_points.astype(np.float64)
-            effects[:, self._feature_of_characteristic] = self.scorecard.effects(parts)
+            effects[:, self._feature_of_characteristic] = self._point_tables.effects(parts)
         else:
             margins, contributions = _tree_answers(self.booster, rows.matrix)
             probabilities = self.settings.calibrator.probabilities(margins)
@@ -270,11 +272,7 @@ class CreditRiskModel:
         ]
 
     def _explanations(self, effects: npt.NDArray[np.float32], values: Sequence[Sequence[Any]]) -> list[Explanation]:
-        # Added column by column: a product of matrices may differ in the last bit with the size of the batch.
-        sums = np.zeros((len(effects), len(DIMENSIONS)))
-        for feature, dimension in enumerate(_DIMENSION_OF):
-            sums[:, dimension] += effects[:, feature]
-        by_dimension = sums.tolist()
+        by_dimension = [_dimension_sums(row) for row in effects.tolist()]
         return [
             Explanation(
                 reasons=[
@@ -299,6 +297,14 @@ class CreditRiskModel:
                 [_FEATURE_NAMES[row[rank]] if rank < len(row) else None for row in codes], dtype="object"
             )
         return frame[[CUSTOMER_KEY, *names(PREDICTIONS)]]
+
+
+def _dimension_sums(effects: list[float]) -> list[float]:
+    """Return the sum of one row's effects by dimension, added one by one so that no batch changes the last bit."""
+    sums = [0.0] * len(DIMENSIONS)
+    for dimension, effect in zip(_DIMENSION_OF, effects, strict=True):
+        sums[dimension] += effect
+    return sums
 
 
 def _plain(value: Any) -> float | str | None:

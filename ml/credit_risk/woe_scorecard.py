@@ -21,6 +21,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml.columns import by_name
+from ml.credit_risk.features import CATEGORICAL, NUMERIC, numbers_of_records
 from ml.credit_risk.schema import FEATURES
 from ml.credit_risk.scorecard import PointScale
 from ml.errors import SchemaMismatchError
@@ -111,6 +112,15 @@ class Characteristic(BaseModel):
         """Points of the best bin that holds known values."""
         return max(bin_.points for bin_ in self.bins[:-2])
 
+    def starts(self) -> FloatArray:
+        """Return the smallest number of each stretch of numbers that share a bin, from minus infinity to NaN."""
+        limits = {*self.edges}
+        if self.minimum is not None:
+            limits.add(self.minimum)
+        if self.maximum is not None:
+            limits.add(math.nextafter(self.maximum, math.inf))
+        return np.array([-math.inf, *sorted(limits), math.nan])
+
     def positions(self, values: npt.NDArray[Any]) -> IntArray:
         """Return the position of each value's bin."""
         missing, other = len(self.bins) - 2, len(self.bins) - 1
@@ -179,9 +189,9 @@ class WoeScorecard(BaseModel):
 
     def probabilities(self, points: IntArray) -> FloatArray:
         """Return the probability of default that belongs to the points: ``1 / (1 + odds)``."""
-        values, places = np.unique(points, return_inverse=True)
-        each = [self.probability(int(value)) for value in values]
-        return np.array(each, dtype=np.float64)[places] if each else np.empty(0)
+        asked = points.tolist()
+        known = {value: self.probability(value) for value in set(asked)}
+        return np.array([known[value] for value in asked], dtype=np.float64)
 
     def probability(self, points: int) -> float:
         """Return the probability of default at these points."""
@@ -288,6 +298,40 @@ class WoeScorecard(BaseModel):
         )
 
 
+class PointTables:
+    """The points of a card as tables to look up: the same as `WoeScorecard.parts`, at a fifth of the time for one row.
+
+    Args:
+        card: The card.
+    """
+
+    def __init__(self, card: WoeScorecard) -> None:
+        self._mean_points = np.array([one.mean_points for one in card.characteristics])
+        self._factor = card.scale.factor
+        self._numeric: list[tuple[int, str, FloatArray, IntArray]] = []
+        self._categorical: list[tuple[int, Characteristic, IntArray]] = []
+        for place, one in enumerate(card.characteristics):
+            points = np.array([bin_.points for bin_ in one.bins], dtype=np.int64)
+            if one.is_numeric:
+                starts = one.starts()
+                self._numeric.append((place, one.column, starts[1:], points[one.positions(starts)]))
+            else:
+                self._categorical.append((place, one, points))
+
+    def parts(self, columns: Columns) -> IntArray:
+        """Return the points of each row (rows) per characteristic (columns)."""
+        parts = np.empty((len(next(iter(columns.values()))), len(self._mean_points)), dtype=np.int64)
+        for place, column, starts, points in self._numeric:
+            parts[:, place] = points[starts.searchsorted(columns[column], side="right")]
+        for place, one, points in self._categorical:
+            parts[:, place] = points[one.positions(columns[one.column])]
+        return parts
+
+    def effects(self, parts: IntArray) -> FloatArray:
+        """Return what `WoeScorecard.effects` returns."""
+        return np.asarray((self._mean_points - parts) / self._factor, dtype=np.float64)
+
+
 def columns_of_frame(features: pd.DataFrame) -> dict[str, npt.NDArray[Any]]:
     """Return the feature columns of a frame as a scorecard takes them.
 
@@ -313,27 +357,26 @@ def columns_of_frame(features: pd.DataFrame) -> dict[str, npt.NDArray[Any]]:
     return columns
 
 
-def columns_of_records(records: Sequence[Mapping[str, Any]]) -> dict[str, npt.NDArray[Any]]:
+def columns_of_records(
+    records: Sequence[Mapping[str, Any]], numbers: npt.NDArray[np.float64] | None = None
+) -> dict[str, npt.NDArray[Any]]:
     """Return the feature columns of mappings, equal to `columns_of_frame` of the same rows.
+
+    Args:
+        records: The rows.
+        numbers: What `features.numbers_of_records` gives for them, when it is known already.
 
     Raises:
         SchemaMismatchError: If a column is missing or a value is not a number.
     """
-    columns: dict[str, npt.NDArray[Any]] = {}
-    for column in FEATURES:
+    numbers = numbers_of_records(records) if numbers is None else numbers
+    columns: dict[str, npt.NDArray[Any]] = dict(zip(NUMERIC, numbers.T, strict=True))
+    for column in CATEGORICAL:
         try:
             values = [record[column.name] for record in records]
         except KeyError as error:
             raise SchemaMismatchError(f"credit-risk features lack the column {column.name}") from error
-        if column.kind == "numeric":
-            try:
-                columns[column.name] = np.array([math.nan if value is None else value for value in values], np.float64)
-            except (TypeError, ValueError) as error:
-                raise SchemaMismatchError(
-                    f"column {column.name} holds a value that is not a number: {error}"
-                ) from error
-        else:
-            columns[column.name] = np.array([None if pd.isna(value) else value for value in values], dtype=object)
+        columns[column.name] = np.array([None if pd.isna(value) else value for value in values], dtype=object)
     return columns
 
 

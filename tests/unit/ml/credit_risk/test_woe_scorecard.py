@@ -21,6 +21,7 @@ from ml.credit_risk.schema import FEATURES
 from ml.credit_risk.woe_scorecard import (
     Bin,
     Characteristic,
+    PointTables,
     WoeScorecard,
     columns_of_frame,
     columns_of_records,
@@ -75,6 +76,16 @@ def rows(card: WoeScorecard) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def points(card: WoeScorecard, rows: pd.DataFrame) -> np.ndarray:
     return card.points(columns_of_frame(rows))
+
+
+def test_the_tables_of_the_service_give_the_same_points_on_100_000_rows(card: WoeScorecard, rows: pd.DataFrame):
+    columns = columns_of_frame(rows)
+    tables = PointTables(card)
+
+    parts = card.parts(columns)
+
+    np.testing.assert_array_equal(tables.parts(columns), parts)
+    np.testing.assert_array_equal(tables.effects(parts), card.effects(parts))
 
 
 def test_python_sql_and_the_printed_card_agree_on_100_000_rows(
