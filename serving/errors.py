@@ -1,6 +1,7 @@
 """Refusals: every answer that is not a result, in one shape and with a sentence the caller can act on."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -50,23 +51,101 @@ class ApiError(Exception):
         }
 
 
-TITLES = {
-    "invalid_json": "The body is not valid JSON",
-    "incomplete_request": "The request ended before its body was complete",
-    "unauthorized": "The API key is missing or unknown",
-    "not_found": "There is no such page",
-    "unknown_customer": "The customer is not known",
-    "method_not_allowed": "The method is not allowed here",
-    "body_timeout": "The body did not arrive in time",
-    "body_too_large": "The body is too large",
-    "unsupported_media_type": "The body is not sent as JSON",
-    "invalid_request": "The request does not fit its schema",
-    "cannot_score": "The model cannot judge this customer",
-    "too_many_requests": "The server is busy",
-    "no_release": "No model is released for this",
-    "internal": "The server failed",
+@dataclass(frozen=True, slots=True)
+class ErrorType:
+    """One kind of error, as the documentation lists it.
+
+    Attributes:
+        statuses: HTTP statuses under which it is answered; none for what stands only beside results of a batch.
+        title: What happened, in words.
+        remedy: What the caller does about it.
+    """
+
+    statuses: tuple[int, ...]
+    title: str
+    remedy: str
+
+
+ERROR_TYPES = {
+    "invalid_json": ErrorType(
+        (400,), "The body is not valid JSON", "Send one JSON object in UTF-8; in NDJSON one object per line."
+    ),
+    "incomplete_request": ErrorType(
+        (400,), "The request ended before its body was complete", "Send it again, with all of its body."
+    ),
+    "invalid_header": ErrorType(
+        (400,), "A header of the request cannot be honoured", "`field` names the header and `detail` what it may say."
+    ),
+    "unauthorized": ErrorType(
+        (401,),
+        "The API key is missing or unknown",
+        "Send a valid key as `X-API-Key: <key>` or `Authorization: Bearer <key>`; the operator of the API makes keys.",
+    ),
+    "not_found": ErrorType((404,), "There is no such page", "Correct the path; `detail` lists the routes."),
+    "unknown_customer": ErrorType(
+        (404,),
+        "The customer is not known",
+        "Check the id: it is the supplier's own, exactly as in its files. For someone who is no customer yet, or came "
+        "after the release, send `features`.",
+    ),
+    "method_not_allowed": ErrorType(
+        (405,), "The method is not allowed here", "Use one of the methods in `allowed` and in the header `Allow`."
+    ),
+    "body_timeout": ErrorType(
+        (408,), "The body did not arrive in time", "Send it again over a faster connection, or in smaller batches."
+    ),
+    "release_not_served": ErrorType(
+        (409,),
+        "The release asked for is not served",
+        "Drop the header `Kilowise-Release`, or name one of `allowed`: what is served now, or was before.",
+    ),
+    "idempotency_key_in_use": ErrorType(
+        (409,),
+        "A request with this key is still in work",
+        "Wait `Retry-After` seconds and send the same request again: it is then answered with the first one's answer.",
+    ),
+    "body_too_large": ErrorType(
+        (413,), "The body is too large", "Split the batch into several requests, or send it as NDJSON."
+    ),
+    "unsupported_media_type": ErrorType(
+        (415,),
+        "The body is not sent as JSON",
+        "Send `Content-Type: application/json` (or `application/x-ndjson`), in UTF-8 and not compressed.",
+    ),
+    "invalid_request": ErrorType(
+        (422,),
+        "The request does not fit its schema",
+        "`field` names the place, `detail` says what to change, `allowed` lists what would be accepted.",
+    ),
+    "cannot_score": ErrorType(
+        (422,),
+        "The model cannot judge this customer",
+        "`detail` says what is missing or contradictory.",
+    ),
+    "idempotency_key_reused": ErrorType(
+        (422,),
+        "The key was used for another request",
+        "Make a new key for every new request; the same key belongs to one body, sent once or again.",
+    ),
+    "too_many_requests": ErrorType(
+        (429,), "The server is busy", "Wait `Retry-After` seconds and send the request again."
+    ),
+    "internal": ErrorType((500,), "The server failed", "A fault of the server: report the `request_id`."),
+    "no_release": ErrorType(
+        (503,),
+        "No model is released for this",
+        "Nothing in the request is wrong: the operator has to release a model; `detail` says how.",
+    ),
+    "store_unavailable": ErrorType(
+        (503,),
+        "The server cannot write what it must remember",
+        "Send the request again later, with the same `Idempotency-Key`; the operator finds the reason in the log.",
+    ),
 }
-"""Title by error type; also the list of all error types."""
+"""Every kind of error by its ``type``; the page and the tests read it."""
+
+TITLES = {kind: error_type.title for kind, error_type in ERROR_TYPES.items()}
+"""Title by error type."""
 
 
 def error_from_validation(error: ValidationError) -> ApiError:
