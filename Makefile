@@ -31,7 +31,7 @@ DAGSTER_PORT ?= 3000
 # Two workers, each with whole files: fixtures that make a supplier are then made once per file at most.
 PYTEST_ARGS ?= -n 2 --dist loadfile
 
-.PHONY: help run test dev serve reports check bench clean reset env manifest dagster-home
+.PHONY: help run test bento dev serve reports check bench clean reset env manifest dagster-home
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ run: manifest dagster-home  ## Set everything up and do the main job: raw files 
 
 test: manifest  ## Set everything up and pass the tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+bento: manifest  ## Build the bento of the last commit and try it in an empty environment
+	@$(BIN)/python -m pytest -m packaging tests/packaging
 
 check: manifest  ## Lint, format, types, import directions, Dagster definitions
 	@status=0; \
