@@ -21,6 +21,7 @@ import pandas as pd
 import xgboost as xgb
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # publishes no type information
 
+from ml.boosting import choose_size, grow, loaded
 from ml.bundle import DataWindow, TrainingResult, fingerprint_frames
 from ml.calibration import Calibrator, fit_calibrator
 from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, names
@@ -310,13 +311,23 @@ def _folds(customers: pd.Series, config: CreditRiskConfig) -> np.ndarray:
     return customer_parts(customers, shares, salt=f"{SALT} folds")
 
 
+def _choose_size(
+    matrix: Matrix, labels: FloatArray, fold_of_row: np.ndarray, config: BoosterConfig, seed: int
+) -> tuple[int, int]:
+    data = _data(matrix, labels, config)
+    return choose_size(data, fold_of_row, config, seed, further=_own_parameters(config))
+
+
 def _grow(matrix: Matrix, labels: FloatArray, config: BoosterConfig, depth: int, rounds: int, seed: int) -> xgb.Booster:
-    parameters = _parameters(config, depth, seed, labels)
-    trained = xgb.train(parameters, _data(matrix, labels, config), num_boost_round=rounds)
-    # What is saved, judged and served must be the same object, so the trees go through their file once.
-    booster = xgb.Booster(params={"nthread": 1})
-    booster.load_model(trained.save_raw("ubj"))
-    return booster
+    data = _data(matrix, labels, config)
+    return loaded(grow(data, depth, rounds, config, seed, further=_own_parameters(config)))
+
+
+def _own_parameters(config: BoosterConfig) -> dict[str, object]:
+    return {
+        "monotone_constraints": "(" + ",".join(str(sign) for sign in MONOTONE) + ")",
+        "nthread": config.threads,
+    }
 
 
 def _margins(booster: xgb.Booster, matrix: Matrix) -> FloatArray:
@@ -355,54 +366,6 @@ def _settings(answers_by: Candidate, calibrator: Calibrator | None, config: Cred
         points_to_double_odds=config.points_to_double_odds,
         minimum_reason_effect=config.minimum_reason_effect,
     )
-
-
-def _choose_size(
-    matrix: Matrix, labels: FloatArray, fold_of_row: np.ndarray, config: BoosterConfig, seed: int
-) -> tuple[int, int]:
-    """Return depth and number of trees with the smallest mean loss over folds of customers.
-
-    Folds are by customer, because rows of one customer resemble each other: by row, the trees would grow far too
-    many. Early stopping looks at the mean of the folds, because a single fold of few defaults stops by chance.
-    """
-    folds = [
-        (np.flatnonzero(fold_of_row != fold), np.flatnonzero(fold_of_row == fold)) for fold in np.unique(fold_of_row)
-    ]
-    data = _data(matrix, labels, config)
-    best: list[tuple[float, int, int]] = []
-    for depth in config.depths:
-        losses = xgb.cv(
-            _parameters(config, depth, seed, labels),
-            data,
-            num_boost_round=config.max_rounds,
-            folds=folds,
-            early_stopping_rounds=config.early_stopping_rounds,
-            as_pandas=False,
-            seed=seed,
-        )["test-logloss-mean"]
-        rounds = int(np.argmin(losses)) + 1
-        best.append((losses[rounds - 1], depth, rounds))
-    _, depth, rounds = min(best)
-    return depth, rounds
-
-
-def _parameters(config: BoosterConfig, depth: int, seed: int, labels: FloatArray) -> dict[str, object]:
-    return {
-        "objective": "binary:logistic",
-        "eval_metric": "logloss",
-        "tree_method": "hist",
-        "max_depth": depth,
-        "learning_rate": config.learning_rate,
-        "min_child_weight": config.min_child_weight,
-        "subsample": config.subsample,
-        "colsample_bytree": config.colsample_bytree,
-        "reg_lambda": config.reg_lambda,
-        "monotone_constraints": "(" + ",".join(str(sign) for sign in MONOTONE) + ")",
-        "base_score": float(np.clip(labels.mean(), 1e-4, 1 - 1e-4)),
-        "nthread": config.threads,
-        "seed": seed,
-        "verbosity": 1,
-    }
 
 
 def _data(matrix: Matrix, labels: FloatArray, config: BoosterConfig) -> xgb.DMatrix:

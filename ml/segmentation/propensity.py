@@ -260,11 +260,9 @@ class PropensityModel(BaseModel):
 
     @cached_property
     def _trees(self) -> "xgb.Booster":
-        import xgboost as xgb
+        from ml.boosting import loaded
 
-        booster = xgb.Booster(params={"nthread": 1})
-        booster.load_model(bytearray(self.booster))
-        return booster
+        return loaded(self.booster)
 
 
 def _settings_file(target: str) -> str:

@@ -14,6 +14,7 @@ import pandas as pd
 import xgboost as xgb
 from sklearn.linear_model import LogisticRegression
 
+from ml.boosting import choose_size, grow, loaded
 from ml.calibration import Calibrator, fit_calibrator
 from ml.classification import average_precision, expected_calibration_error, roc_auc
 from ml.columns import AS_OF_MONTH, CUSTOMER_KEY
@@ -222,7 +223,7 @@ def _trained(
         return PropensityResult(target, None, reason, sufficiency)
     matrix, labels = encoding.matrix(cut.train), cut.train[target.label].to_numpy()
     folds = _folds(cut.train[CUSTOMER_KEY], config)
-    depth, rounds = _choose_size(matrix, labels, folds, config, seed)
+    depth, rounds = choose_size(xgb.DMatrix(matrix, label=labels, nthread=1), folds, config, seed)
     fits: dict[Method, _Fit] = {
         "logistic": lambda inside, known: _fit_logistic(inside, known, config),
         "trees": lambda inside, known: _fit_trees(inside, known, config, seed, depth, rounds),
@@ -428,59 +429,14 @@ def _fit_logistic(matrix: Matrix, labels: FloatArray, config: PropensityConfig) 
 def _fit_trees(
     matrix: Matrix, labels: FloatArray, config: PropensityConfig, seed: int, depth: int, rounds: int
 ) -> _Fitted:
-    data = xgb.DMatrix(matrix, label=labels, nthread=1)
-    trained = xgb.train(_parameters(config, depth, seed, labels), data, num_boost_round=rounds)
-    # What is saved, judged and served must be the same object, so the trees go through their file once.
-    raw = bytes(trained.save_raw("ubj"))
-    booster = xgb.Booster(params={"nthread": 1})
-    booster.load_model(bytearray(raw))
+    trees = grow(xgb.DMatrix(matrix, label=labels, nthread=1), depth, rounds, config, seed)
+    booster = loaded(trees)
 
     def margins(rows: Matrix) -> FloatArray:
         answers = booster.predict(xgb.DMatrix(rows, nthread=1), output_margin=True)
         return np.asarray(answers, dtype=np.float64)
 
-    return _Fitted(margins, booster=raw)
-
-
-def _choose_size(
-    matrix: Matrix, labels: FloatArray, folds: np.ndarray, config: PropensityConfig, seed: int
-) -> tuple[int, int]:
-    """Return depth and number of trees with the smallest mean loss over folds of customers."""
-    parts = [(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in np.unique(folds)]
-    data = xgb.DMatrix(matrix, label=labels, nthread=1)
-    best: list[tuple[float, int, int]] = []
-    for depth in config.depths:
-        losses = xgb.cv(
-            _parameters(config, depth, seed, labels),
-            data,
-            num_boost_round=config.max_rounds,
-            folds=parts,
-            early_stopping_rounds=config.early_stopping_rounds,
-            as_pandas=False,
-            seed=seed,
-        )["test-logloss-mean"]
-        rounds = int(np.argmin(losses)) + 1
-        best.append((losses[rounds - 1], depth, rounds))
-    _, depth, rounds = min(best)
-    return depth, rounds
-
-
-def _parameters(config: PropensityConfig, depth: int, seed: int, labels: FloatArray) -> dict[str, object]:
-    return {
-        "objective": "binary:logistic",
-        "eval_metric": "logloss",
-        "tree_method": "hist",
-        "max_depth": depth,
-        "learning_rate": config.learning_rate,
-        "min_child_weight": config.min_child_weight,
-        "subsample": config.subsample,
-        "colsample_bytree": config.colsample_bytree,
-        "reg_lambda": config.reg_lambda,
-        "base_score": float(np.clip(labels.mean(), 1e-4, 1 - 1e-4)),
-        "nthread": 1,
-        "seed": seed,
-        "verbosity": 1,
-    }
+    return _Fitted(margins, booster=trees)
 
 
 def _tenure_scores(cut: Cut, target: Target) -> FloatArray:
