@@ -324,17 +324,22 @@ class ModelStore:
 
         Whoever publishes without a person asks this first, or the next run would undo the rollback.
         """
-        try:
-            lines = (self.releases_dir / use_case / HISTORY_FILE).read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            return False
-        for entry in map(orjson.loads, reversed(lines)):
+        for entry in reversed(self.history(use_case)):
             if entry["action"] != "rollback":
                 return False
             if entry["from"] is not None and entry["from"].split("-", 1)[1] == bundle_version:
                 current = self.current_release(use_case)
                 return current is None or current.bundle_version != bundle_version
         return False
+
+    def history(self, use_case: str) -> list[dict[str, Any]]:
+        """Return the moves of the pointer, oldest first: ``at``, ``action``, ``from``, ``to``, ``by``, ``reason``."""
+        _check_use_case(use_case)
+        try:
+            lines = (self.releases_dir / use_case / HISTORY_FILE).read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        return [orjson.loads(line) for line in lines]
 
     def read_release(self, use_case: str, release_name: str) -> ReleaseManifest:
         """Return the manifest of one release.

@@ -8,7 +8,7 @@ from prometheus_client import REGISTRY
 from serving.model_store import ModelStore
 from serving.release_board import ReleaseBoard
 from serving.released_model import ReleasedModel
-from tests.unit.serving.builders import publish
+from tests.unit.serving.builders import key_of, publish
 
 USE_CASE = "segmentation"
 
@@ -147,3 +147,31 @@ def test_swaps_leave_no_open_files_behind(board: ReleaseBoard, store: ModelStore
         board.refresh()
 
     assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
+
+
+def test_the_release_before_stays_loaded_until_the_next_one(
+    board: ReleaseBoard, store: ModelStore, tmp_path: Path
+) -> None:
+    names = []
+    for variant in range(3):
+        names.append(publish(store, tmp_path, USE_CASE, variant=variant).name)
+        board.refresh()
+
+    assert list(board.loaded(USE_CASE)) == [names[2], names[1]]
+
+
+def test_an_erased_customer_is_gone_from_every_loaded_release(
+    board: ReleaseBoard, store: ModelStore, tmp_path: Path
+) -> None:
+    for variant in range(2):
+        publish(store, tmp_path, USE_CASE, variant=variant)
+        board.refresh()
+    (name,) = list(board.loaded(USE_CASE))[:1]
+
+    store.erase_customer(key_of(3), lambda path: path.name == "features.sqlite")
+    board.refresh()
+
+    assert list(board.loaded(USE_CASE)) == [name]
+    model = board.get(USE_CASE)
+    assert model is not None
+    assert list(model.many_from_snapshot([key_of(3), key_of(4)])) == [key_of(4)]
