@@ -43,6 +43,15 @@ LOG_WRITE_FAILURES = Counter("kilowise_prediction_log_write_failures", "Failed w
 LOG_PENDING_ROWS = Gauge(
     "kilowise_prediction_log_pending_rows", "Rows that wait to be written", multiprocess_mode="livesum"
 )
+API_KEY_FILE_USABLE = Gauge(
+    "kilowise_api_key_file_usable",
+    "1 while the key file can be used, 0 while the keys read before stay in force",
+    multiprocess_mode="livemin",
+)
+DENIED_CALLS = Counter("kilowise_denied_calls", "Calls refused for their key, scope, rate or quota", ["reason"])
+DENIED_CALL_LINES = Counter(
+    "kilowise_denied_call_lines", "Lines of the audit of denied calls by what became of them", ["outcome"]
+)
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
