@@ -35,6 +35,7 @@ class LoggedPrediction:
 
     Attributes:
         request_id: Request that asked for it; a batch has many rows with one id.
+        decision_id: Names this row alone; the answer has it too, and outcomes are joined to it.
         decided_at: When, with time zone.
         use_case: One of ``ml.columns.USE_CASES``.
         release: Release that decided.
@@ -45,9 +46,11 @@ class LoggedPrediction:
         features: Value by feature.
         prediction: Value by column of ``PREDICTIONS``.
         context: Value by name of the use case's ``logged_context_columns``.
+        scoring_ms: Time that the model took, of a batch per customer.
     """
 
     request_id: str
+    decision_id: str
     decided_at: datetime
     use_case: str
     release: str
@@ -58,6 +61,7 @@ class LoggedPrediction:
     features: dict[str, Any]
     prediction: dict[str, Any]
     context: Mapping[str, Any] = field(default_factory=dict)
+    scoring_ms: float | None = None
 
 
 class PredictionLog:
@@ -177,6 +181,7 @@ def log_schema(use_case: str) -> "pa.Schema":
     return pa.schema(
         [
             ("request_id", pa.string()),
+            ("decision_id", pa.string()),
             ("decided_at", pa.timestamp("us", tz="UTC")),
             ("use_case", pa.string()),
             ("release", pa.string()),
@@ -191,6 +196,7 @@ def log_schema(use_case: str) -> "pa.Schema":
                 (name, pa.date32() if name.endswith("_month") else pa.string())
                 for name in logged_context_columns(use_case)
             ),
+            ("scoring_ms", pa.float64()),
         ]
     )
 
@@ -202,6 +208,7 @@ def log_table(use_case: str, rows: Sequence[LoggedPrediction]) -> "pa.Table":
     records = [
         {
             "request_id": row.request_id,
+            "decision_id": row.decision_id,
             "decided_at": row.decided_at,
             "use_case": row.use_case,
             "release": row.release,
@@ -213,6 +220,7 @@ def log_table(use_case: str, rows: Sequence[LoggedPrediction]) -> "pa.Table":
             **row.features,
             **row.prediction,
             **row.context,
+            "scoring_ms": row.scoring_ms,
         }
         for row in rows
     ]

@@ -454,6 +454,10 @@ class Envelope(Answer):
 def _answer_models(name: str, prediction: type[Answer], extra: Mapping[str, Any]) -> tuple[type[Answer], type[Answer]]:
     result_fields: dict[str, Any] = {
         "customer_id": (str | None, Field(description="As sent; null for inline features without id")),
+        "decision_id": (
+            str | None,
+            Field(default=None, description="Names this decision in the prediction log; absent when there is an error"),
+        ),
         "features_as_of_month": (
             date | None,
             Field(default=None, description="Month at whose end the features were known; null for inline features"),

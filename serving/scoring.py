@@ -4,9 +4,11 @@ A request takes one reference to a released model and keeps it to the end. A cus
 `ApiError` as outcome, which harms no other customer of a batch.
 """
 
+import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from time import perf_counter
 from typing import Any
 
 from ml.errors import KilowiseError
@@ -20,8 +22,6 @@ from serving.use_cases import POLICY_VERSION, context_columns
 
 CREDIT_RISK = "credit_risk"
 
-Outcome = tuple[ScoringInput, ScoringResult] | ApiError
-
 
 @dataclass(frozen=True, slots=True)
 class RequestedCustomer:
@@ -29,6 +29,24 @@ class RequestedCustomer:
 
     customer_id: str | None
     features: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One customer who was scored.
+
+    Attributes:
+        decision_id: Under which the answer and the prediction log know the decision; unique.
+        item: What was scored.
+        result: What the model says, and what follows.
+    """
+
+    decision_id: str
+    item: ScoringInput
+    result: ScoringResult
+
+
+Outcome = Decision | ApiError
 
 
 def requested_customers(body: schemas.CustomerRequest, *, largest_batch: int) -> tuple[list[RequestedCustomer], bool]:
@@ -98,14 +116,17 @@ def _score(
         known.get(key or "") if customer.features is None else ScoringInput(customer.features, customer_key=key)
         for key, customer in zip(keys, customers, strict=True)
     ]
-    results = iter(_predict_each(model, [item for item in inputs if item is not None]))
+    known_inputs = [item for item in inputs if item is not None]
+    started_at = perf_counter()
+    results = iter(_predict_each(model, known_inputs))
+    scoring_ms = (perf_counter() - started_at) * 1000 / max(len(known_inputs), 1)
     outcomes: list[Outcome] = []
     for item in inputs:
         if item is None:
             outcomes.append(_unknown_customer(model))
             continue
         found = next(results)
-        outcomes.append(found if isinstance(found, ApiError) else (item, found))
+        outcomes.append(found if isinstance(found, ApiError) else Decision(uuid.uuid4().hex, item, found))
     identity = model.identity
     if identity.use_case == CREDIT_RISK:
         outcomes = _with_policy(outcomes, runtime, decided_at)
@@ -113,10 +134,11 @@ def _score(
     for outcome in outcomes:
         if isinstance(outcome, ApiError):
             continue
-        item, result = outcome
+        item, result = outcome.item, outcome.result
         rows.append(
             LoggedPrediction(
                 request_id=request_id,
+                decision_id=outcome.decision_id,
                 decided_at=decided_at,
                 use_case=identity.use_case,
                 release=identity.release,
@@ -127,6 +149,7 @@ def _score(
                 features=item.features,
                 prediction=result.prediction,
                 context=_logged_context(result, identity.use_case),
+                scoring_ms=scoring_ms,
             )
         )
     metrics.PREDICTIONS.labels(identity.use_case, identity.release).inc(len(rows))
@@ -144,14 +167,17 @@ def _logged_context(result: ScoringResult, use_case: str) -> dict[str, Any]:
 
 def _with_policy(outcomes: Sequence[Outcome], runtime: Runtime, decided_at: datetime) -> list[Outcome]:
     """Add what follows by the policy to the credit scores."""
-    scored = [outcome for outcome in outcomes if not isinstance(outcome, ApiError)]
+    scored = [(outcome.item, outcome.result) for outcome in outcomes if not isinstance(outcome, ApiError)]
     policies = iter(runtime.policy_desk.outcomes(scored, decided_at))
     return [
-        outcome
-        if isinstance(outcome, ApiError)
-        else (outcome[0], ScoringResult(outcome[1].prediction, {**outcome[1].details, "policy": next(policies)}))
+        outcome if isinstance(outcome, ApiError) else _with_detail(outcome, "policy", next(policies))
         for outcome in outcomes
     ]
+
+
+def _with_detail(decision: Decision, name: str, value: Any) -> Decision:
+    result = ScoringResult(decision.result.prediction, {**decision.result.details, name: value})
+    return replace(decision, result=result)
 
 
 def _predict_each(model: ReleasedModel, inputs: Sequence[ScoringInput]) -> list[ScoringResult | ApiError]:
@@ -195,10 +221,10 @@ def _result(customer: RequestedCustomer, outcome: Outcome) -> dict[str, Any]:
             "customer_id": customer.customer_id,
             "error": {"type": outcome.kind, "title": TITLES[outcome.kind], "detail": outcome.detail},
         }
-    item, result = outcome
     return {
         "customer_id": customer.customer_id,
-        "features_as_of_month": item.as_of_month,
-        "prediction": result.prediction,
-        **result.details,
+        "decision_id": outcome.decision_id,
+        "features_as_of_month": outcome.item.as_of_month,
+        "prediction": outcome.result.prediction,
+        **outcome.result.details,
     }

@@ -30,6 +30,7 @@ def logged_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [
             LoggedPrediction(
                 request_id=request_id,
+                decision_id=f"{request_id}-decision",
                 decided_at=datetime(2026, 9, 7, 8, 31, tzinfo=UTC),
                 use_case="credit_risk",
                 release=release.name,

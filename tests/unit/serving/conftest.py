@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,6 +45,12 @@ def runtime(settings: ServingSettings) -> Iterator[Runtime]:
 @pytest.fixture
 def client(runtime: Runtime) -> TestClient:
     return client_of(runtime)
+
+
+def what_was_decided(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return results without the names of the decisions, which no two share."""
+    assert len({result["decision_id"] for result in results}) == len(results)
+    return [{name: value for name, value in result.items() if name != "decision_id"} for result in results]
 
 
 def client_of(runtime: Runtime) -> TestClient:

@@ -18,6 +18,7 @@ PREDICTION = {"default_probability": 0.1, "credit_points": 570.0, "credit_rating
 def row(number: int, *, decided_at: datetime = datetime(2026, 9, 5, 23, 59, tzinfo=UTC)) -> LoggedPrediction:
     return LoggedPrediction(
         request_id=f"r{number}",
+        decision_id=f"d{number}",
         decided_at=decided_at,
         use_case="credit_risk",
         release="0001-x",
@@ -49,6 +50,7 @@ def read(directory: Path) -> list[dict[str, object]]:
 def test_columns_are_those_of_batch_predictions() -> None:
     assert log_schema("credit_risk").names == [
         "request_id",
+        "decision_id",
         "decided_at",
         "use_case",
         "release",
@@ -61,6 +63,7 @@ def test_columns_are_those_of_batch_predictions() -> None:
         *names(PREDICTIONS),
         *HISTORY_COLUMNS,
         "policy_version",
+        "scoring_ms",
     ]
 
 
