@@ -7,7 +7,8 @@ as long.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,39 @@ from orchestration.settings import PlatformSettings
 if TYPE_CHECKING:
     import duckdb
 
-INPUTS_FILE = "after_models_inputs"
+NOTES_FILE = "after_models_notes.json"
+
+
+@dataclass(frozen=True)
+class CheckOutcome:
+    """What a test of dbt found when the tables were built.
+
+    Attributes:
+        asset: Layer and name of the table that it tests.
+        name: Name of the test.
+        is_passed: Whether no row failed.
+        is_warning: Whether a failure only warns.
+        failed_rows_count: Rows that failed, where dbt counted them.
+    """
+
+    asset: tuple[str, ...]
+    name: str
+    is_passed: bool
+    is_warning: bool
+    failed_rows_count: int | None
+
+
+@dataclass(frozen=True)
+class StageNotes:
+    """What the last finished second stage was made from and found.
+
+    Attributes:
+        fingerprint: That of its inputs.
+        tests: The outcome of each test that ran.
+    """
+
+    fingerprint: str
+    tests: tuple[CheckOutcome, ...]
 
 
 def inputs_fingerprint(settings: PlatformSettings, manifest: Mapping[str, Any]) -> str:
@@ -53,21 +86,29 @@ def inputs_fingerprint(settings: PlatformSettings, manifest: Mapping[str, Any]) 
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
-def is_up_to_date(settings: PlatformSettings, fingerprint: str) -> bool:
-    """Return whether the last finished second stage had these inputs and its marts are still published."""
-    path = _inputs_path(settings)
-    if not path.exists() or path.read_text(encoding="utf-8") != fingerprint:
-        return False
+def notes_in_force(settings: PlatformSettings, fingerprint: str) -> StageNotes | None:
+    """Return the notes of the last finished second stage if it had these inputs and its marts are still published."""
+    notes = _read_notes(_notes_path(settings))
+    if notes is None or notes.fingerprint != fingerprint:
+        return None
     try:
         published = current_marts(settings.after_models_marts_dir)
     except MartsNotPublishedError:
-        return False
-    return set(published.row_counts) == set(MARTS_AFTER_MODELS)
+        return None
+    return notes if set(published.row_counts) == set(MARTS_AFTER_MODELS) else None
 
 
-def note_inputs(settings: PlatformSettings, fingerprint: str) -> None:
-    """Remember from what the published marts were made."""
-    replace_text(_inputs_path(settings), fingerprint)
+def note_stage(settings: PlatformSettings, fingerprint: str, tests: Sequence[CheckOutcome]) -> None:
+    """Remember from what the published marts were made, and what their tests found."""
+    replace_text(_notes_path(settings), json.dumps(asdict(StageNotes(fingerprint, tuple(tests)))))
+
+
+def _read_notes(path: Path) -> StageNotes | None:
+    if not path.exists():
+        return None
+    found = json.loads(path.read_bytes())
+    tests = [CheckOutcome(**{**test, "asset": tuple(test["asset"])}) for test in found["tests"]]
+    return StageNotes(found["fingerprint"], tuple(tests))
 
 
 def _content(connection: "duckdb.DuckDBPyConnection", node: Mapping[str, Any]) -> str:
@@ -80,9 +121,9 @@ def _content(connection: "duckdb.DuckDBPyConnection", node: Mapping[str, Any]) -
     return hashlib.sha256(json.dumps(months, default=str).encode()).hexdigest()
 
 
-def _inputs_path(settings: PlatformSettings) -> Path:
+def _notes_path(settings: PlatformSettings) -> Path:
     # Beside the warehouse: who removes that removes what was built from it.
-    return settings.warehouse_path.with_name(INPUTS_FILE)
+    return settings.warehouse_path.with_name(NOTES_FILE)
 
 
 def _code() -> str:

@@ -5,7 +5,7 @@ predictions. SQL belongs in ``dbt_project``; this module runs it, reports what h
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from graphlib import TopologicalSorter
 from io import StringIO
@@ -29,12 +29,14 @@ from orchestration.dbt import (
 from orchestration.marts import MARTS, MARTS_AFTER_MODELS, current_marts, publish_marts
 from orchestration.metadata import column_lineage_metadata
 from orchestration.predictions import UnreadablePredictionsError, check_batch_files, write_source_contracts
-from orchestration.second_stage import inputs_fingerprint, is_up_to_date, note_inputs
+from orchestration.second_stage import CheckOutcome, inputs_fingerprint, note_stage, notes_in_force
 from orchestration.settings import PlatformSettings
 from orchestration.use_cases import USE_CASES
 
 WAREHOUSE_POOL = "warehouse"
 
+# What dagster-dbt calls the number of rows that failed a test.
+_FAILED_ROWS = "dagster_dbt/failed_row_count"
 
 # A warehouse that another program holds open for a moment is the usual reason for a failure here.
 _RETRY = dg.RetryPolicy(max_retries=1, delay=5)
@@ -81,16 +83,21 @@ def dbt_models_after_scoring(
     is_whole = _are_selected(context, MARTS_AFTER_MODELS)
     manifest = json.loads(dbt_project.manifest_path.read_bytes())
     fingerprint = inputs_fingerprint(settings, manifest)
-    if is_whole and is_up_to_date(settings, fingerprint):
+    notes = notes_in_force(settings, fingerprint)
+    if is_whole and notes is not None and _all_ran(context, notes.tests):
         context.log.info("Neither predictions nor data changed; the marts after the models stay as they are.")
-        yield from _unchanged(context, settings, manifest)
+        yield from _unchanged(context, settings, manifest, notes.tests)
         return
     write_source_contracts(settings.predictions_dir, [use_case.name for use_case in USE_CASES])
     try:
         check_batch_files(settings.predictions_dir)
     except UnreadablePredictionsError as error:
         raise dg.Failure(str(error), allow_retries=False) from None
-    yield from _built(context, dbt, settings)
+    tests = []
+    for event in _built(context, dbt, settings):
+        if isinstance(event, dg.AssetCheckResult):
+            tests.append(_outcome(event))
+        yield event
     if is_whole:
         marts = publish_marts(
             settings.warehouse_path,
@@ -98,24 +105,67 @@ def dbt_models_after_scoring(
             memory_limit=settings.duckdb_memory_limit,
             marts=MARTS_AFTER_MODELS,
         )
-        note_inputs(settings, fingerprint)
+        note_stage(settings, fingerprint, tests)
         context.log.info(f"Marts after the models, version {marts.name}: {sum(marts.row_counts.values()):,} rows.")
 
 
 def _unchanged(
-    context: dg.AssetExecutionContext, settings: PlatformSettings, manifest: Mapping[str, Any]
+    context: dg.AssetExecutionContext,
+    settings: PlatformSettings,
+    manifest: Mapping[str, Any],
+    tests: Sequence[CheckOutcome],
 ) -> Iterator[dg.MaterializeResult]:
-    """Report tables that stay as they are, so that what follows them goes on."""
+    """Report tables that stay as they are and what their tests found, so that what follows them goes on."""
     facts = table_facts(settings.warehouse_path)
     lineages = kept_lineages(manifest, settings.warehouse_path.with_name(CACHE_FILE))
     parents = {
         key: context.assets_def.asset_deps[key] & context.selected_asset_keys for key in context.selected_asset_keys
     }
+    kept = {"status": "unchanged, kept"}
     # Dagster demands parents before children.
     for key in TopologicalSorter(parents).static_order():
         yield dg.MaterializeResult(
-            asset_key=key, metadata={"status": "unchanged, kept", **_table_metadata(tuple(key.path), facts, lineages)}
+            asset_key=key,
+            metadata={**kept, **_table_metadata(tuple(key.path), facts, lineages)},
+            check_results=[
+                _check_result(test, kept)
+                for test in tests
+                if test.asset == tuple(key.path) and _check_key(test) in context.selected_asset_check_keys
+            ],
         )
+
+
+def _all_ran(context: dg.AssetExecutionContext, tests: Sequence[CheckOutcome]) -> bool:
+    """Return whether every test that this run is asked for has an outcome."""
+    return context.selected_asset_check_keys <= {_check_key(test) for test in tests}
+
+
+def _check_key(test: CheckOutcome) -> dg.AssetCheckKey:
+    return dg.AssetCheckKey(dg.AssetKey(test.asset), test.name)
+
+
+def _outcome(result: dg.AssetCheckResult) -> CheckOutcome:
+    """Return what dagster-dbt reports of a test in the form that is kept."""
+    failed_rows = result.metadata.get(_FAILED_ROWS)
+    return CheckOutcome(
+        asset=tuple(result.asset_key.path) if result.asset_key else (),
+        name=str(result.check_name),
+        is_passed=result.passed,
+        is_warning=result.severity == dg.AssetCheckSeverity.WARN,
+        failed_rows_count=None if failed_rows is None else int(str(failed_rows.value)),
+    )
+
+
+def _check_result(test: CheckOutcome, metadata: Mapping[str, Any]) -> dg.AssetCheckResult:
+    """Return the report of a test that is not run again because nothing that it reads has changed."""
+    failed_rows = {} if test.failed_rows_count is None else {_FAILED_ROWS: test.failed_rows_count}
+    return dg.AssetCheckResult(
+        asset_key=dg.AssetKey(test.asset),
+        check_name=test.name,
+        passed=test.is_passed,
+        severity=dg.AssetCheckSeverity.WARN if test.is_warning else dg.AssetCheckSeverity.ERROR,
+        metadata={**metadata, **failed_rows},
+    )
 
 
 def _are_selected(context: dg.AssetExecutionContext, marts: Iterable[str]) -> bool:

@@ -194,3 +194,19 @@ def test_second_run_with_nothing_new_changes_nothing(finished_home: PlatformHome
     assert sorted(after) == sorted(before)
     layers = ("inbox", "landing", "models", "releases", "predictions")
     assert [name for name in before if after[name] != before[name] and name.startswith(layers)] == []
+    assert _stale_checks(home) == _stale_checks(finished_home) == []
+
+
+def _stale_checks(home: PlatformHome) -> list[str]:
+    """Return the checks of dbt's marts that were not evaluated by the run that reported the table last."""
+    checks = build_definitions(home.settings).resolve_asset_graph().asset_check_keys
+    of_marts = [check for check in checks if check.asset_key.path[0] == "marts"]
+    assert {check.asset_key.path[1] for check in of_marts} >= {"customer_portrait", "segment_migration_monthly"}
+    with home.instance() as instance:
+        evaluated = instance.event_log_storage.get_latest_asset_check_execution_by_key(of_marts)
+        reported = {check: instance.get_latest_materialization_event(check.asset_key) for check in of_marts}
+    return [
+        check.to_user_string()
+        for check, event in reported.items()
+        if check not in evaluated or event is None or evaluated[check].run_id != event.run_id
+    ]

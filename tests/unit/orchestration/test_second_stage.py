@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from orchestration.marts import MARTS_AFTER_MODELS, publish_marts
-from orchestration.second_stage import inputs_fingerprint, is_up_to_date, note_inputs
+from orchestration.second_stage import CheckOutcome, inputs_fingerprint, note_stage, notes_in_force
 from orchestration.settings import PlatformSettings
 
 MANIFEST: dict[str, Any] = {
@@ -43,6 +43,10 @@ MANIFEST: dict[str, Any] = {
         },
     }
 }
+TESTS = [
+    CheckOutcome(("marts", "customer_portrait"), "unique_customer_portrait_customer_key", True, False, 0),
+    CheckOutcome(("marts", "customer_portrait"), "plausible_customer_portrait_peak", False, True, 3),
+]
 
 
 @pytest.fixture
@@ -71,19 +75,29 @@ def predictions_file(settings: PlatformSettings) -> Path:
 
 
 def is_left_out(settings: PlatformSettings) -> bool:
-    return is_up_to_date(settings, inputs_fingerprint(settings, MANIFEST))
+    return notes_in_force(settings, inputs_fingerprint(settings, MANIFEST)) is not None
 
 
 def test_second_stage_is_left_out_once_its_inputs_are_noted(settings: PlatformSettings) -> None:
     assert not is_left_out(settings)
 
-    note_inputs(settings, inputs_fingerprint(settings, MANIFEST))
+    note_stage(settings, inputs_fingerprint(settings, MANIFEST), TESTS)
 
     assert is_left_out(settings)
 
 
+def test_what_tests_found_is_kept_with_the_tables(settings: PlatformSettings) -> None:
+    fingerprint = inputs_fingerprint(settings, MANIFEST)
+    note_stage(settings, fingerprint, TESTS)
+
+    notes = notes_in_force(settings, fingerprint)
+
+    assert notes is not None
+    assert list(notes.tests) == TESTS
+
+
 def test_changed_table_of_the_first_stage_counts(settings: PlatformSettings) -> None:
-    note_inputs(settings, inputs_fingerprint(settings, MANIFEST))
+    note_stage(settings, inputs_fingerprint(settings, MANIFEST), TESTS)
     with duckdb.connect(str(settings.warehouse_path)) as connection:
         connection.execute("update intermediate.int_load set kwh = 2")
 
@@ -94,7 +108,7 @@ def test_changed_table_of_the_first_stage_counts(settings: PlatformSettings) -> 
 def test_recomputed_month_of_a_table_that_is_made_by_month_counts(
     settings: PlatformSettings, model: str, counts: bool
 ) -> None:
-    note_inputs(settings, inputs_fingerprint(settings, MANIFEST))
+    note_stage(settings, inputs_fingerprint(settings, MANIFEST), TESTS)
     with duckdb.connect(str(settings.warehouse_path)) as connection:
         connection.execute("update intermediate.processed_months set fingerprint = 'b' where model_name = ?", [model])
 
@@ -102,7 +116,7 @@ def test_recomputed_month_of_a_table_that_is_made_by_month_counts(
 
 
 def test_own_tables_do_not_count(settings: PlatformSettings) -> None:
-    note_inputs(settings, inputs_fingerprint(settings, MANIFEST))
+    note_stage(settings, inputs_fingerprint(settings, MANIFEST), TESTS)
     with duckdb.connect(str(settings.warehouse_path)) as connection:
         connection.execute("update marts.customer_portrait set customer_key = 2")
 
@@ -110,14 +124,14 @@ def test_own_tables_do_not_count(settings: PlatformSettings) -> None:
 
 
 def test_month_that_was_scored_again_counts(settings: PlatformSettings) -> None:
-    note_inputs(settings, inputs_fingerprint(settings, MANIFEST))
+    note_stage(settings, inputs_fingerprint(settings, MANIFEST), TESTS)
     os.utime(predictions_file(settings), (1, 1))
 
     assert not is_left_out(settings)
 
 
 def test_changed_variable_counts(settings: PlatformSettings) -> None:
-    note_inputs(settings, inputs_fingerprint(settings, MANIFEST))
+    note_stage(settings, inputs_fingerprint(settings, MANIFEST), TESTS)
 
     assert not is_left_out(settings.model_copy(update={"time_zone": "Europe/Berlin"}))
 
@@ -125,7 +139,7 @@ def test_changed_variable_counts(settings: PlatformSettings) -> None:
 def test_moved_home_is_up_to_date(settings: PlatformSettings, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    note_inputs(settings, inputs_fingerprint(settings, MANIFEST))
+    note_stage(settings, inputs_fingerprint(settings, MANIFEST), TESTS)
     for folder in settings.home.iterdir():
         if folder != home:
             folder.rename(home / folder.name)
@@ -134,7 +148,7 @@ def test_moved_home_is_up_to_date(settings: PlatformSettings, tmp_path: Path) ->
 
 
 def test_lost_marts_are_made_anew(settings: PlatformSettings) -> None:
-    note_inputs(settings, inputs_fingerprint(settings, MANIFEST))
+    note_stage(settings, inputs_fingerprint(settings, MANIFEST), TESTS)
     (settings.after_models_marts_dir / "CURRENT").unlink()
 
     assert not is_left_out(settings)
