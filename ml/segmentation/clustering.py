@@ -491,15 +491,16 @@ def _is_core(points: FloatArray, segments_count: int, config: SegmentationConfig
 
     Left out are shapes that stand alone, and then small clusters: a handful of customers far from all others takes a
     centre for itself in every solution of some size, so that no such solution has segments that are large enough.
+    The clusters are those of Ward's hierarchy, which has no random starts: what is left out of a few hundred shapes
+    would otherwise depend on the seed, and the number of segments with it.
     """
     is_core = ~_is_outlier(points, config, seed)
     smallest_allowed = config.minimum_segment_share * len(points)
     for _ in range(TRIMMING_ROUNDS):
         rows = np.flatnonzero(is_core)
         count = min(segments_count, len(np.unique(points[rows], axis=0)))
-        labels = _nearest(points[rows], _k_means(points[rows], [count], config, seed)[count])
-        sizes = np.bincount(labels, minlength=count)
-        small = sizes[labels] < smallest_allowed
+        labels = _nearest(points[rows], _ward(points[rows], [count], config, seed)[count])
+        small = np.bincount(labels)[labels] < smallest_allowed
         if not small.any():
             break
         is_core[rows[small]] = False

@@ -24,6 +24,11 @@ NOON = (11, 12, 13)
 MIDDAY = tuple(range(10, 15))
 EVENING = tuple(range(18, 22))
 OPENING = tuple(range(6, 22))
+RIVALS = (NIGHT, MORNING, DAYTIME, NOON, EVENING)
+"""Parts of the day of which one can be that with the largest power."""
+
+MARKED_PEAK_RATIO = 1.5
+"""Largest hour, in means of the day, from which a day that fits no pattern still has a marked peak."""
 
 PRIMARY_TOLERANCE = 0.12
 """Part of its threshold by which a leading tag may fall short before a segment loses it."""
@@ -150,6 +155,11 @@ class Facts:
         """Return the mean power of the hours, in means of the day."""
         return float(self.working_day[list(hours)].mean())
 
+    def leads(self, hours: Sequence[int]) -> float:
+        """Return by which factor the hours exceed the part of the day with the largest power beside them."""
+        rivals = [self.level(rival) for rival in RIVALS if not set(rival) & set(hours)]
+        return self.level(hours) / max(*rivals, np.finfo(np.float64).tiny)
+
     def share(self, hours: Sequence[int]) -> float:
         """Return the share of the day's energy that falls into the hours."""
         return float(self.working_day[list(hours)].sum()) / 24
@@ -168,6 +178,11 @@ class Facts:
     def base_ratio(self) -> float:
         """Mean of the three lowest hours in means of the day."""
         return float(np.sort(self.working_day)[:3].mean())
+
+    @property
+    def swing(self) -> float:
+        """How far the day leaves its mean, up or down, in means of the day."""
+        return max(self.peak_ratio - 1, 1 - self.base_ratio)
 
     @property
     def peak_time(self) -> float:
@@ -209,7 +224,7 @@ PRIMARY_TAGS = {
         ),
         Tag(
             "night_use", "Night-use", "夜间用电",
-            "use most of their energy between 22:00 and 06:00, for example to charge a vehicle or heat water",
+            "use most between 22:00 and 06:00, for example to charge a vehicle or heat water",
             "用电集中在 22 时至次日 6 时，如电动汽车充电、蓄热",
             "offer a tariff with a cheap night and managed charging",
             "推荐谷段优惠的分时电价与有序充电",
@@ -226,14 +241,16 @@ PRIMARY_TAGS = {
         ),
         Tag(
             "morning_evening", "Morning-and-evening", "早晚双峰",
-            "are out by day and have two peaks, before 9:00 and after 18:00", "白天外出，9 时前与 18 时后各有一个高峰",
+            "have two peaks, before 9:00 and after 18:00, and use less in between",
+            "9 时前与 18 时后各有一个高峰，其间用电较低",
             "offer timers and a check of time-of-use prices, and reach them by app outside working hours",
             "推荐定时用电与分时电价测算，非工作时间通过应用联系",
             "do not telephone them in working hours", "避免工作时间电话联系",
         ),
         Tag(
             "daytime_home", "Daytime-at-home", "日间在家",
-            "are at home by day and use most between 9:00 and 17:00", "白天在家，用电集中在 9 时至 17 时",
+            "use most between 9:00 and 17:00, as those who are at home by day do",
+            "用电集中在 9 时至 17 时，多为白天在家",
             "offer advice on efficient cooling and cooking, and rooftop solar",
             "推荐制冷、厨房节能方案及屋顶光伏",
             "do not offer a tariff with an expensive daytime", "不推荐日间高价的电价",
@@ -253,7 +270,7 @@ PRIMARY_TAGS = {
         ),
         Tag(
             "round_the_clock", "Round-the-clock", "全天生产",
-            "run day and night at nearly constant power", "昼夜连续运行，负荷接近恒定",
+            "run day and night without large swings", "昼夜连续运行，负荷起伏不大",
             "review contracted demand and power factor, and offer a flat-price or contract package",
             "复核合同需量与功率因数，推荐平价或合约套餐",
             "do not ask for curtailment at short notice before their process is known",
@@ -261,8 +278,8 @@ PRIMARY_TAGS = {
         ),
         Tag(
             "night_production", "Off-peak", "避峰生产",
-            "work mainly between 22:00 and 06:00 and so avoid the peak hours",
-            "主要在 22 时至次日 6 时生产，避开高峰时段",
+            "work most between 22:00 and 06:00 and so avoid the peak hours",
+            "生产集中在 22 时至次日 6 时，避开高峰时段",
             "tell them of every change of the time-of-use hours and offer packages with a cheap valley",
             "及时告知分时时段调整，推荐谷段优惠套餐",
             "do not offer a package without time-of-use prices", "不推荐不分时套餐",
@@ -276,7 +293,7 @@ PRIMARY_TAGS = {
         ),
         Tag(
             "two_shifts", "Two-shift", "两班生产",
-            "work from morning to late evening and rest at night", "清晨至深夜两班运行，夜间停产",
+            "work from morning to late evening and little at night", "清晨至深夜两班运行，夜间负荷较低",
             "invite them to demand response at the peaks and review contracted demand",
             "邀约尖峰需求响应，复核合同需量",
             "do not offer a package with a high evening price", "不推荐晚间高价套餐",
@@ -299,6 +316,12 @@ PRIMARY_TAGS = {
             "spread their use over the day without a marked shift pattern", "用电分散，无明显班制",
             "visit to learn how they work before any offer", "先走访了解经营规律，再推荐方案",
             "do not offer a standard package unchecked", "未测算前不推荐标准套餐",
+        ),
+        Tag(
+            "marked_peak", "Marked-peak", "尖峰明显",
+            "have a marked peak that fits no usual pattern", "有明显尖峰，但不属于常见类型",
+            "ask what runs at the hour of their peak before any offer", "先了解尖峰时段的用电设备，再推荐方案",
+            "do not offer a tariff with an expensive hour of their peak", "不推荐其尖峰时段高价的电价",
         ),
         Tag(
             "winter_heavy", "Winter-heavy", "冬季高用电",
@@ -508,23 +531,34 @@ def still_holds(code: str, facts: Facts) -> bool:
     """
     if code in PRIMARY_TAGS:
         strengths = _primary_strengths(facts)
-        if code == _fallback(facts):
-            return max(strengths.values()) < 1.0 + PRIMARY_TOLERANCE
-        return strengths.get(code, 0.0) >= 1.0 - PRIMARY_TOLERANCE
+        fallbacks = _fallback_strengths(facts)
+        if code in fallbacks and max(strengths.values()) >= 1.0 + PRIMARY_TOLERANCE:
+            return False
+        return (strengths | fallbacks).get(code, 0.0) >= 1.0 - PRIMARY_TOLERANCE
     if code in QUALIFIERS:
         return _qualifier_margins(facts).get(code, -np.inf) >= -1.0
     return True
 
 
 def _fallback(facts: Facts) -> str:
+    strengths = _fallback_strengths(facts)
+    return max(strengths, key=lambda code: strengths[code])
+
+
+def _fallback_strengths(facts: Facts) -> dict[str, float]:
+    """Return the strengths of the tags for days that no rule fits: with a peak or without one."""
     if not facts.has_hours:
-        return "even_year"
-    return "mixed_home" if facts.is_residential else "mixed_business"
+        return {"even_year": 1.0}
+    peak = facts.peak_ratio / MARKED_PEAK_RATIO
+    return {"mixed_home" if facts.is_residential else "mixed_business": 1 / peak, "marked_peak": peak}
 
 
 def _primary_strengths(facts: Facts) -> dict[str, float]:
-    """Return for each leading tag a ratio to the threshold of its rule: from 1 on the rule holds."""
-    level, share = facts.level, facts.share
+    """Return for each leading tag a ratio to the threshold of its rule: from 1 on the rule holds.
+
+    A tag that says when most is used also demands that no other part of the day has more.
+    """
+    level, share, leads = facts.level, facts.share, facts.leads
     if not facts.has_hours:
         rest_day = facts.shifts["mild_rest_day_shift"]
         return {
@@ -536,23 +570,24 @@ def _primary_strengths(facts: Facts) -> dict[str, float]:
     # Solar panels push the midday below the night; an empty home or a lunch break only down to it.
     shoulders = min(level(MORNING), level(EVENING))
     midday_dip = min(0.6 * shoulders, 0.8 * level(NIGHT)) / max(level(MIDDAY), 0.05)
+    swing = max(facts.swing, 0.05)
     if facts.is_residential:
         return {
             "midday_dip": midday_dip,
-            "night_use": share(NIGHT) / 0.45,
-            "evening_peak": level(EVENING) / 1.35,
-            "morning_evening": shoulders / 1.15,
-            "daytime_home": level(DAYTIME) / 1.15,
-            "steady_base": min(facts.base_ratio / 0.7, 1.4 / facts.peak_ratio),
+            "night_use": min(share(NIGHT) / 0.45, leads(NIGHT)),
+            "evening_peak": min(level(EVENING) / 1.3, leads(EVENING)),
+            "morning_evening": min(shoulders / 1.15, 0.9 * shoulders / max(level(DAYTIME), 0.05)),
+            "daytime_home": min(level(DAYTIME) / 1.15, leads(DAYTIME)),
+            "steady_base": 0.25 / swing,
         }
     return {
         "midday_dip": midday_dip,
-        "round_the_clock": facts.base_ratio / 0.65,
-        "night_production": share(NIGHT) / 0.42,
+        "round_the_clock": 0.35 / swing,
+        "night_production": min(share(NIGHT) / 0.42, leads(NIGHT)),
         "day_shift": share(DAY_SHIFT) / 0.6,
-        "two_shifts": share(OPENING) / 0.82 if share(DAY_SHIFT) < 0.6 else 0.0,
-        "noon_heavy": level(NOON) / 1.9,
-        "evening_trade": level(EVENING) / 1.6,
+        "two_shifts": min(share(OPENING) / 0.82, 0.6 / max(level(NIGHT), 0.05)) if share(DAY_SHIFT) < 0.6 else 0.0,
+        "noon_heavy": min(level(NOON) / 1.9, leads(NOON)),
+        "evening_trade": min(level(EVENING) / 1.6, leads(EVENING)),
     }
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from ml.segmentation.naming import (
     CONTRASTS,
     PRIMARY_TAGS,
+    PRIMARY_TOLERANCE,
     PROFILE_COLUMNS,
     QUALIFIERS,
     Facts,
@@ -45,10 +46,87 @@ def _evening(peak_hour: float, height: float = 1.5) -> np.ndarray:
         ("B", 1.5 - 1.4 * np.isin(HOURS, range(9, 16)), "midday_dip"),
         ("B", 0.5 + 2.5 * np.isin(HOURS, (11, 12, 13)), "noon_heavy"),
         ("B", 0.5 + 1.5 * np.isin(HOURS, (18, 19, 20, 21)), "evening_trade"),
+        ("R", 0.8 + 2.0 * np.isin(HOURS, (7, 17)), "marked_peak"),
+        ("B", 0.8 + 2.5 * np.isin(HOURS, (6, 7)), "marked_peak"),
     ],
 )
 def test_typical_shapes_get_their_tag(group: str, weekday: np.ndarray, tag: str) -> None:
     assert primary_tags(Facts.of(group, _centre(weekday), PLAIN))[0] == tag
+
+
+def test_a_high_base_under_an_evening_peak_is_not_called_steady() -> None:
+    heated = 0.8 + 0.42 * np.isin(HOURS, (18, 19, 20, 21)) + 0.15 * np.isin(HOURS, (6, 7, 8, 17, 22))
+    facts = Facts.of("R", _centre(heated), PLAIN)
+    assert facts.base_ratio > 0.7
+    assert 1.3 < facts.peak_ratio < 1.5
+
+    (label,) = label_segments(
+        "R", np.array([_centre(heated)]), [PLAIN], ["R2"], {"R2": ("steady_base", "winter_sensitive")}
+    )
+
+    assert label.name == "Evening-peak households"
+
+
+def _parts(working_day: np.ndarray) -> dict[str, float]:
+    """Return the mean power of the parts of the day, in means of the day."""
+    hours = {"night": (22, 23, *range(6)), "morning": range(6, 9), "day": range(9, 17), "evening": range(18, 22)}
+    hours |= {"noon": range(11, 14), "midday": range(10, 15), "shift": range(8, 18)}
+    return {part: float(working_day[list(own)].mean() / working_day.mean()) for part, own in hours.items()}
+
+
+def _is_most(part: str, parts: dict[str, float], slack: float, *others: str) -> bool:
+    return all(parts[part] >= slack * parts[other] for other in others) and parts[part] > 1
+
+
+def _is_within(working_day: np.ndarray, swing: float, slack: float) -> bool:
+    return float(np.abs(working_day[np.argsort(working_day)[3:]] / working_day.mean() - 1).max()) <= swing / slack
+
+
+def _claim(tag: str, working_day: np.ndarray, slack: float) -> bool:
+    """Return whether a centre backs what the leading tag of a name says; slack 1 is to the letter."""
+    parts = _parts(working_day)
+    peak = float(working_day.max() / working_day.mean())
+    rush = min(parts["morning"], parts["evening"])
+    claims = {
+        "midday_dip": lambda: slack * parts["midday"] < min(rush, parts["night"]),
+        "night_use": lambda: _is_most("night", parts, slack, "morning", "day", "noon", "evening"),
+        "night_production": lambda: _is_most("night", parts, slack, "morning", "day", "noon", "evening"),
+        "evening_peak": lambda: _is_most("evening", parts, slack, "night", "morning", "day", "noon"),
+        "evening_trade": lambda: _is_most("evening", parts, slack, "night", "morning", "day", "noon"),
+        "daytime_home": lambda: _is_most("day", parts, slack, "night", "morning", "evening"),
+        "noon_heavy": lambda: _is_most("noon", parts, slack, "night", "morning", "evening"),
+        "day_shift": lambda: parts["shift"] * 10 / 24 >= 0.6 * slack,
+        "two_shifts": lambda: slack * parts["night"] <= 0.6,
+        "morning_evening": lambda: rush > 1 and slack * parts["day"] < rush,
+        "steady_base": lambda: _is_within(working_day, 0.25, slack),
+        "round_the_clock": lambda: _is_within(working_day, 0.35, slack),
+        "mixed_home": lambda: slack * peak <= 1.5,
+        "mixed_business": lambda: slack * peak <= 1.5,
+        "marked_peak": lambda: peak >= 1.5 * slack,
+    }
+    return claims[tag]()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    seed=st.integers(min_value=0, max_value=100_000),
+    group=st.sampled_from(["R", "B"]),
+    height=st.sampled_from([0.1, 0.4, 1.0, 2.5]),
+    wear=st.sampled_from([0.02, 0.1]),
+)
+def test_a_leading_tag_is_backed_by_the_centre_when_given_and_as_long_as_it_is_kept(
+    seed: int, group: str, height: float, wear: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    bumps = [np.exp(-0.5 * (((HOURS - rng.uniform(0, 24) + 12) % 24 - 12) / rng.uniform(0.7, 4)) ** 2) for _ in "abc"]
+    day = 0.6 + height * sum(bumps) * rng.choice([-0.5, 1.0]) + rng.uniform(0, 0.1, 24)
+    centre = _centre(np.clip(day, 0.01, None))
+    (given_label,) = label_segments(group, np.array([centre]), [PLAIN], [f"{group}1"])
+    assert _claim(given_label.name_tags[0], centre[:24], 1.0), given_label.name
+
+    worn = _centre(np.clip(centre[:24] * (1 + rng.normal(0, wear, 24)), 0.01, None))
+    (kept,) = label_segments(group, np.array([worn]), [PLAIN], [f"{group}1"], {f"{group}1": given_label.name_tags})
+    assert _claim(kept.name_tags[0], worn[:24], 1 - PRIMARY_TOLERANCE), kept.name
 
 
 @pytest.mark.parametrize(
