@@ -41,13 +41,16 @@ class ApiError(Exception):
 
     def body(self, request_id: str) -> dict[str, object]:
         """Return the error as the API answers it."""
+        return {**self.problem(), "request_id": request_id}
+
+    def problem(self) -> dict[str, object]:
+        """Return the error as it stands beside the results of a batch."""
         return {
             "type": self.kind,
             "title": TITLES[self.kind],
             "detail": self.detail,
             "field": self.field,
             "allowed": self.allowed,
-            "request_id": request_id,
         }
 
 

@@ -2,15 +2,21 @@
 
 import hashlib
 import hmac
+from collections.abc import Callable
+from typing import TypeVar
 
 import anyio
+import anyio.to_thread
 
 from ml.columns import USE_CASES
+from serving.idempotency import IdempotencyStore
 from serving.model_store import ModelStore
 from serving.policy_desk import PolicyDesk
 from serving.prediction_log import PredictionLog
 from serving.release_board import ReleaseBoard
 from serving.settings import ServingSettings
+
+T = TypeVar("T")
 
 START_SENTENCE = "run `make run` once to train and release models (they are taken up within a second)"
 
@@ -22,6 +28,7 @@ class Runtime:
         settings: What the operator chose.
         board: Releases that are served.
         log: Prediction log, or None when it is switched off.
+        idempotency: Answers that are kept under a caller's key.
         policy_desk: Says what follows from a credit score.
         requests_in_flight_count: Requests in work or waiting in this process.
     """
@@ -39,6 +46,12 @@ class Runtime:
             else None
         )
         self.policy_desk = PolicyDesk.of(settings)
+        self.idempotency = IdempotencyStore(
+            settings.idempotency_path,
+            secret=settings.pseudonym_key.get_secret_value().encode(),
+            keep_seconds=settings.idempotency_hours * 3600,
+            capacity_bytes=settings.idempotency_bytes,
+        )
         self.requests_in_flight_count = 0
         self.pseudonym_key = settings.pseudonym_key.get_secret_value().encode()
         self._worker_limiter: anyio.CapacityLimiter | None = None
@@ -55,6 +68,7 @@ class Runtime:
         self.board.stop()
         if self.log is not None:
             self.log.stop()
+        self.idempotency.close()
 
     def readiness_problem(self) -> str | None:
         """Return why no request could be answered, or None when the API is ready."""
@@ -84,6 +98,10 @@ class Runtime:
         # Every digest is compared, so that the time says nothing about which one nearly matched.
         matches = [hmac.compare_digest(digest, known) for known in self._api_key_digests]
         return any(matches)
+
+    async def in_worker(self, work: Callable[[], T]) -> T:
+        """Do something in the thread for batches and slow models."""
+        return await anyio.to_thread.run_sync(work, limiter=self.worker_limiter)
 
     @property
     def worker_limiter(self) -> anyio.CapacityLimiter:

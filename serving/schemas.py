@@ -223,9 +223,11 @@ class CustomerRequest(StrictModel):
 
     Attributes:
         largest_batch: Most customers that the schema accepts; the server may accept fewer.
+        item_model: One customer of ``items``, and one line of an NDJSON batch.
     """
 
     largest_batch: ClassVar[int] = 100_000
+    item_model: "ClassVar[type[RequestItem]]"
 
     customer_id: CustomerId | None = Field(default=None, description="One customer by id; features from the snapshot")
     customer_ids: list[CustomerId] | None = Field(
@@ -286,6 +288,7 @@ def request_model(name: str, features: type[StrictModel], examples: Mapping[str,
             {"customer_ids": ["C0000001", "C0000002"]},
         ]
     }
+    model.item_model = item
     model.model_rebuild(force=True)
     return model
 
@@ -434,9 +437,11 @@ class Problem(Answer):
 class ItemProblem(Answer):
     """Why one customer of a batch has no result."""
 
-    type: str
-    title: str
-    detail: str
+    type: str = Field(description="Kind of error, for programs / 错误类型", examples=["unknown_customer"])
+    title: str = Field(description="Kind of error, in words / 错误名称", examples=["The customer is not known"])
+    detail: str = Field(description="What is wrong here and what to change / 错误说明与处理办法")
+    field: str | None = Field(default=None, description="Path of the offending field / 出错字段")
+    allowed: list[str] | None = Field(default=None, description="Values that would have been accepted / 可接受的取值")
 
 
 class Envelope(Answer):

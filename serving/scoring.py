@@ -13,7 +13,7 @@ from typing import Any
 
 from ml.errors import KilowiseError
 from serving import metrics, schemas
-from serving.errors import TITLES, ApiError
+from serving.errors import ApiError
 from serving.identity import customer_key
 from serving.prediction_log import LoggedPrediction
 from serving.released_model import ReleasedModel, ScoringInput, ScoringResult
@@ -70,10 +70,13 @@ def requested_customers(body: schemas.CustomerRequest, *, largest_batch: int) ->
         )
     if field == "customer_ids":
         return [RequestedCustomer(customer_id, None) for customer_id in body.customer_ids or []], True
-    return [
-        RequestedCustomer(item.customer_id, None if item.features is None else item.features.model_dump())
-        for item in items or []
-    ], True
+    return [requested_item(item) for item in items or []], True
+
+
+def requested_item(item: schemas.RequestItem) -> RequestedCustomer:
+    """Return the customer that one item of a batch names."""
+    features: schemas.StrictModel | None = getattr(item, "features", None)
+    return RequestedCustomer(item.customer_id, None if features is None else features.model_dump())
 
 
 def score_one(model: ReleasedModel, customer: RequestedCustomer, runtime: Runtime, request_id: str) -> dict[str, Any]:
@@ -97,6 +100,29 @@ def score_many(
     outcomes = _score(model, customers, runtime, request_id, decided_at)
     results = [_result(customer, outcome) for customer, outcome in zip(customers, outcomes, strict=True)]
     return {**_envelope(model, runtime, request_id, decided_at), "results": results}
+
+
+def without_customer_ids(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer that names no customer."""
+    return _with_ids(answer, [None] * len(_results(answer)))
+
+
+def with_customer_ids(answer: dict[str, Any], customers: Sequence[RequestedCustomer]) -> dict[str, Any]:
+    """Return an answer of `without_customer_ids` for the customers that were asked for, in their order."""
+    return _with_ids(answer, [customer.customer_id for customer in customers])
+
+
+def _results(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    results: list[dict[str, Any]] = answer["results"] if "results" in answer else [answer["result"]]
+    return results
+
+
+def _with_ids(answer: dict[str, Any], customer_ids: Sequence[str | None]) -> dict[str, Any]:
+    results = [
+        {**result, "customer_id": customer_id}
+        for result, customer_id in zip(_results(answer), customer_ids, strict=True)
+    ]
+    return {**answer, "results": results} if "results" in answer else {**answer, "result": results[0]}
 
 
 def _score(
@@ -219,7 +245,7 @@ def _result(customer: RequestedCustomer, outcome: Outcome) -> dict[str, Any]:
     if isinstance(outcome, ApiError):
         return {
             "customer_id": customer.customer_id,
-            "error": {"type": outcome.kind, "title": TITLES[outcome.kind], "detail": outcome.detail},
+            "error": outcome.problem(),
         }
     return {
         "customer_id": customer.customer_id,

@@ -53,6 +53,15 @@ class ServingSettings(BaseSettings):
 
     max_body_bytes: int = Field(default=4_000_000, ge=1_000, description="Larger requests are answered 413")
     max_batch_items: int = Field(default=1_000, ge=1, le=100_000, description="Customers in one request")
+    max_stream_lines: int = Field(default=20_000, ge=1, description="Customers in one NDJSON request")
+    max_stream_bytes: int = Field(default=64_000_000, ge=1_000, description="Larger NDJSON requests are answered 413")
+    stream_timeout_seconds: float = Field(
+        default=30.0, gt=0, le=50, description="NDJSON requests that take longer to arrive are answered 408"
+    )
+    idempotency_hours: float = Field(default=24.0, gt=0, le=168, description="How long an answer is kept under its key")
+    idempotency_bytes: int = Field(
+        default=200_000_000, ge=1_000_000, description="Compressed answers kept under keys; the oldest go first"
+    )
     max_concurrent_requests: int = Field(
         default=64, ge=1, description="Requests in work or waiting per process; more are answered 429"
     )
@@ -109,6 +118,11 @@ class ServingSettings(BaseSettings):
     def bentoml_home(self) -> Path:
         """BENTOML_HOME: the model store."""
         return self.home / "models"
+
+    @property
+    def idempotency_path(self) -> Path:
+        """Answers kept under a caller's key, one file for all worker processes."""
+        return self.home / "idempotency" / "answers.sqlite"
 
     @property
     def prediction_log_dir(self) -> Path:

@@ -4,24 +4,38 @@ Bodies are parsed by the request models straight from bytes and answers are writ
 documents, and the hot path stays free of its per-field work.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
+import anyio
 import anyio.to_thread
+import orjson
 from fastapi import FastAPI, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ValidationError
 
 from serving import schemas
 from serving.errors import ApiError, error_from_validation
+from serving.idempotency import idempotency_key
+from serving.ndjson import NumberedCustomer, answer_lines, numbered_blocks, parsed_blocks
 from serving.openapi import document_models, documented_errors, reference
-from serving.request_body import read_json_body
-from serving.responses import json_response
+from serving.released_model import ReleasedModel
+from serving.request_body import NDJSON, media_type, read_json_body, read_lines
+from serving.responses import RELEASE_HEADER, json_response
 from serving.runtime import Runtime
-from serving.scoring import CREDIT_RISK, requested_customers, score_many, score_one
+from serving.scoring import (
+    CREDIT_RISK,
+    RequestedCustomer,
+    requested_customers,
+    score_many,
+    score_one,
+    with_customer_ids,
+    without_customer_ids,
+)
+from serving.settings import ServingSettings
 
-T = TypeVar("T")
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+REPLAYED_HEADER = "Idempotency-Replayed"
 
 # Parsing more than this takes longer than a hand-over to the worker thread.
 _PARSE_IN_THREAD_BYTES = 50_000
@@ -82,32 +96,27 @@ def add_routes(app: FastAPI) -> None:
 def _add_prediction_route(app: FastAPI, route: Route) -> None:
     async def endpoint(request: Request) -> Response:
         runtime: Runtime = request.app.state.runtime
-        request_id: str = request.scope["request_id"]
-        model = runtime.board.get(route.use_case)
-        if model is None:
-            raise ApiError(
-                503,
-                "no_release",
-                runtime.no_release_sentence(route.use_case),
-                retry_after_seconds=60,
-            )
+        model = _answering_model(runtime, route.use_case, request.headers.get(RELEASE_HEADER))
+        if media_type(request) == NDJSON:
+            return await _answer_sent_lines(request, route, model)
         settings = runtime.settings
         data = await read_json_body(
             request, largest_bytes=settings.max_body_bytes, timeout_seconds=settings.body_timeout_seconds
         )
         try:
             if len(data) > _PARSE_IN_THREAD_BYTES:
-                body = await _in_worker(runtime, lambda: route.request_model.model_validate_json(data))
+                body = await runtime.in_worker(lambda: route.request_model.model_validate_json(data))
             else:
                 body = route.request_model.model_validate_json(data)
         except ValidationError as error:
             raise error_from_validation(error) from None
         customers, is_batch = requested_customers(body, largest_batch=settings.max_batch_items)
-        if is_batch:
-            return await _in_worker(runtime, lambda: json_response(score_many(model, customers, runtime, request_id)))
-        if model.runs_in_event_loop:
-            return json_response(score_one(model, customers[0], runtime, request_id))
-        return await _in_worker(runtime, lambda: json_response(score_one(model, customers[0], runtime, request_id)))
+        if is_batch and NDJSON in request.headers.get("accept", ""):
+            return _streamed(request, numbered_blocks(customers), model, close=lambda: None)
+        key = request.headers.get(IDEMPOTENCY_HEADER)
+        if key is not None:
+            return await _answer_once(request, model, customers, is_batch=is_batch, key=key, data=data)
+        return await _answer(request, model, customers, is_batch=is_batch)
 
     single, batch = route.answers
     app.post(
@@ -136,5 +145,95 @@ def _add_prediction_route(app: FastAPI, route: Route) -> None:
     )(endpoint)
 
 
-async def _in_worker(runtime: Runtime, work: Callable[[], T]) -> T:
-    return await anyio.to_thread.run_sync(work, limiter=runtime.worker_limiter)
+def _answering_model(runtime: Runtime, use_case: str, wanted: str | None) -> ReleasedModel:
+    model = runtime.board.get(use_case)
+    if model is None:
+        raise ApiError(503, "no_release", runtime.no_release_sentence(use_case), retry_after_seconds=60)
+    if wanted is None or wanted == model.identity.release:
+        return model
+    loaded = runtime.board.loaded(use_case)
+    if wanted not in loaded:
+        raise ApiError(
+            409,
+            "release_not_served",
+            f"the release in the header {RELEASE_HEADER} cannot answer for {use_case}; {model.identity.release} is "
+            "served. Name one of `allowed`, or leave the header out",
+            field=RELEASE_HEADER,
+            allowed=list(loaded),
+        )
+    return loaded[wanted]
+
+
+async def _answer(
+    request: Request, model: ReleasedModel, customers: Sequence[RequestedCustomer], *, is_batch: bool
+) -> Response:
+    runtime: Runtime = request.app.state.runtime
+    request_id: str = request.scope["request_id"]
+    headers = {RELEASE_HEADER: model.identity.release}
+    if is_batch:
+        return await runtime.in_worker(
+            lambda: json_response(score_many(model, customers, runtime, request_id), headers)
+        )
+    if model.runs_in_event_loop:
+        return json_response(score_one(model, customers[0], runtime, request_id), headers)
+    return await runtime.in_worker(lambda: json_response(score_one(model, customers[0], runtime, request_id), headers))
+
+
+async def _answer_once(
+    request: Request,
+    model: ReleasedModel,
+    customers: Sequence[RequestedCustomer],
+    *,
+    is_batch: bool,
+    key: str,
+    data: bytes,
+) -> Response:
+    """Answer a request that has an idempotency key: anew, or as it was answered before."""
+    store = request.app.state.runtime.idempotency
+    what = b"\0".join((request.url.path.encode(), request.headers.get(RELEASE_HEADER, "").encode(), data))
+    caller = getattr(request.scope.get("caller"), "name", "")
+    claim = await anyio.to_thread.run_sync(store.claim, caller, idempotency_key(key), what)
+    if isinstance(claim, bytes):
+        answer = with_customer_ids(orjson.loads(claim), customers)
+        return json_response(answer, {RELEASE_HEADER: answer["release"], REPLAYED_HEADER: "true"})
+    try:
+        response = await _answer(request, model, customers, is_batch=is_batch)
+        kept = orjson.dumps(without_customer_ids(orjson.loads(response.body)))
+        await anyio.to_thread.run_sync(store.finish, claim, kept)
+    except BaseException:
+        # Shielded: a caller who goes away must not leave the key blocked.
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(store.withdraw, claim)
+        raise
+    return response
+
+
+async def _answer_sent_lines(request: Request, route: Route, model: ReleasedModel) -> Response:
+    settings: ServingSettings = request.app.state.runtime.settings
+    lines = await read_lines(
+        request,
+        largest_bytes=settings.max_stream_bytes,
+        most_lines=settings.max_stream_lines,
+        timeout_seconds=settings.stream_timeout_seconds,
+    )
+    blocks = parsed_blocks(lines, route.request_model.item_model, largest_line_bytes=settings.max_body_bytes)
+    return _streamed(request, blocks, model, close=lines.close)
+
+
+def _streamed(
+    request: Request,
+    blocks: Iterator[list[NumberedCustomer]],
+    model: ReleasedModel,
+    *,
+    close: Callable[[], None],
+) -> Response:
+    if IDEMPOTENCY_HEADER in request.headers:
+        close()
+        raise ApiError(
+            400,
+            "invalid_header",
+            "an answer in lines is not kept under an Idempotency-Key; send the lines that were not answered again",
+            field=IDEMPOTENCY_HEADER,
+        )
+    answer = answer_lines(blocks, model, request.app.state.runtime, request.scope["request_id"], close=close)
+    return StreamingResponse(answer, media_type=NDJSON, headers={RELEASE_HEADER: model.identity.release})

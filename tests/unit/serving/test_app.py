@@ -380,3 +380,34 @@ def test_no_body_makes_the_server_fail(client: TestClient, body: object, path: s
     response = client.post(path, content=json.dumps(body).encode(), headers=JSON_HEADERS)
 
     assert response.status_code in (200, 400, 404, 422) or (path == TARIFF and response.status_code == 503)
+
+
+def test_an_answer_names_its_release_in_a_header_and_can_be_pinned_to_it(client: TestClient) -> None:
+    body = {"customer_id": customer_id(1)}
+    release = client.post(CREDIT, json=body).headers["Kilowise-Release"]
+
+    pinned = client.post(CREDIT, json=body, headers={"Kilowise-Release": release})
+
+    assert pinned.json()["release"] == pinned.headers["Kilowise-Release"] == release
+
+
+def test_the_release_before_answers_who_pins_it(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path / "home")
+    runtime = Runtime(ServingSettings(home=tmp_path / "home", log_predictions=False))
+    names = []
+    for variant in range(3):
+        names.append(publish(store, tmp_path, "segmentation", variant=variant).name)
+        runtime.board.refresh()
+    client = client_of(runtime)
+
+    answers = [
+        client.post(SEGMENTATION, json={"customer_id": customer_id(1)}, headers={"Kilowise-Release": name})
+        for name in names
+    ]
+
+    error = refusal(answers[0], 409, "release_not_served")
+    assert error["allowed"] == [names[2], names[1]]
+    assert error["field"] == "Kilowise-Release"
+    for answer, variant in ((answers[1], 1), (answers[2], 2)):
+        assert answer.json()["release"] == answer.headers["Kilowise-Release"] == names[variant]
+        assert answer.json()["result"]["prediction"]["segment_name"].endswith(f" {variant}")
