@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ml.errors import BundleError, KilowiseError
+from orchestration.feature_definitions import read_feature_definitions
 from orchestration.files import replace_text
 from orchestration.marts import MartsVersion
 from orchestration.settings import PlatformSettings
@@ -237,7 +238,8 @@ def release_challenger(
     was_taken_back = is_new and not approved_by and store.is_rolled_back(use_case.name, bundle.manifest.version)
     if not decision.approved or (is_new and awaits_person) or was_taken_back:
         return current
-    if store.serves(use_case.name, bundle.manifest.version, marts.name):
+    definitions = read_feature_definitions(settings.marts_dir, use_case.name)
+    if store.serves(use_case.name, bundle.manifest.version, marts.name, definitions):
         return current
     return store.publish_release(
         use_case.name,
@@ -247,6 +249,7 @@ def release_challenger(
         approved_by=approved_by or "gate",
         marts_version=marts.name,
         customer_tables=use_case.snapshot_tables(marts, settings),
+        definitions=definitions,
     )
 
 

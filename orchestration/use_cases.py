@@ -39,6 +39,7 @@ class UseCase(ABC):
         training_marts: Marts that training reads.
         scoring_marts: Marts that scoring reads.
         outcome_marts: Marts that tell what really happened.
+        raw_tables: Marts that its model reads per customer beside the features, and that raw rows of one customer make.
     """
 
     name: ClassVar[str]
@@ -47,6 +48,7 @@ class UseCase(ABC):
     training_marts: ClassVar[tuple[str, ...]]
     scoring_marts: ClassVar[tuple[str, ...]]
     outcome_marts: ClassVar[tuple[str, ...]] = ()
+    raw_tables: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def config(self, settings: PlatformSettings) -> "BaseModel":
@@ -189,6 +191,7 @@ class TariffMatching(UseCase):
     prediction = "tariff_recommendations"
     feature_mart = "customer_tariff_features"
     scoring_marts = (feature_mart, "customer_load_cube", "tariff_catalogue", "customer_interval_load")
+    raw_tables = ("customer_load_cube",)
     training_marts = (*scoring_marts, "customer_monthly_load")
 
     def config(self, settings: PlatformSettings) -> "BaseModel":

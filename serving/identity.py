@@ -5,8 +5,29 @@ Ids come in with requests, are hashed here and are never logged or stored.
 
 import hashlib
 import hmac
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 CUSTOMER_KEY_LENGTH = 32
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("must not contain control characters")
+    return value
+
+
+CustomerId = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=128,
+        description="The supplier's own customer id, exactly as in its files / 供电企业客户编号",
+        examples=["C0000001"],
+    ),
+    AfterValidator(_printable),
+]
 
 
 def customer_key(customer_id: str, pseudonym_key: bytes) -> str:

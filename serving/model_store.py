@@ -31,6 +31,7 @@ from ml.bundle import Bundle, BundleManifest, read_bundle
 from ml.columns import AS_OF_MONTH, USE_CASES
 from ml.errors import BundleError, KilowiseError
 from ml.evaluation import Metric
+from ml.feature_definitions import FeatureDefinitions
 from ml.gate import GateDecision
 from serving.feature_store import FeatureStore, erase_from_snapshot, write_feature_snapshot
 from serving.use_cases import context_columns, feature_columns, load_released_model
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 RELEASE_FILE = "release.json"
 SNAPSHOT_FILE = "features.sqlite"
+DEFINITIONS_FILE = "feature_definitions.json"
 EVALUATION_FILE = "evaluation.json"
 MODEL_CARD_FILE = "model_card.html"
 POINTER_FILE = "CURRENT"
@@ -152,6 +154,7 @@ class ModelStore:
         approved_by: str,
         marts_version: str,
         customer_tables: "Mapping[str, pd.DataFrame | pa.Table] | None" = None,
+        definitions: FeatureDefinitions | None = None,
         retained_snapshots: int = 5,
     ) -> ReleaseManifest:
         """Publish a stored bundle with the features of today's customers, and serve it from now on.
@@ -167,6 +170,8 @@ class ModelStore:
             approved_by: Person or policy that let the release out.
             marts_version: Version of the marts that the features come from.
             customer_tables: Further marts by name that the model reads per customer, such as the load cube.
+            definitions: How these features were made, so that the release can make them of raw rows; without them it
+                answers no raw rows.
             retained_snapshots: Feature snapshots to keep, the new one included; older releases keep their
                 ``release.json`` but can no longer be returned to.
 
@@ -180,7 +185,7 @@ class ModelStore:
             )
         with self._exclusive():
             current = self._current_if_sound(use_case)
-            if current is not None and _is_of(current, bundle_version, marts_version):
+            if current is not None and _is_of(current, bundle_version, marts_version, definitions):
                 return current
             bundle = self._read_stored_bundle(use_case, bundle_version)
             folder = self.releases_dir / use_case
@@ -197,6 +202,10 @@ class ModelStore:
                     context_columns=[name for name in context_columns(use_case) if name in features.columns],
                     customer_tables=customer_tables,
                 )
+                files = [SNAPSHOT_FILE]
+                if definitions is not None:
+                    (incoming / DEFINITIONS_FILE).write_text(definitions.model_dump_json(), encoding="utf-8")
+                    files.append(DEFINITIONS_FILE)
                 manifest = ReleaseManifest(
                     name=name,
                     use_case=use_case,
@@ -209,7 +218,7 @@ class ModelStore:
                     feature_as_of_month=_latest_month(features),
                     customers_count=customers_count,
                     metrics=[metric.model_dump(mode="json") for metric in _overall_metrics(bundle)],
-                    files={SNAPSHOT_FILE: _sha256(incoming / SNAPSHOT_FILE)},
+                    files={name: _sha256(incoming / name) for name in files},
                 )
                 shutil.copyfile(bundle.directory / EVALUATION_FILE, incoming / EVALUATION_FILE)
                 (incoming / MODEL_CARD_FILE).write_text(bundle.render_card(gate=gate), encoding="utf-8")
@@ -226,10 +235,15 @@ class ModelStore:
             self._prune_snapshots(use_case, keep=retained_snapshots)
         return manifest
 
-    def serves(self, use_case: str, bundle_version: str, marts_version: str) -> bool:
-        """Return whether what is served now is this bundle with the features of these marts, and is whole."""
+    def serves(
+        self, use_case: str, bundle_version: str, marts_version: str, definitions: FeatureDefinitions | None = None
+    ) -> bool:
+        """Return whether what is served now is this bundle with the features of these marts, and is whole.
+
+        A release that cannot make features of raw rows does not serve for one that is given definitions.
+        """
         current = self._current_if_sound(use_case)
-        return current is not None and _is_of(current, bundle_version, marts_version)
+        return current is not None and _is_of(current, bundle_version, marts_version, definitions)
 
     def rollback(self, use_case: str, release_name: str, *, by: str, reason: str) -> ReleaseManifest:
         """Serve an earlier release again.
@@ -403,7 +417,27 @@ class ModelStore:
             model_version=manifest.bundle_version,
             released_at=manifest.released_at,
         )
-        return load_released_model(identity, bundle, snapshot)
+        model = load_released_model(identity, bundle, snapshot)
+        definitions = self._read_definitions(manifest, directory)
+        if definitions is not None:
+            # Here, because Dagster loads this module too and makes no features of raw rows.
+            from serving.raw_features import RawFeatureMaker
+
+            model.raw_features = RawFeatureMaker(definitions, snapshot.columns)
+        return model
+
+    def _read_definitions(self, manifest: ReleaseManifest, directory: Path | None) -> FeatureDefinitions | None:
+        """Return how a release makes features of raw rows; None for releases that cannot.
+
+        Raises:
+            ReleaseError: The definitions are gone or differ from what was published.
+        """
+        if DEFINITIONS_FILE not in manifest.files:
+            return None
+        path = (directory or self.release_dir(manifest.use_case, manifest.name)) / DEFINITIONS_FILE
+        if not path.is_file() or _sha256(path) != manifest.files[DEFINITIONS_FILE]:
+            raise ReleaseError(f"{path} is not the file that was published; roll back to another release")
+        return FeatureDefinitions.model_validate_json(path.read_bytes())
 
     def _read_stored_bundle(self, use_case: str, version: str) -> Bundle:
         try:
@@ -551,8 +585,11 @@ def _release_number(name: str) -> int:
     return int(name.split("-", 1)[0])
 
 
-def _is_of(release: ReleaseManifest, bundle_version: str, marts_version: str) -> bool:
-    return (release.bundle_version, release.marts_version) == (bundle_version, marts_version)
+def _is_of(
+    release: ReleaseManifest, bundle_version: str, marts_version: str, definitions: FeatureDefinitions | None
+) -> bool:
+    lacks_definitions = definitions is not None and DEFINITIONS_FILE not in release.files
+    return not lacks_definitions and (release.bundle_version, release.marts_version) == (bundle_version, marts_version)
 
 
 def _latest_month(features: "pd.DataFrame") -> date | None:

@@ -7,17 +7,26 @@ reference to it and keeps it to the end, so that no answer mixes two releases.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from typing import Any, ClassVar
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from ml.bundle import Bundle
 from ml.columns import CUSTOMER_KEY
-from ml.errors import SchemaMismatchError
+from ml.errors import KilowiseError, SchemaMismatchError
 from serving.feature_store import FeatureStore, plain_values
+from serving.raw_schemas import RawCustomer
 from serving.use_cases import feature_columns, prediction_columns
+
+if TYPE_CHECKING:
+    from serving.raw_features import RawFeatureMaker
+
+
+class RawDataUnavailableError(KilowiseError):
+    """A release cannot make features of raw rows, because it was published without their definitions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,8 @@ class ScoringInput:
         as_of_month: Month at whose as-of time the features were known; None for inline features.
         district: Context for the prediction log.
         context: What else the release knows of the customer; empty for inline features.
+        tables: Further rows of the customer by the name of their mart, made of raw rows; None for everyone whose rows
+            the snapshot may hold.
     """
 
     features: dict[str, Any]
@@ -47,6 +58,7 @@ class ScoringInput:
     as_of_month: date | None = None
     district: str | None = None
     context: Mapping[str, Any] = field(default_factory=dict)
+    tables: Mapping[str, pa.Table] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +79,7 @@ class ReleasedModel(ABC):
 
     Attributes:
         runs_in_event_loop: Whether one customer is so cheap that handing over to a thread would cost more.
+        raw_features: Makes features of raw rows; None where the release was published without their definitions.
     """
 
     runs_in_event_loop: ClassVar[bool] = True
@@ -74,6 +87,7 @@ class ReleasedModel(ABC):
     def __init__(self, identity: ReleaseIdentity, bundle: Bundle, features: FeatureStore) -> None:
         self.identity = identity
         self.features = features
+        self.raw_features: RawFeatureMaker | None = None
         self._feature_columns = feature_columns(identity.use_case)
         self._prediction_columns = prediction_columns(identity.use_case)
         expected = tuple(column.name for column in self._feature_columns)
@@ -100,8 +114,29 @@ class ReleasedModel(ABC):
             for key, row in self.features.get_many(customer_keys).items()
         }
 
+    def from_raw(self, raw: RawCustomer, *, customer_key: str | None, now: datetime) -> ScoringInput:
+        """Return the features of a customer whose raw rows a request brings, made as the release's own were.
+
+        Args:
+            raw: The customer's rows.
+            customer_key: The customer, or None for a stranger.
+            now: Time of the request, with time zone.
+
+        Raises:
+            RawDataUnavailableError: The release cannot make features.
+            RefusedRowError: The landing would not have loaded a row.
+            RawFeaturesError: No features can be made of these rows.
+        """
+        if self.raw_features is None:
+            raise RawDataUnavailableError(
+                f"release {self.identity.release} of {self.identity.use_case} was published without the definitions of "
+                "its features, so it cannot make them of raw rows; send features, or publish it again with `make run`"
+            )
+        made = self.raw_features.make(raw, now=now)
+        return ScoringInput(made.features, customer_key, made.as_of_month, made.district, tables=made.tables)
+
     def try_out(self, count: int) -> None:
-        """Score some customers of the snapshot, together and alone, and one of which little is known."""
+        """Score some customers of the snapshot, together and alone, and a stranger of whom there are no rows."""
         keys = self.features.sample_keys(count)
         known = self.many_from_snapshot(keys)
         inputs = [known[key] for key in keys]
@@ -113,6 +148,8 @@ class ReleasedModel(ABC):
         alone = self.predict(inputs[:1])
         if together[0].prediction != alone[0].prediction:
             raise SchemaMismatchError(f"the model of {self.identity.use_case} scores a customer differently in a batch")
+        if self.raw_features is not None:
+            self.raw_features.make(RawCustomer(), now=datetime.now(UTC))
 
     @abstractmethod
     def _load(self, files: dict[str, bytes]) -> None:

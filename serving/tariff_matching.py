@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import pandas as pd
+import pyarrow as pa
 
-from ml.columns import AS_OF_MONTH
+from ml.columns import AS_OF_MONTH, CUSTOMER_KEY
 from ml.tariff_matching.model import TariffMatchingModel
 from serving.released_model import ReleasedModel, ScoringInput, ScoringResult
 
@@ -46,6 +47,8 @@ class ReleasedTariffMatching(ReleasedModel):
         self._model = TariffMatchingModel.from_files(files)
 
     def _score(self, inputs: Sequence[ScoringInput]) -> list[ScoringResult]:
+        if len(inputs) > 1 and any(item.tables is not None for item in inputs):
+            return [self._score([item])[0] for item in inputs]
         keys = [item.customer_key for item in inputs if item.customer_key is not None]
         if len(set(keys)) < len(keys):
             # The model prices one row per customer; a batch may ask for the same customer with other features.
@@ -53,9 +56,8 @@ class ReleasedTariffMatching(ReleasedModel):
         frame = self._feature_frame(inputs)
         frame[AS_OF_MONTH] = pd.to_datetime(pd.Series([item.as_of_month for item in inputs], dtype=object))
         frame["district"] = self._districts(inputs)
-        cube = self.features.table(LOAD_CUBE_TABLE, keys)
+        cube, amounts = self._load_of(inputs, frame[CUSTOMER_KEY][0], keys)
         results = []
-        amounts = self.features.table(INTERVAL_AMOUNTS_TABLE, keys)
         interval_amounts = None if amounts is None else amounts.to_pandas()
         for advice in self._model.advise(frame, cube, interval_amounts=interval_amounts):
             details = advice.to_dict()
@@ -66,6 +68,17 @@ class ReleasedTariffMatching(ReleasedModel):
                 )
             )
         return results
+
+    def _load_of(
+        self, inputs: Sequence[ScoringInput], first_key: str, keys: Sequence[str]
+    ) -> tuple[pa.Table | None, pa.Table | None]:
+        """Return load cube and monthly bills under interval prices: of the snapshot, or made of the only raw rows."""
+        made = inputs[0].tables
+        if made is None:
+            return self.features.table(LOAD_CUBE_TABLE, keys), self.features.table(INTERVAL_AMOUNTS_TABLE, keys)
+        cube = made[LOAD_CUBE_TABLE]
+        position = cube.schema.get_field_index(CUSTOMER_KEY)
+        return cube.set_column(position, CUSTOMER_KEY, pa.array([first_key] * len(cube), pa.string())), None
 
     def _districts(self, inputs: Sequence[ScoringInput]) -> list[str | None]:
         """Return where the customers are, also of those whose features came with the request."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from graphlib import TopologicalSorter
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -26,6 +27,7 @@ from orchestration.dbt import (
     explained_failure,
     table_facts,
 )
+from orchestration.feature_definitions import write_feature_definitions
 from orchestration.marts import MARTS, MARTS_AFTER_MODELS, current_marts, publish_marts
 from orchestration.metadata import column_lineage_metadata
 from orchestration.predictions import UnreadablePredictionsError, check_batch_files, write_source_contracts
@@ -63,6 +65,8 @@ def dbt_models(
     yield from _built(context, dbt, settings)
     if _are_selected(context, MARTS):
         marts = publish_marts(settings.warehouse_path, settings.marts_dir, memory_limit=settings.duckdb_memory_limit)
+        built = json.loads((_target_path(settings) / "manifest.json").read_bytes())
+        write_feature_definitions(settings, built, USE_CASES)
         context.log.info(f"Marts version {marts.name} is current: {sum(marts.row_counts.values()):,} rows.")
 
 
@@ -181,8 +185,7 @@ def _built(context: dg.AssetExecutionContext, dbt: DbtCliResource, settings: Pla
     command = ["build", "--exclude-resource-type", "unit_test", "--vars", json.dumps(dbt_variables(settings))]
     # Its debug lines come to us through the pipe already; eight megabytes a run in its log file serve nobody.
     command += ["--log-level-file", "info"]
-    # One folder for all runs, so that dbt parses only what changed since the last one.
-    target_path = settings.home / "warehouse" / "dbt_target"
+    target_path = _target_path(settings)
     (target_path / RESULTS_FILE).unlink(missing_ok=True)
     invocation = dbt.cli(command, context=context, target_path=target_path)
     try:
@@ -202,6 +205,11 @@ def _built(context: dg.AssetExecutionContext, dbt: DbtCliResource, settings: Pla
         yield _described(event, invocation.manifest, facts, lineages)
     if failure is not None:
         raise explained_failure(failure, target_path, settings.home)
+
+
+def _target_path(settings: PlatformSettings) -> Path:
+    """Return dbt's folder: one for all runs, so that dbt parses only what changed since the last one."""
+    return settings.home / "warehouse" / "dbt_target"
 
 
 def _finished_events(invocation: DbtCliInvocation) -> tuple[list[Any], DagsterDbtCliRuntimeError | None]:
