@@ -34,7 +34,17 @@ CONTEXT_COLUMNS: dict[str, str] = {
 }
 """Columns of a prediction row beside features and predictions, and how each is read."""
 KEY_COLUMNS = frozenset(
-    {"as_of_at", "policy_version", "decision_id", "arm", "scoring_ms", "sequence", "row_digest", *HISTORY_COLUMNS}
+    {
+        "as_of_at",
+        "policy_version",
+        "decision_id",
+        "arm",
+        "error",
+        "scoring_ms",
+        "sequence",
+        "row_digest",
+        *HISTORY_COLUMNS,
+    }
 )
 """Further columns that feature rows and answers bring along and that no review reads."""
 

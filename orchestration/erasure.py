@@ -99,7 +99,7 @@ def remove_derived(settings: PlatformSettings, trace: CustomerTrace, say: Say) -
             "a model has passed its gate, the API has no release of these use cases."
         )
     say(f"Releases rewritten without the customer: {_listed(store.snapshots_rewritten, 'none')}.")
-    predictions = erase_predictions(settings.predictions_dir, trace.customer_key)
+    predictions = erase_predictions(settings, trace.customer_key)
     say(f"Predictions: {predictions.rows_removed:,} rows removed from {predictions.files_changed} files.")
     say(f"Credit register: {erase_from_register(settings.credit_register_path, trace.customer_key):,} records removed.")
     campaigns = CampaignRegister(settings.campaigns_dir).erase(trace.customer_key)
@@ -115,13 +115,19 @@ def remove_derived(settings: PlatformSettings, trace: CustomerTrace, say: Say) -
     say("Marts and warehouse: removed.")
 
 
-def erase_predictions(predictions_dir: Path, key: str) -> PredictionErasure:
+def erase_predictions(settings: PlatformSettings, key: str) -> PredictionErasure:
     """Remove a customer's rows from batch predictions and the online log; each file is replaced atomically."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    removed = changed = 0
-    for path in sorted(predictions_dir.rglob("*.parquet")):
+    from serving.log_erasure import erase_from_log
+    from serving.log_ledger import ledger_key
+
+    log_dir = settings.predictions_dir / "log"
+    removed, changed = erase_from_log(log_dir, ledger_key(settings.pseudonym_key.get_secret_value().encode()), key)
+    for path in sorted(settings.predictions_dir.rglob("*.parquet")):
+        if path.is_relative_to(log_dir):
+            continue
         table = pq.read_table(path, partitioning=None)
         is_other = pc.invert(pc.fill_null(pc.equal(table["customer_key"], key), False))
         kept = table.filter(is_other)

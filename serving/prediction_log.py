@@ -1,24 +1,28 @@
 """The prediction log: one row per online prediction, written away from the request path.
 
 Rows wait in bounded memory and a thread writes them as Parquet files ``<directory>/<use_case>/date=YYYY-MM-DD/
-<uuid>.parquet`` that appear complete by a rename. Row columns are those of batch predictions, so monitoring reads
-both alike. No personal data: the customer appears by key only. A normal stop loses nothing; a kill loses at most
-one flush interval; when memory is full, new rows are dropped and counted.
+<stream>-<number>.parquet`` that appear complete by a rename. Row columns are those of batch predictions, so monitoring
+reads both alike. No personal data: the customer appears by key only. A normal stop loses nothing; a kill loses at most
+one flush interval, and the next start says how many rows that was; when memory is full, new rows are dropped and
+counted. What a challenger says in shadow lies apart, below ``<directory>/shadow``, because nobody was told it.
+
+`serving.log_ledger` keeps the chain that shows whether anything was changed since.
 """
 
 import logging
 import os
 import threading
-import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, ColumnKind
 from serving import metrics
+from serving.log_ledger import DAY_PREFIX, Ledger, Stream, relative, settle_dead_streams, sha256
+from serving.row_digests import SEQUENCE, add_row_digests
 from serving.use_cases import feature_columns, logged_context_columns, prediction_columns
 
 if TYPE_CHECKING:
@@ -27,6 +31,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SOURCE_ONLINE = "online"
+SHADOW_FOLDER = "shadow"
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+SHADOW = "shadow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,9 @@ class LoggedPrediction:
         prediction: Value by column of ``PREDICTIONS``.
         context: Value by name of the use case's ``logged_context_columns``.
         scoring_ms: Time that the model took, of a batch per customer.
+        arm: While a trial is on: `CHAMPION` or `CHALLENGER`, whichever answered, or `SHADOW` for what the challenger
+            would have said, under the ``decision_id`` of the answer that was given. None without a trial.
+        error: Why the challenger gave no prediction; None otherwise.
     """
 
     request_id: str
@@ -62,6 +74,8 @@ class LoggedPrediction:
     prediction: dict[str, Any]
     context: Mapping[str, Any] = field(default_factory=dict)
     scoring_ms: float | None = None
+    arm: str | None = None
+    error: str | None = None
 
 
 class PredictionLog:
@@ -69,14 +83,32 @@ class PredictionLog:
 
     Args:
         directory: Folder of the log; created with the first file.
+        key: Key of the chain, as ``serving.log_ledger.ledger_key`` returns it.
         capacity_rows: Rows held in memory; more are dropped.
         flush_seconds: Longest time that a row stays in memory.
+        retention_days: Days that are kept beside today; None keeps all.
     """
 
-    def __init__(self, directory: Path, *, capacity_rows: int, flush_seconds: float) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        key: bytes,
+        capacity_rows: int,
+        flush_seconds: float,
+        retention_days: int | None = None,
+    ) -> None:
         self._directory = directory
+        self._ledger = Ledger(directory, key)
+        self._stream: Stream | None = None
+        self._files_count = 0
+        self._waiting: list[tuple[Path, Path]] = []
+        self._accepted_count = 0
+        self._dropped_count = 0
         self._capacity_rows = capacity_rows
         self._flush_seconds = flush_seconds
+        self._retention_days = retention_days
+        self._expired_on: date | None = None
         self._pending: list[LoggedPrediction] = []
         self._rows_in_writing_count = 0
         self._lock = threading.Lock()
@@ -86,7 +118,11 @@ class PredictionLog:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start writing in the background."""
+        """Settle what killed processes left behind, and start writing in the background."""
+        try:
+            self._open_stream()
+        except OSError as error:
+            self._report(error, 0)
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
         self._thread.start()
 
@@ -96,8 +132,13 @@ class PredictionLog:
             free = max(self._capacity_rows - len(self._pending) - self._rows_in_writing_count, 0)
             self._pending.extend(rows[:free])
             pending_count = len(self._pending)
-        if len(rows) > free:
-            metrics.LOG_ROWS.labels("dropped").inc(len(rows) - free)
+            dropped_count = max(len(rows) - free, 0)
+            self._accepted_count += len(rows) - dropped_count
+            self._dropped_count += dropped_count
+            if self._stream is not None:
+                self._stream.count(self._accepted_count, self._dropped_count)
+        if dropped_count:
+            metrics.LOG_ROWS.labels("dropped").inc(dropped_count)
         # Half full: do not wait for the interval to pass.
         if pending_count * 2 >= self._capacity_rows:
             self._wake.set()
@@ -108,24 +149,20 @@ class PredictionLog:
             with self._lock:
                 batch, self._pending = self._pending, []
                 self._rows_in_writing_count = len(batch)
-            groups: dict[tuple[str, date], list[LoggedPrediction]] = defaultdict(list)
+            groups: dict[Path, list[LoggedPrediction]] = defaultdict(list)
             for row in batch:
-                groups[row.use_case, row.decided_at.date()].append(row)
+                groups[self._folder(row)].append(row)
             unwritten: list[LoggedPrediction] = []
-            for (use_case, day), rows in groups.items():
+            for folder, rows in groups.items():
                 try:
-                    self._write(use_case, day, rows)
+                    self._write(folder, rows)
                 except OSError as error:
                     metrics.LOG_WRITE_FAILURES.inc()
-                    logger.error(
-                        "the prediction log cannot be written to %s (%s); %d rows stay in memory and are tried again",
-                        self._directory,
-                        error.strerror,
-                        len(rows),
-                    )
+                    self._report(error, len(rows))
                     unwritten += rows
                 else:
                     metrics.LOG_ROWS.labels("written").inc(len(rows))
+            self._put_in_place()
             with self._lock:
                 self._pending[:0] = unwritten
                 self._rows_in_writing_count = 0
@@ -142,31 +179,122 @@ class PredictionLog:
         self.flush()
         with self._lock:
             lost_count = len(self._pending)
+            stream, self._stream = self._stream, None
         if lost_count:
             metrics.LOG_ROWS.labels("lost").inc(lost_count)
             logger.error("%d rows of the prediction log could not be written before the stop", lost_count)
+        if stream is None or self._waiting:
+            # The next start says in the ledger how the stream ended, and puts what waits in its place.
+            return
+        try:
+            stream.close(self._ledger, accepted=self._accepted_count, dropped=self._dropped_count)
+            logger.info("the prediction log is closed; head of its chain: %s", self._ledger.head())
+        except OSError as error:
+            self._report(error, 0)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._wake.wait(self._flush_seconds)
             self._wake.clear()
             self.flush()
+            self._expire()
 
-    def _write(self, use_case: str, day: date, rows: Sequence[LoggedPrediction]) -> None:
+    def _expire(self) -> None:
+        today = datetime.now(UTC).date()
+        if self._retention_days is None or self._expired_on == today:
+            return
+        self._expired_on = today
+        try:
+            self._ledger.expire(today - timedelta(days=self._retention_days))
+        except OSError as error:
+            self._report(error, 0)
+
+    def _open_stream(self) -> Stream:
+        """Return the stream of this process, begun when the disk first allows it."""
+        if self._stream is not None:
+            return self._stream
+        with self._ledger.exclusive():
+            for closed in settle_dead_streams(self._ledger):
+                metrics.LOG_ROWS.labels("lost").inc(closed.lost or 0)
+                logger.error(
+                    "a process was killed before: %d rows of its prediction log %s were lost",
+                    closed.lost,
+                    closed.stream,
+                )
+            stream = Stream(self._ledger)
+        with self._lock:
+            stream.count(self._accepted_count, self._dropped_count)
+            self._stream = stream
+        return stream
+
+    def _folder(self, row: LoggedPrediction) -> Path:
+        root = self._directory / SHADOW_FOLDER if row.arm == SHADOW else self._directory
+        return root / row.use_case / f"{DAY_PREFIX}{row.decided_at.date().isoformat()}"
+
+    def _write(self, folder: Path, rows: Sequence[LoggedPrediction]) -> None:
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        folder = self._directory / use_case / f"date={day.isoformat()}"
+        stream = self._open_stream()
+        table = self._table(rows, stream.rows_written + 1)
+        if table.num_rows == 0:
+            return
+        buffer = pa.BufferOutputStream()
+        pq.write_table(table, buffer, compression="zstd")
+        content = buffer.getvalue().to_pybytes()
         folder.mkdir(parents=True, exist_ok=True)
-        name = uuid.uuid4().hex
-        temporary = folder / f".{name}.tmp"
+        place = folder / f"{stream.name}-{self._files_count + 1:06d}.parquet"
+        temporary = folder / f".{place.stem}.tmp"
         try:
             with temporary.open("wb") as file:
-                pq.write_table(log_table(use_case, rows), file, compression="zstd")
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(folder / f"{name}.parquet")
-        finally:
+            with self._ledger.exclusive():
+                self._ledger.append(
+                    kind="written",
+                    stream=stream.name,
+                    path=relative(self._directory, place),
+                    sha256=sha256(content),
+                    rows=table.num_rows,
+                    first_sequence=stream.rows_written + 1,
+                    stream_rows=stream.rows_written + table.num_rows,
+                )
+        except OSError:
             temporary.unlink(missing_ok=True)
+            raise
+        # The ledger has these rows, so they are not written again, whatever happens to the rename.
+        stream.rows_written += table.num_rows
+        self._files_count += 1
+        self._waiting.append((temporary, place))
+        self._put_in_place()
+
+    def _put_in_place(self) -> None:
+        for names in list(self._waiting):
+            try:
+                names[0].replace(names[1])
+            except OSError as error:
+                self._report(error, 0)
+            else:
+                self._waiting.remove(names)
+
+    def _table(self, rows: Sequence[LoggedPrediction], first_sequence: int) -> "pa.Table":
+        """Return rows of one use case as a table; a row that does not fit its columns costs nobody else's."""
+        try:
+            return log_table(rows, key=self._ledger.key, first_sequence=first_sequence)
+        except (TypeError, ValueError) as error:
+            fitting = [row for row in rows if _fits(row, self._ledger.key)]
+            metrics.LOG_ROWS.labels("lost").inc(len(rows) - len(fitting))
+            logger.error("%d rows do not fit the prediction log and are lost: %s", len(rows) - len(fitting), error)
+        return log_table(fitting, key=self._ledger.key, first_sequence=first_sequence, use_case=rows[0].use_case)
+
+    def _report(self, error: OSError, rows_count: int) -> None:
+        logger.error(
+            "the prediction log cannot be written to %s (%s); %d rows stay in memory and are tried again",
+            self._directory,
+            error.strerror,
+            rows_count,
+        )
 
 
 def log_schema(use_case: str) -> "pa.Schema":
@@ -197,12 +325,23 @@ def log_schema(use_case: str) -> "pa.Schema":
                 for name in logged_context_columns(use_case)
             ),
             ("scoring_ms", pa.float64()),
+            ("arm", pa.string()),
+            ("error", pa.string()),
         ]
     )
 
 
-def log_table(use_case: str, rows: Sequence[LoggedPrediction]) -> "pa.Table":
-    """Return rows of one use case as a table in the log's schema."""
+def log_table(
+    rows: Sequence[LoggedPrediction], *, key: bytes, first_sequence: int, use_case: str | None = None
+) -> "pa.Table":
+    """Return rows as a table in the log's schema, numbered and with a digest each.
+
+    Args:
+        rows: Rows of one use case.
+        key: Key of the chain.
+        first_sequence: Number of the first row.
+        use_case: Whose rows they are; needed only when there may be none.
+    """
     import pyarrow as pa
 
     records = [
@@ -221,7 +360,19 @@ def log_table(use_case: str, rows: Sequence[LoggedPrediction]) -> "pa.Table":
             **row.prediction,
             **row.context,
             "scoring_ms": row.scoring_ms,
+            "arm": row.arm,
+            "error": row.error,
         }
         for row in rows
     ]
-    return pa.Table.from_pylist(records, schema=log_schema(use_case))
+    table = pa.Table.from_pylist(records, schema=log_schema(use_case or rows[0].use_case))
+    table = table.append_column(SEQUENCE, pa.array(range(first_sequence, first_sequence + len(rows)), pa.int64()))
+    return add_row_digests(table, key)
+
+
+def _fits(row: LoggedPrediction, key: bytes) -> bool:
+    try:
+        log_table([row], key=key, first_sequence=0)
+    except (TypeError, ValueError):
+        return False
+    return True

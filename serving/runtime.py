@@ -10,6 +10,7 @@ import anyio.to_thread
 
 from ml.columns import USE_CASES
 from serving.idempotency import IdempotencyStore
+from serving.log_ledger import ledger_key
 from serving.model_store import ModelStore
 from serving.policy_desk import PolicyDesk
 from serving.prediction_log import PredictionLog
@@ -39,8 +40,10 @@ class Runtime:
         self.log = (
             PredictionLog(
                 settings.prediction_log_dir,
+                key=ledger_key(settings.pseudonym_key.get_secret_value().encode()),
                 capacity_rows=settings.prediction_log_rows,
                 flush_seconds=settings.prediction_log_flush_seconds,
+                retention_days=settings.prediction_log_retention_days,
             )
             if settings.log_predictions
             else None

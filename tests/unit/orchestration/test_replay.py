@@ -13,6 +13,7 @@ from ml.credit_risk.schema import FEATURES, PREDICTIONS
 from orchestration.__main__ import main
 from orchestration.replay import ReplayError, replay
 from orchestration.settings import PlatformSettings
+from serving.log_ledger import ledger_key
 from serving.model_store import ModelStore
 from serving.prediction_log import LoggedPrediction, PredictionLog
 from tests.unit.serving.builders import credit_risk_model, customer_id, feature_table, key_of, publish
@@ -25,7 +26,7 @@ def logged_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     release = publish(ModelStore(home), work_dir, "credit_risk")
     features = feature_table("credit_risk").iloc[:2]
     answers = credit_risk_model().predict(features)
-    log = PredictionLog(home / "predictions" / "log", capacity_rows=10, flush_seconds=1)
+    log = PredictionLog(home / "predictions" / "log", key=ledger_key(b"test"), capacity_rows=10, flush_seconds=1)
     log.record(
         [
             LoggedPrediction(
