@@ -10,7 +10,7 @@ from serving.routes import pages, predictions, releases
 API_VERSION = "1.0"
 DESCRIPTION = (
     "Answers of the released models, for one customer or many.\n\n"
-    "Send exactly one of `customer_id`, `customer_ids`, `features`, `items`. By id, the features come from the "
+    "Send exactly one of `customer_id`, `customer_ids`, `features`, `raw`, `items`. By id, the features come from the "
     "snapshot that was released with the model, and the answer says from which month. Every answer names the release "
     "and the request. Errors have one shape, with a sentence that says what to change."
 )

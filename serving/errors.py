@@ -84,6 +84,11 @@ ERROR_TYPES = {
         "The API key is missing or unknown",
         "Send a valid key as `X-API-Key: <key>` or `Authorization: Bearer <key>`; the operator of the API makes keys.",
     ),
+    "forbidden": ErrorType(
+        (403,),
+        "The API key may not ask this",
+        "`allowed` names the scope that is needed; ask the operator for a key that has it.",
+    ),
     "not_found": ErrorType((404,), "There is no such page", "Correct the path; `detail` lists the routes."),
     "unknown_customer": ErrorType(
         (404,),
@@ -120,6 +125,11 @@ ERROR_TYPES = {
         "The request does not fit its schema",
         "`field` names the place, `detail` says what to change, `allowed` lists what would be accepted.",
     ),
+    "raw_data_unavailable": ErrorType(
+        (409,),
+        "The release cannot make features of raw data",
+        "Send features or an id, or have the model released again: the release is older than raw data.",
+    ),
     "cannot_score": ErrorType(
         (422,),
         "The model cannot judge this customer",
@@ -132,6 +142,19 @@ ERROR_TYPES = {
     ),
     "too_many_requests": ErrorType(
         (429,), "The server is busy", "Wait `Retry-After` seconds and send the request again."
+    ),
+    "rate_limited": ErrorType(
+        (429,),
+        "The caller sends requests too fast",
+        "Wait `Retry-After` seconds; the header `RateLimit` says how many requests are left.",
+    ),
+    "quota_exhausted": ErrorType(
+        (429,),
+        "The quota of the day is used up",
+        "Wait `Retry-After` seconds, until midnight UTC, or ask the operator for a larger quota.",
+    ),
+    "headers_too_large": ErrorType(
+        (431,), "The headers are too large", "Send fewer or shorter headers; `detail` says how much they may have."
     ),
     "internal": ErrorType((500,), "The server failed", "A fault of the server: report the `request_id`."),
     "no_release": ErrorType(

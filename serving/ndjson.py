@@ -19,6 +19,9 @@ from serving.scoring import RequestedCustomer, requested_item, score_many
 BLOCK_LINES = 250
 """Lines that are scored together: enough for the models to work in bulk, few enough to answer soon."""
 
+BLOCK_RAW_LINES = 5
+"""Lines with raw data that are scored together: their features take longer than all the rest."""
+
 _BLOCK_BYTES = 4_000_000
 
 NumberedCustomer = tuple[int, RequestedCustomer | ApiError]
@@ -36,6 +39,7 @@ def parsed_blocks(
     """
     block: list[NumberedCustomer] = []
     block_bytes = 0
+    raw_count = 0
     number = 0
     while line := lines.readline(largest_line_bytes + 1):
         number += 1
@@ -45,11 +49,13 @@ def parsed_blocks(
             problem = ApiError(413, "body_too_large", f"a line may have {largest_line_bytes} bytes")
             block.append((number, problem))
         elif line.strip():
-            block.append((number, _parsed(line, item_model)))
+            customer = _parsed(line, item_model)
+            block.append((number, customer))
             block_bytes += len(line)
-        if len(block) >= BLOCK_LINES or block_bytes >= _BLOCK_BYTES:
+            raw_count += not isinstance(customer, ApiError) and customer.raw is not None
+        if len(block) >= BLOCK_LINES or block_bytes >= _BLOCK_BYTES or raw_count >= BLOCK_RAW_LINES:
             yield block
-            block, block_bytes = [], 0
+            block, block_bytes, raw_count = [], 0, 0
     if block:
         yield block
 

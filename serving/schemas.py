@@ -6,36 +6,20 @@ numbers (no text that looks like one, no NaN). Add a column to the use case's sc
 
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from ml.columns import Column
 from ml.credit_risk import schema as credit_risk_schema
 from ml.segmentation import schema as segmentation_schema
 from ml.tariff_matching import schema as tariff_matching_schema
+from serving.identity import CustomerId
 from serving.policy_schemas import CreditPolicyOutcome
+from serving.raw_schemas import RawCustomer
 
 LARGEST_NUMBER = 1e12
 """No feature of one customer is larger; it keeps sums and products finite."""
-
-
-def _printable(value: str) -> str:
-    if not value.isprintable():
-        raise ValueError("must not contain control characters")
-    return value
-
-
-CustomerId = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=128,
-        description="The supplier's own customer id, exactly as in its files / 供电企业客户编号",
-        examples=["C0000001"],
-    ),
-    AfterValidator(_printable),
-]
 
 
 class StrictModel(BaseModel):
@@ -219,7 +203,7 @@ CREDIT_RISK_EXAMPLE: dict[str, Any] = {
 
 
 class CustomerRequest(StrictModel):
-    """One customer or many: exactly one of the four fields.
+    """One customer or many: exactly one of the five fields.
 
     Attributes:
         largest_batch: Most customers that the schema accepts; the server may accept fewer.
@@ -234,26 +218,34 @@ class CustomerRequest(StrictModel):
         default=None, min_length=1, max_length=largest_batch, description="Many customers by id"
     )
 
+    raw: RawCustomer | None = Field(
+        default=None, description="Raw data of one customer, of which features are made as in training"
+    )
+
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         given = [name for name in type(self).model_fields if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(
-                "send exactly one of customer_id, customer_ids, features, items"
+                "send exactly one of customer_id, customer_ids, features, raw, items"
                 + (f"; this request has {' and '.join(given)}" if given else "")
             )
         return self
 
 
 class RequestItem(StrictModel):
-    """One customer of a batch: an id, or features, or both (then the features count and the id names the answer)."""
+    """One customer of a batch: an id, features or raw data; beside an id these count, and the id names the answer."""
 
     customer_id: CustomerId | None = Field(default=None, description="The supplier's own customer id")
+    raw: RawCustomer | None = Field(default=None, description="Raw data of the customer")
 
     @model_validator(mode="after")
     def _something(self) -> Self:
-        if self.customer_id is None and getattr(self, "features", None) is None:
-            raise ValueError("an item needs customer_id, features or both")
+        features = getattr(self, "features", None)
+        if features is not None and self.raw is not None:
+            raise ValueError("an item has features or raw, not both")
+        if self.customer_id is None and features is None and self.raw is None:
+            raise ValueError("an item needs customer_id, features or raw")
         return self
 
 
@@ -269,7 +261,7 @@ def request_model(name: str, features: type[StrictModel], examples: Mapping[str,
     model = create_model(
         f"{name}Request",
         __base__=CustomerRequest,
-        __doc__="One customer or many: exactly one of the four fields.",
+        __doc__="One customer or many: exactly one of the five fields.",
         features=optional_features,
         items=(
             list[item] | None,
@@ -277,7 +269,7 @@ def request_model(name: str, features: type[StrictModel], examples: Mapping[str,
                 default=None,
                 min_length=1,
                 max_length=CustomerRequest.largest_batch,
-                description="Many customers, each by id or by features",
+                description="Many customers, each by id, by features or by raw data",
             ),
         ),
     )

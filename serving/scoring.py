@@ -16,7 +16,9 @@ from serving import metrics, schemas
 from serving.errors import ApiError
 from serving.identity import customer_key
 from serving.prediction_log import LoggedPrediction
-from serving.released_model import ReleasedModel, ScoringInput, ScoringResult
+from serving.raw_landing import RefusedRowError
+from serving.raw_schemas import MOST_RAW_CUSTOMERS, RawCustomer
+from serving.released_model import RawDataUnavailableError, ReleasedModel, ScoringInput, ScoringResult
 from serving.runtime import Runtime
 from serving.use_cases import POLICY_VERSION, context_columns
 
@@ -29,6 +31,7 @@ class RequestedCustomer:
 
     customer_id: str | None
     features: dict[str, Any] | None
+    raw: RawCustomer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +60,37 @@ def requested_customers(body: schemas.CustomerRequest, *, largest_batch: int) ->
     """
     features: schemas.StrictModel | None = getattr(body, "features", None)
     items: list[Any] | None = getattr(body, "items", None)
+    if body.raw is not None:
+        return [RequestedCustomer(body.raw.customer.customer_id, None, body.raw)], False
     if body.customer_id is not None:
         return [RequestedCustomer(body.customer_id, None)], False
     if features is not None:
         return [RequestedCustomer(None, features.model_dump())], False
     field, batch = ("customer_ids", body.customer_ids) if body.customer_ids is not None else ("items", items)
     if batch is None:
-        raise ApiError(422, "invalid_request", "send exactly one of customer_id, customer_ids, features, items")
+        raise ApiError(422, "invalid_request", "send exactly one of customer_id, customer_ids, features, raw, items")
     if len(batch) > largest_batch:
         raise ApiError(
             422, "invalid_request", f"{field} has {len(batch)} entries; send at most {largest_batch}", field=field
         )
     if field == "customer_ids":
         return [RequestedCustomer(customer_id, None) for customer_id in body.customer_ids or []], True
+    raw_count = sum(item.raw is not None for item in items or [])
+    if raw_count > MOST_RAW_CUSTOMERS:
+        raise ApiError(
+            422,
+            "invalid_request",
+            f"items has {raw_count} entries with raw data; send at most {MOST_RAW_CUSTOMERS}, or lines of NDJSON",
+            field="items",
+        )
     return [requested_item(item) for item in items or []], True
 
 
 def requested_item(item: schemas.RequestItem) -> RequestedCustomer:
     """Return the customer that one item of a batch names."""
     features: schemas.StrictModel | None = getattr(item, "features", None)
+    if item.raw is not None:
+        return RequestedCustomer(item.customer_id or item.raw.customer.customer_id, None, item.raw)
     return RequestedCustomer(item.customer_id, None if features is None else features.model_dump())
 
 
@@ -136,20 +151,15 @@ def _score(
         None if customer.customer_id is None else customer_key(customer.customer_id, runtime.pseudonym_key)
         for customer in customers
     ]
-    wanted = [key for key, customer in zip(keys, customers, strict=True) if key and customer.features is None]
-    known = model.many_from_snapshot(wanted)
-    inputs = [
-        known.get(key or "") if customer.features is None else ScoringInput(customer.features, customer_key=key)
-        for key, customer in zip(keys, customers, strict=True)
-    ]
-    known_inputs = [item for item in inputs if item is not None]
+    inputs = _inputs(model, customers, keys, decided_at)
+    known_inputs = [item for item in inputs if not isinstance(item, ApiError)]
     started_at = perf_counter()
     results = iter(_predict_each(model, known_inputs))
     scoring_ms = (perf_counter() - started_at) * 1000 / max(len(known_inputs), 1)
     outcomes: list[Outcome] = []
     for item in inputs:
-        if item is None:
-            outcomes.append(_unknown_customer(model))
+        if isinstance(item, ApiError):
+            outcomes.append(item)
             continue
         found = next(results)
         outcomes.append(found if isinstance(found, ApiError) else Decision(uuid.uuid4().hex, item, found))
@@ -182,6 +192,38 @@ def _score(
     if runtime.log is not None:
         runtime.log.record(rows)
     return outcomes
+
+
+def _inputs(
+    model: ReleasedModel, customers: Sequence[RequestedCustomer], keys: Sequence[str | None], decided_at: datetime
+) -> list[ScoringInput | ApiError]:
+    """Return the features of each customer: of the snapshot, as sent, or made of raw rows."""
+    by_id = [
+        key
+        for key, customer in zip(keys, customers, strict=True)
+        if key and customer.features is None and customer.raw is None
+    ]
+    known = model.many_from_snapshot(by_id)
+    inputs: list[ScoringInput | ApiError] = []
+    for key, customer in zip(keys, customers, strict=True):
+        if customer.raw is not None:
+            inputs.append(_from_raw(model, customer.raw, key, decided_at))
+        elif customer.features is not None:
+            inputs.append(ScoringInput(customer.features, customer_key=key))
+        else:
+            inputs.append(known.get(key or "") or _unknown_customer(model))
+    return inputs
+
+
+def _from_raw(model: ReleasedModel, raw: RawCustomer, key: str | None, decided_at: datetime) -> ScoringInput | ApiError:
+    try:
+        return model.from_raw(raw, customer_key=key, now=decided_at)
+    except RawDataUnavailableError as error:
+        return ApiError(409, "raw_data_unavailable", str(error), field="raw")
+    except RefusedRowError as error:
+        return ApiError(422, "invalid_request", f"raw.{error}", field=f"raw.{error.field}")
+    except KilowiseError as error:
+        return ApiError(422, "cannot_score", str(error), field="raw")
 
 
 def _logged_context(result: ScoringResult, use_case: str) -> dict[str, Any]:
