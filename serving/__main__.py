@@ -1,14 +1,15 @@
-"""``python -m serving`` starts the API; ``python -m serving new-key`` makes an API key."""
+"""``python -m serving`` starts the API; ``keys`` manages the keys of its callers, ``log`` the log."""
 
 import argparse
-import hashlib
 import os
-import secrets
 import sys
 
 from pydantic import ValidationError
 
 from ml.errors import KilowiseError
+from serving.access import key_ring_of
+from serving.key_commands import add_keys_parser, run_keys_command
+from serving.log_commands import add_log_parser, run_log_command
 from serving.policy_desk import PolicyDesk
 from serving.settings import PROJECT_ROOT, ServingSettings
 
@@ -18,12 +19,19 @@ SERVICE = "serving.service:KilowiseService"
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m serving", description="The HTTP API of Kilowise")
-    parser.add_argument("command", nargs="?", choices=["serve", "new-key"], default="serve")
-    if parser.parse_args(arguments).command == "new-key":
-        return _new_key()
+    commands = parser.add_subparsers(dest="command")
+    commands.add_parser("serve", help="start the API (also without any command)")
+    add_keys_parser(commands)
+    add_log_parser(commands)
+    options = parser.parse_args(arguments)
+    if options.command == "keys":
+        return _run_keys(options)
+    if options.command == "log":
+        return _run_log(options)
     try:
         settings = ServingSettings()
         # A worker that cannot start would be started again and again, and its reason be buried.
+        key_ring_of(settings)
         PolicyDesk.of(settings)
     except (KilowiseError, ValidationError) as error:
         print(f"the API does not start: {error}", file=sys.stderr)
@@ -54,12 +62,23 @@ def _serve(settings: ServingSettings) -> int:
     os.execve(sys.executable, command, {**os.environ, **server_environment(settings)})  # noqa: S606  # no shell
 
 
-def _new_key() -> int:
-    key = secrets.token_urlsafe(32)
-    print(f"key, shown once, for the caller:     {key}")
-    print(f"entry for KILOWISE_API_KEYS:         {hashlib.sha256(key.encode()).hexdigest()}")
-    print('KILOWISE_API_KEYS is a JSON list, for example \'["<entry>", "<entry of another caller>"]\'')
+def _run_keys(options: argparse.Namespace) -> int:
+    try:
+        print("\n".join(run_keys_command(options, ServingSettings().api_keys_path)))
+    except (KilowiseError, ValidationError) as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0
+
+
+def _run_log(options: argparse.Namespace) -> int:
+    try:
+        status, sentences = run_log_command(options, ServingSettings())
+    except (KilowiseError, ValidationError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print("\n".join(sentences))
+    return status
 
 
 if __name__ == "__main__":

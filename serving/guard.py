@@ -1,27 +1,30 @@
-"""The outermost layer of the API: request id, API key, concurrency limit, metrics, and the one shape of errors."""
+"""The outermost layer of the API: request id, access, concurrency limit, metrics, headers and the shape of errors."""
 
 import uuid
+from collections.abc import Iterable
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 import orjson
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import metrics
+from serving.access import API_PREFIX, UNKNOWN_ROUTE, Header
 from serving.errors import ApiError
 
 if TYPE_CHECKING:
     from serving.runtime import Runtime
 
-PROTECTED_PREFIX = "/v1/"
 RETRY_AFTER_SECONDS = 1
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-}
+SECURITY_HEADERS: tuple[Header, ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    # A route that may be cached, or a page with a script of its own, says so itself.
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+)
 
 
 class RequestGuard:
@@ -45,19 +48,18 @@ class RequestGuard:
         started_at = perf_counter()
         # A crash inside leaves this value for the metrics; the server's last resort answers it.
         status = 500
+        decision = runtime.access.decide(scope, request_id)
+        scope["caller"] = decision.caller
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
+                message["headers"] = with_security_headers(message.get("headers", ()), request_id, decision.headers)
             await send(message)
 
         try:
-            refusal = self._refusal(scope, runtime)
+            refusal = decision.refusal or _busy(scope, runtime)
             if refusal is not None:
                 await error_response(refusal, request_id)(scope, receive, send_with_headers)
                 return
@@ -69,33 +71,29 @@ class RequestGuard:
         finally:
             # Only known routes become labels; everything else is one, whatever a caller types.
             endpoint = scope.get("route")
-            route = getattr(endpoint, "path", "other") if getattr(endpoint, "name", "") != "unknown_page" else "other"
+            known = getattr(endpoint, "name", "unknown_page") != "unknown_page"
+            route = getattr(endpoint, "path", UNKNOWN_ROUTE) if known else UNKNOWN_ROUTE
             metrics.REQUESTS.labels(route, status).inc()
             metrics.REQUEST_SECONDS.labels(route).observe(perf_counter() - started_at)
 
-    def _refusal(self, scope: Scope, runtime: "Runtime") -> ApiError | None:
-        if not scope["path"].startswith(PROTECTED_PREFIX):
-            return None
-        if not runtime.accepts_key(_api_key(Headers(scope=scope))):
-            return ApiError(
-                401,
-                "unauthorized",
-                "send a valid API key in the header `X-API-Key` or as `Authorization: Bearer <key>`",
-            )
-        if runtime.requests_in_flight_count >= runtime.settings.max_concurrent_requests:
-            return ApiError(
-                429,
-                "too_many_requests",
-                f"{runtime.settings.max_concurrent_requests} requests are in work already; "
-                f"try again after {RETRY_AFTER_SECONDS} second(s)",
-                retry_after_seconds=RETRY_AFTER_SECONDS,
-            )
-        return None
+
+def with_security_headers(
+    headers: Iterable[Header], request_id: str | None = None, further: tuple[Header, ...] = ()
+) -> list[Header]:
+    """Return the headers of an answer with those that every answer has; what a route has set stays."""
+    complete = list(headers)
+    present = {name for name, _ in complete}
+    complete += [header for header in SECURITY_HEADERS if header[0] not in present]
+    if request_id is not None and b"x-request-id" not in present:
+        complete.append((b"x-request-id", request_id.encode()))
+    complete += further
+    return complete
 
 
 def error_response(error: ApiError, request_id: str) -> Response:
-    """Return a refusal as HTTP."""
+    """Return a refusal as HTTP; it is complete in itself, as nothing adds headers to the answer to a crash."""
     response = Response(orjson.dumps(error.body(request_id)), status_code=error.status, media_type="application/json")
+    response.raw_headers = with_security_headers(response.raw_headers, request_id)
     if error.retry_after_seconds is not None:
         response.headers["Retry-After"] = str(error.retry_after_seconds)
     if error.status == 401:
@@ -103,9 +101,14 @@ def error_response(error: ApiError, request_id: str) -> Response:
     return response
 
 
-def _api_key(headers: Headers) -> str | None:
-    key = headers.get("x-api-key")
-    if key is not None:
-        return key
-    scheme, _, credentials = headers.get("authorization", "").partition(" ")
-    return credentials.strip() if scheme.lower() == "bearer" else None
+def _busy(scope: Scope, runtime: "Runtime") -> ApiError | None:
+    limit = runtime.settings.max_concurrent_requests
+    # Pages stay reachable: metrics are needed most when the server is busy.
+    if runtime.requests_in_flight_count < limit or not scope["path"].startswith(API_PREFIX):
+        return None
+    return ApiError(
+        429,
+        "too_many_requests",
+        f"{limit} requests are in work already; try again after {RETRY_AFTER_SECONDS} second(s)",
+        retry_after_seconds=RETRY_AFTER_SECONDS,
+    )

@@ -1,7 +1,5 @@
 """Everything a running API holds: settings, releases, prediction log; made once per process."""
 
-import hashlib
-import hmac
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -9,6 +7,7 @@ import anyio
 import anyio.to_thread
 
 from ml.columns import USE_CASES
+from serving.access import AccessControl
 from serving.idempotency import IdempotencyStore
 from serving.log_ledger import ledger_key
 from serving.model_store import ModelStore
@@ -27,6 +26,7 @@ class Runtime:
 
     Attributes:
         settings: What the operator chose.
+        access: Who may call what, and how often.
         board: Releases that are served.
         log: Prediction log, or None when it is switched off.
         idempotency: Answers that are kept under a caller's key.
@@ -36,6 +36,7 @@ class Runtime:
 
     def __init__(self, settings: ServingSettings) -> None:
         self.settings = settings
+        self.access = AccessControl.of(settings)
         self.board = ReleaseBoard(ModelStore(settings.home), poll_seconds=settings.release_poll_seconds)
         self.log = (
             PredictionLog(
@@ -58,16 +59,17 @@ class Runtime:
         self.requests_in_flight_count = 0
         self.pseudonym_key = settings.pseudonym_key.get_secret_value().encode()
         self._worker_limiter: anyio.CapacityLimiter | None = None
-        self._api_key_digests = [bytes.fromhex(digest) for digest in settings.api_keys]
 
     def start(self) -> None:
         """Load the releases and start the background threads."""
+        self.access.start()
         self.board.start()
         if self.log is not None:
             self.log.start()
 
     def stop(self) -> None:
         """Stop the threads and write what is still in memory."""
+        self.access.stop()
         self.board.stop()
         if self.log is not None:
             self.log.stop()
@@ -92,15 +94,6 @@ class Runtime:
     def missing_use_cases(self) -> list[str]:
         """Return the use cases that have no release."""
         return [use_case for use_case in USE_CASES if self.board.get(use_case) is None]
-
-    def accepts_key(self, api_key: str | None) -> bool:
-        """Return whether a caller with this key may call; without configured keys everybody may."""
-        if not self._api_key_digests:
-            return True
-        digest = hashlib.sha256((api_key or "").encode()).digest()
-        # Every digest is compared, so that the time says nothing about which one nearly matched.
-        matches = [hmac.compare_digest(digest, known) for known in self._api_key_digests]
-        return any(matches)
 
     async def in_worker(self, work: Callable[[], T]) -> T:
         """Do something in the thread for batches and slow models."""

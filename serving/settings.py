@@ -47,10 +47,30 @@ class ServingSettings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address to listen on")
     port: int = Field(default=3100, ge=1, le=65535, description="Dagster uses 3000, the reports 3200")
     workers: int = Field(default=1, ge=1, le=64, description="Server processes")
-    api_keys: tuple[str, ...] = Field(
-        default=(), description="SHA-256 (hex) of each accepted API key, as a JSON list; empty only in development"
+    api_keys_file: Path | None = Field(
+        default=None, description="Keys of callers; default <home>/keys/api_keys.json, and none only in development"
+    )
+    metrics_access: Literal["admin", "anyone"] = Field(
+        default="admin", description="Who may read /metrics: a key with the scope admin, or anyone"
+    )
+    docs_access: Literal["anyone", "key"] = Field(
+        default="anyone", description="Who may read /docs and /openapi.json, which hold no data"
+    )
+    unknown_client_requests_per_second: float = Field(
+        default=5.0, gt=0, le=1e6, description="Rate of each client without a valid key, per process"
+    )
+    unknown_client_burst_count: int = Field(
+        default=50, ge=1, le=1_000_000, description="Requests that such a client may send at once"
+    )
+    denied_calls_retention_days: int = Field(
+        default=90, ge=1, le=3_650, description="Days for which denied calls are kept"
     )
 
+    max_header_bytes: int = Field(default=16_384, ge=1_024, description="Larger headers are answered 431")
+    header_timeout_seconds: float = Field(default=10.0, gt=0, description="Slower headers end the connection")
+    write_timeout_seconds: float = Field(
+        default=30.0, gt=0, description="A client that takes nothing of its answer for so long is cut off"
+    )
     max_body_bytes: int = Field(default=4_000_000, ge=1_000, description="Larger requests are answered 413")
     max_batch_items: int = Field(default=1_000, ge=1, le=100_000, description="Customers in one request")
     max_stream_lines: int = Field(default=20_000, ge=1, description="Customers in one NDJSON request")
@@ -80,6 +100,12 @@ class ServingSettings(BaseSettings):
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().resolve()
 
+    @field_validator("api_keys_file")
+    @classmethod
+    def _absolute_link(cls, value: Path | None) -> Path | None:
+        # A mounted secret is replaced by changing a link, so the link is followed at each reading and not here.
+        return None if value is None else value.expanduser().absolute()
+
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
@@ -87,17 +113,6 @@ class ServingSettings(BaseSettings):
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise ValueError(f"{value!r} is no IANA time zone such as Asia/Shanghai") from error
-        return value
-
-    @field_validator("api_keys")
-    @classmethod
-    def _sha256_digests(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for digest in value:
-            if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
-                raise ValueError(
-                    "each entry of KILOWISE_API_KEYS is the SHA-256 of a key in lower-case hex (64 characters); "
-                    "`python -m serving new-key` makes a key and its entry"
-                )
         return value
 
     @model_validator(mode="after")
@@ -110,11 +125,6 @@ class ServingSettings(BaseSettings):
                 "outside development KILOWISE_PSEUDONYM_KEY must be the secret that the landing was made with, "
                 f"{SHORTEST_PSEUDONYM_KEY} characters or more"
             )
-        if not self.api_keys:
-            raise ServingConfigurationError(
-                "the API does not start without API keys outside development: run `python -m serving new-key` "
-                "and put the printed entry into KILOWISE_API_KEYS"
-            )
         return self
 
     @property
@@ -126,6 +136,21 @@ class ServingSettings(BaseSettings):
     def idempotency_path(self) -> Path:
         """Answers kept under a caller's key, one file for all worker processes."""
         return self.home / "idempotency" / "answers.sqlite"
+
+    @property
+    def api_keys_path(self) -> Path:
+        """The file with the keys of callers."""
+        return self.api_keys_file or self.home / "keys" / "api_keys.json"
+
+    @property
+    def usage_path(self) -> Path:
+        """What callers have used of their rates and quotas."""
+        return self.home / "limits" / "usage.bin"
+
+    @property
+    def denied_calls_dir(self) -> Path:
+        """The audit of denied calls."""
+        return self.home / "audit" / "denied"
 
     @property
     def prediction_log_dir(self) -> Path:

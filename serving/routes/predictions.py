@@ -111,6 +111,7 @@ def _add_prediction_route(app: FastAPI, route: Route) -> None:
         except ValidationError as error:
             raise error_from_validation(error) from None
         customers, is_batch = requested_customers(body, largest_batch=settings.max_batch_items)
+        runtime.access.charge(request.scope["caller"], len(customers))
         if is_batch and NDJSON in request.headers.get("accept", ""):
             return _streamed(request, numbered_blocks(customers), model, close=lambda: None)
         key = request.headers.get(IDEMPOTENCY_HEADER)

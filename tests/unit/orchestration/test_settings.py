@@ -40,7 +40,7 @@ def test_example_of_the_settings_file_can_be_taken_as_it_stands(tmp_path: Path) 
     assert names <= platform.model_fields_set | serving.model_fields_set
     assert platform.home == serving.home == Path("data").resolve()
     assert platform.time_zone == "Asia/Shanghai"
-    assert len(serving.api_keys) == 1
+    assert serving.api_keys_path == Path("data/keys/api_keys.json").resolve()
 
 
 @pytest.mark.parametrize("name", ["home", "currency", "time_zone", "credit_policy", "credit_policy_paths"])

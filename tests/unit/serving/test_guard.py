@@ -1,63 +1,15 @@
-import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
 import httpx
-import pytest
 
 from serving.app import build_app
 from serving.runtime import Runtime
 from serving.settings import ServingSettings
 from tests.unit.serving.builders import customer_id
-from tests.unit.serving.conftest import client_of
 
 CREDIT = "/v1/credit_risk/score"
-KEYS = ("first key", "second key")
-
-
-@pytest.fixture
-def keyed_runtime(released_home: Path) -> Runtime:
-    digests = tuple(hashlib.sha256(key.encode()).hexdigest() for key in KEYS)
-    return Runtime(ServingSettings(home=released_home, log_predictions=False, api_keys=digests))
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"X-API-Key": "first key"},
-        {"X-API-Key": "second key"},
-        {"Authorization": "Bearer first key"},
-        {"Authorization": "bearer second key"},
-    ],
-)
-def test_a_known_key_is_let_in(keyed_runtime: Runtime, headers: dict[str, str]) -> None:
-    assert client_of(keyed_runtime).get("/v1/releases", headers=headers).status_code == 200
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {},
-        {"X-API-Key": ""},
-        {"X-API-Key": "third key"},
-        {"X-API-Key": hashlib.sha256(b"first key").hexdigest()},
-        {"Authorization": "Basic first key"},
-        {"Authorization": "Bearer"},
-    ],
-)
-def test_any_other_key_is_401_before_anything_is_read(keyed_runtime: Runtime, headers: dict[str, str]) -> None:
-    response = client_of(keyed_runtime).post(CREDIT, content=b"{", headers=headers)
-
-    assert response.status_code == 401
-    assert response.json()["type"] == "unauthorized"
-    assert response.headers["WWW-Authenticate"] == "Bearer"
-
-
-def test_pages_for_people_and_machines_need_no_key(keyed_runtime: Runtime) -> None:
-    client = client_of(keyed_runtime)
-
-    assert [client.get(page).status_code for page in ("/docs", "/openapi.json", "/metrics")] == [200, 200, 200]
 
 
 def test_more_requests_than_the_limit_are_429_and_none_fails(released_home: Path) -> None:

@@ -1,19 +1,80 @@
-import hashlib
 from pathlib import Path
 
 import pytest
 
 from serving.__main__ import main, server_environment
+from serving.api_keys import KeyRing
 from serving.settings import ServingSettings
 
 
-def test_new_key_prints_a_key_and_the_entry_that_accepts_it(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["new-key"]) == 0
+def test_the_verbs_of_keys_make_show_replace_and_end_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KILOWISE_HOME", str(tmp_path))
 
-    lines = capsys.readouterr().out.splitlines()
-    key, entry = (line.split()[-1] for line in lines[:2])
-    assert hashlib.sha256(key.encode()).hexdigest() == entry
-    ServingSettings(_env_file=None, api_keys=(entry,))
+    def told(*arguments: str) -> str:
+        assert main(["keys", *arguments]) == 0
+        return capsys.readouterr().out
+
+    def key_in(output: str) -> str:
+        return output.splitlines()[0].split()[-1]
+
+    first = key_in(told("add", "shop", "--scope", "credit_risk", "--scope", "segmentation", "--per-second", "7"))
+    second = key_in(told("rotate", "shop", "--overlap-hours", "1"))
+    told("add", "metrics", "--scope", "admin", "--per-day", "0", "--expires-days", "30")
+    told("revoke", "metrics")
+    table = told("list")
+
+    assert [line.split()[2] for line in table.splitlines()[1:]] == ["active", "active", "revoked"]
+    assert "segmentation credit_risk" in table
+    assert not any(key in table for key in (first, second))
+    ring = KeyRing(tmp_path / "keys" / "api_keys.json", may_be_open=False)
+    callers = [ring.identify(key) for key in (first, second)]
+    assert [getattr(caller, "name", None) for caller in callers] == ["shop", "shop"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["list"], "there is no key file"),
+        (["rotate", "nobody"], "nobody has no active key"),
+        (["revoke", "nobody"], "no active key has the name"),
+        (["add", "Nobody!", "--scope", "admin"], "name: String should match"),
+    ],
+)
+def test_mistakes_with_keys_end_in_words(
+    arguments: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("KILOWISE_HOME", str(tmp_path))
+
+    assert main(["keys", *arguments]) == 1
+    assert sentence in capsys.readouterr().err
+
+
+def test_outside_development_the_api_does_not_start_without_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KILOWISE_HOME", str(tmp_path))
+    monkeypatch.setenv("KILOWISE_ENVIRONMENT", "production")
+    monkeypatch.setenv("KILOWISE_PSEUDONYM_KEY", "s" * 32)
+
+    assert main([]) == 2
+    assert "python -m serving keys add" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.7", "::"])
+def test_without_keys_the_api_listens_on_its_own_machine_only(
+    host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KILOWISE_HOME", str(tmp_path))
+    monkeypatch.setenv("KILOWISE_HOST", host)
+
+    assert main([]) == 2
+    assert f"on this machine only, not on {host}" in capsys.readouterr().err
 
 
 def test_an_unsafe_configuration_is_refused_in_words(

@@ -1,13 +1,10 @@
-import hashlib
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from orchestration.settings import DEVELOPMENT_PSEUDONYM_KEY as PLATFORM_DEVELOPMENT_KEY
 from serving.settings import DEVELOPMENT_PSEUDONYM_KEY, ServingConfigurationError, ServingSettings
-
-DIGEST = hashlib.sha256(b"key").hexdigest()
 
 
 def test_development_key_is_the_platforms() -> None:
@@ -22,40 +19,31 @@ def test_defaults_listen_on_loopback_beside_dagster() -> None:
 
 def test_reads_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KILOWISE_HOME", str(tmp_path))
-    monkeypatch.setenv("KILOWISE_API_KEYS", f'["{DIGEST}"]')
+    monkeypatch.setenv("KILOWISE_API_KEYS_FILE", "secrets/keys.json")
 
     settings = ServingSettings(_env_file=None)
 
-    assert (settings.home, settings.api_keys) == (tmp_path, (DIGEST,))
+    assert (settings.home, settings.api_keys_path) == (tmp_path, Path.cwd() / "secrets" / "keys.json")
+
+
+def test_the_key_file_lies_in_the_home_unless_said_otherwise(tmp_path: Path) -> None:
+    assert ServingSettings(_env_file=None, home=tmp_path).api_keys_path == tmp_path / "keys" / "api_keys.json"
 
 
 def test_development_pseudonym_key_is_refused_in_production() -> None:
     with pytest.raises(ServingConfigurationError, match="KILOWISE_PSEUDONYM_KEY"):
-        ServingSettings(_env_file=None, environment="production", api_keys=(DIGEST,))
+        ServingSettings(_env_file=None, environment="production")
 
 
 def test_a_short_pseudonym_key_is_refused_in_production() -> None:
     with pytest.raises(ServingConfigurationError, match="32 characters"):
-        ServingSettings(_env_file=None, environment="production", api_keys=(DIGEST,), pseudonym_key=SecretStr("s" * 31))
+        ServingSettings(_env_file=None, environment="production", pseudonym_key=SecretStr("s" * 31))
 
 
-def test_production_needs_api_keys() -> None:
-    with pytest.raises(ServingConfigurationError, match="new-key"):
-        ServingSettings(_env_file=None, environment="production", pseudonym_key=SecretStr("s" * 32))
-
-
-def test_production_starts_with_both_keys() -> None:
-    settings = ServingSettings(
-        _env_file=None, environment="production", pseudonym_key=SecretStr("s" * 32), api_keys=(DIGEST,)
-    )
+def test_production_takes_a_key_of_32_characters() -> None:
+    settings = ServingSettings(_env_file=None, environment="production", pseudonym_key=SecretStr("s" * 32))
 
     assert settings.environment == "production"
-
-
-@pytest.mark.parametrize("entry", ["key", DIGEST.upper(), DIGEST[:-1]])
-def test_api_keys_in_plain_text_are_refused(entry: str) -> None:
-    with pytest.raises(ValidationError, match="SHA-256"):
-        ServingSettings(_env_file=None, api_keys=(entry,))
 
 
 def test_secrets_are_not_printed() -> None:
