@@ -22,6 +22,7 @@ from serving.openapi import document_models, documented_errors, reference
 from serving.released_model import ReleasedModel
 from serving.request_body import NDJSON, media_type, read_json_body, read_lines
 from serving.responses import RELEASE_HEADER, json_response
+from serving.routes.direct import DirectRoute
 from serving.runtime import Runtime
 from serving.scoring import (
     CREDIT_RISK,
@@ -120,8 +121,11 @@ def _add_prediction_route(app: FastAPI, route: Route) -> None:
         return await _answer(request, model, customers, is_batch=is_batch)
 
     single, batch = route.answers
-    app.post(
+    app.router.add_api_route(
         route.path,
+        endpoint,
+        methods=["POST"],
+        route_class_override=DirectRoute,
         name=route.use_case,
         summary=route.summary,
         tags=[route.use_case],
@@ -143,7 +147,7 @@ def _add_prediction_route(app: FastAPI, route: Route) -> None:
                 "content": {"application/json": {"schema": reference(route.request_model)}},
             }
         },
-    )(endpoint)
+    )
 
 
 def _answering_model(runtime: Runtime, use_case: str, wanted: str | None) -> ReleasedModel:
@@ -175,7 +179,7 @@ async def _answer(
         return await runtime.in_worker(
             lambda: json_response(score_many(model, customers, runtime, request_id), headers)
         )
-    if model.runs_in_event_loop:
+    if model.runs_in_event_loop and customers[0].raw is None:
         return json_response(score_one(model, customers[0], runtime, request_id), headers)
     return await runtime.in_worker(lambda: json_response(score_one(model, customers[0], runtime, request_id), headers))
 
