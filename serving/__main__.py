@@ -1,6 +1,7 @@
 """``python -m serving`` starts the API; ``keys`` manages the keys of its callers, ``log`` the log."""
 
 import argparse
+import logging
 import os
 import sys
 
@@ -10,8 +11,10 @@ from ml.errors import KilowiseError
 from serving.access import key_ring_of
 from serving.key_commands import add_keys_parser, run_keys_command
 from serving.log_commands import add_log_parser, run_log_command
+from serving.logs import configure_logging
 from serving.policy_desk import PolicyDesk
 from serving.settings import PROJECT_ROOT, ServingSettings
+from serving.tracing import check_traces
 
 SERVICE = "serving.service:KilowiseService"
 
@@ -33,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         # A worker that cannot start would be started again and again, and its reason be buried.
         key_ring_of(settings)
         PolicyDesk.of(settings)
+        check_traces(settings.traces)
     except (KilowiseError, ValidationError) as error:
         print(f"the API does not start: {error}", file=sys.stderr)
         return 2
@@ -42,11 +46,14 @@ def main(arguments: list[str] | None = None) -> int:
 def server_environment(settings: ServingSettings) -> dict[str, str]:
     """Return the variables under which BentoML must run, beside those that are set already."""
     return {
-        "BENTOML_HOME": str(settings.bentoml_home),
+        "BENTOML_HOME": str(settings.server_dir),
         "BENTOML_DO_NOT_TRACK": "True",
         "BENTOML_CONFIG_OPTIONS": f"services.kilowise.workers={settings.workers}",
         "DO_NOT_TRACK": "1",
-        "OTEL_SDK_DISABLED": "true",
+        # BentoML makes spans of its own, which cost a fifth of the throughput, unless the whole SDK is off.
+        "OTEL_SDK_DISABLED": "true" if settings.traces == "off" else "false",
+        # Its supervisor knows no JSON: there only its errors are let out.
+        **({"BENTOML_QUIET": "true"} if settings.log_format == "json" else {}),
         # One thread per prediction: the server's requests are its parallelism.
         "OMP_NUM_THREADS": "1",
         "KILOWISE_HOME": str(settings.home),
@@ -54,10 +61,16 @@ def server_environment(settings: ServingSettings) -> dict[str, str]:
 
 
 def _serve(settings: ServingSettings) -> int:
-    settings.bentoml_home.mkdir(parents=True, exist_ok=True)
-    print(f"Kilowise API on http://{settings.host}:{settings.port} (pages: /docs, /readyz, /metrics)", flush=True)
+    settings.server_dir.mkdir(parents=True, exist_ok=True)
+    configure_logging(settings.log_format)
+    address = f"http://{settings.host}:{settings.port}"
+    if settings.log_format == "json":
+        logging.getLogger("serving").info("starts on %s", address)
+    else:
+        print(f"Kilowise API on {address} (pages: /docs, /readyz, /metrics)", flush=True)
     command = [sys.executable, "-m", "bentoml", "serve", SERVICE]
     command += ["--host", settings.host, "--port", str(settings.port), "--working-dir", str(PROJECT_ROOT)]
+    command += ["--timeout-graceful-shutdown", str(settings.shutdown_seconds)]
     # Replaces this process, so that a signal reaches BentoML's supervisor and its exit status is ours.
     os.execve(sys.executable, command, {**os.environ, **server_environment(settings)})  # noqa: S606  # no shell
 

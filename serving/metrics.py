@@ -31,6 +31,12 @@ RELEASE_INFO = Gauge(
     ["use_case", "release", "model_version"],
     multiprocess_mode="mostrecent",
 )
+RELEASE_REFUSED = Gauge(
+    "kilowise_release_refused",
+    "1 while the release that should be served cannot be, and the one before answers",
+    ["use_case"],
+    multiprocess_mode="mostrecent",
+)
 RELEASE_LOADS = Counter("kilowise_release_loads", "Attempts to take up a release", ["use_case", "outcome"])
 FEATURES_AS_OF = Gauge(
     "kilowise_features_as_of_timestamp_seconds",
@@ -51,6 +57,9 @@ API_KEY_FILE_USABLE = Gauge(
 DENIED_CALLS = Counter("kilowise_denied_calls", "Calls refused for their key, scope, rate or quota", ["reason"])
 DENIED_CALL_LINES = Counter(
     "kilowise_denied_call_lines", "Lines of the audit of denied calls by what became of them", ["outcome"]
+)
+STATE_FREE_BYTES = Gauge(
+    "kilowise_state_free_bytes", "Free bytes of the disk that takes the prediction log", multiprocess_mode="mostrecent"
 )
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST

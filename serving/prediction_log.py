@@ -126,6 +126,11 @@ class PredictionLog:
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
         self._thread.start()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread that writes is at work."""
+        return self._thread is not None and self._thread.is_alive()
+
     def record(self, rows: Sequence[LoggedPrediction]) -> None:
         """Take rows; never blocks on the disk and never raises. What does not fit is dropped and counted."""
         with self._lock:

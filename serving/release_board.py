@@ -63,6 +63,11 @@ class ReleaseBoard:
             self._thread.join()
             self._thread = None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread that follows the pointers is at work."""
+        return self._thread is not None and self._thread.is_alive()
+
     def get(self, use_case: str) -> ReleasedModel | None:
         """Return the model that answers for a use case now; keep the reference for the whole request."""
         served = self._served.get(use_case)
@@ -115,12 +120,14 @@ class ReleaseBoard:
         except (KilowiseError, ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
             self._failed[use_case] = (name, time.monotonic())
             metrics.RELEASE_LOADS.labels(use_case, "failed").inc()
+            metrics.RELEASE_REFUSED.labels(use_case).set(1)
             logger.error("release %s of %s cannot be served: %s; the old release stays", name, use_case, error)
             return
         previous = self._served.get(use_case)
         self._served = {**self._served, use_case: LoadedRelease(manifest, model, file_state)}
         self._failed.pop(use_case, None)
         metrics.RELEASE_LOADS.labels(use_case, "loaded").inc()
+        metrics.RELEASE_REFUSED.labels(use_case).set(0)
         metrics.RELEASE_INFO.labels(use_case, name, manifest.bundle_version).set(1)
         if previous is not None and previous.manifest.name != name:
             self._before = {**self._before, use_case: previous}

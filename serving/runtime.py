@@ -1,5 +1,6 @@
 """Everything a running API holds: settings, releases, prediction log; made once per process."""
 
+import shutil
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -15,6 +16,7 @@ from serving.policy_desk import PolicyDesk
 from serving.prediction_log import PredictionLog
 from serving.release_board import ReleaseBoard
 from serving.settings import ServingSettings
+from serving.tracing import tracer_of
 
 T = TypeVar("T")
 
@@ -30,6 +32,7 @@ class Runtime:
         board: Releases that are served.
         log: Prediction log, or None when it is switched off.
         idempotency: Answers that are kept under a caller's key.
+        tracer: Makes a span per request, or None when traces are off.
         policy_desk: Says what follows from a credit score.
         requests_in_flight_count: Requests in work or waiting in this process.
     """
@@ -56,6 +59,7 @@ class Runtime:
             keep_seconds=settings.idempotency_hours * 3600,
             capacity_bytes=settings.idempotency_bytes,
         )
+        self.tracer = tracer_of(settings.traces)
         self.requests_in_flight_count = 0
         self.pseudonym_key = settings.pseudonym_key.get_secret_value().encode()
         self._worker_limiter: anyio.CapacityLimiter | None = None
@@ -74,12 +78,34 @@ class Runtime:
         if self.log is not None:
             self.log.stop()
         self.idempotency.close()
+        if self.tracer is not None:
+            self.tracer.stop()
 
     def readiness_problem(self) -> str | None:
-        """Return why no request could be answered, or None when the API is ready."""
-        if self.board.manifests():
-            return None
-        return f"No model is released yet: {START_SENTENCE}."
+        """Return why no request should be sent here, or None when the API is ready."""
+        if not self.board.manifests():
+            return f"No model is released yet: {START_SENTENCE}."
+        if self.log is not None and self.free_bytes() < self.settings.least_free_bytes:
+            return (
+                f"Fewer than {self.settings.least_free_bytes:,} bytes are free in {self.settings.prediction_log_dir}, "
+                "where decisions are logged: free space (KILOWISE_LEAST_FREE_BYTES sets the limit)."
+            )
+        return self.liveness_problem()
+
+    def liveness_problem(self) -> str | None:
+        """Return what only a restart heals, or None when the process is sound."""
+        if not self.board.is_running:
+            return "The thread that takes up releases has ended: restart this process."
+        if self.log is not None and not self.log.is_running:
+            return "The thread that writes the prediction log has ended: restart this process."
+        return None
+
+    def free_bytes(self) -> int:
+        """Return the space that is left for the prediction log."""
+        folder = self.settings.prediction_log_dir
+        while not folder.exists():
+            folder = folder.parent
+        return shutil.disk_usage(folder).free
 
     def no_release_sentence(self, use_case: str) -> str:
         """Return why a use case has no model that answers, and what to do."""

@@ -6,13 +6,13 @@ the packaging (``bentoml build``).
 """
 
 import gc
-import logging
 
 import bentoml
 from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 from starlette.exceptions import HTTPException
 
 from serving.app import build_app
+from serving.logs import configure_logging
 from serving.runtime import Runtime
 from serving.settings import ServingSettings
 
@@ -39,8 +39,9 @@ class KilowiseService:
     """Serves the released models of Kilowise."""
 
     def __init__(self) -> None:
-        _configure_logging()
-        self.runtime = Runtime(ServingSettings())
+        settings = ServingSettings()
+        configure_logging(settings.log_format)
+        self.runtime = Runtime(settings)
         app.state.runtime = self.runtime
         self.runtime.start()
         _settle_garbage_collector()
@@ -48,6 +49,13 @@ class KilowiseService:
     async def __is_ready__(self) -> bool:
         """Answer ``/readyz``; the sentence says what an operator must do."""
         problem = self.runtime.readiness_problem()
+        if problem is not None:
+            raise HTTPException(status_code=503, detail=problem)
+        return True
+
+    async def __is_alive__(self) -> bool:
+        """Answer ``/livez``: no means that only a restart heals this process."""
+        problem = self.runtime.liveness_problem()
         if problem is not None:
             raise HTTPException(status_code=503, detail=problem)
         return True
@@ -64,13 +72,3 @@ def _settle_garbage_collector() -> None:
     gc.freeze()
     # A request leaves no cycle behind, but a timer each, and a full collection would walk all of them.
     gc.set_threshold(20_000, 20, 200)
-
-
-def _configure_logging() -> None:
-    """Let the messages of this package out beside BentoML's, which configures only its own."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s [%(levelname)s] [%(name)s] %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
-    package_logger = logging.getLogger("serving")
-    package_logger.setLevel(logging.INFO)
-    package_logger.handlers = [handler]
-    package_logger.propagate = False

@@ -12,6 +12,8 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ml.errors import KilowiseError
+from serving.logs import LogFormat
+from serving.tracing import Traces
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
@@ -95,6 +97,17 @@ class ServingSettings(BaseSettings):
         default=None, ge=1, description="Days of the prediction log that are kept beside today; by default all"
     )
 
+    runtime_dir: Path | None = Field(
+        default=None, description="Files of the running server, of no other one; default <home>/server/<port>"
+    )
+    shutdown_seconds: int = Field(default=60, ge=1, le=600, description="Time that requests in work have at a stop")
+    least_free_bytes: int = Field(
+        default=100_000_000, ge=0, description="With less space for the prediction log, /readyz says no"
+    )
+    log_format: LogFormat = Field(default="text", description="Lines for people, or JSON for a collector")
+    log_requests: bool = Field(default=False, description="Write one line per answered request")
+    traces: Traces = Field(default="off", description="Where OpenTelemetry spans go: off, console or otlp")
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
@@ -128,9 +141,9 @@ class ServingSettings(BaseSettings):
         return self
 
     @property
-    def bentoml_home(self) -> Path:
-        """BENTOML_HOME: the model store."""
-        return self.home / "models"
+    def server_dir(self) -> Path:
+        """BENTOML_HOME of the server, where its processes keep their metrics; BentoML empties it at each start."""
+        return (self.runtime_dir or self.home / "server" / str(self.port)).absolute()
 
     @property
     def idempotency_path(self) -> Path:

@@ -70,6 +70,12 @@ class RequestTracer:
         self._provider.shutdown()
 
 
+def check_traces(traces: Traces) -> None:
+    """Raise a `TracingError` when the operator's choice needs a package that is not installed."""
+    if traces == "otlp":
+        _otlp_exporter()
+
+
 def tracer_of(traces: Traces) -> RequestTracer | None:
     """Return the tracer that the operator chose, or None when traces are off.
 
@@ -78,7 +84,9 @@ def tracer_of(traces: Traces) -> RequestTracer | None:
     """
     if traces == "off":
         return None
-    return RequestTracer(ConsoleSpanExporter() if traces == "console" else _otlp_exporter())
+    if traces == "console":
+        return RequestTracer(ConsoleSpanExporter(formatter=lambda span: span.to_json(indent=None) + "\n"))
+    return RequestTracer(_otlp_exporter())
 
 
 def _otlp_exporter() -> SpanExporter:

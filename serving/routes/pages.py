@@ -11,13 +11,16 @@ from serving.errors import ApiError
 from serving.guard import error_response
 from serving.openapi import openapi
 from serving.responses import json_response
+from serving.runtime import Runtime
 
 
 def add_routes(app: FastAPI) -> None:
     """Add the pages; call it last, because its final route takes every path that is left."""
 
     @app.get("/metrics", include_in_schema=False)
-    async def metrics_page() -> Response:
+    async def metrics_page(request: Request) -> Response:
+        runtime: Runtime = request.app.state.runtime
+        metrics.STATE_FREE_BYTES.set(runtime.free_bytes())
         return Response(await anyio.to_thread.run_sync(metrics.exposition), media_type=metrics.CONTENT_TYPE)
 
     @app.get("/openapi.json", include_in_schema=False)

@@ -108,9 +108,30 @@ def test_settings_that_no_worker_could_start_with_are_refused_in_words(
     assert sentence in capsys.readouterr().err
 
 
-def test_telemetry_is_off_and_the_model_store_is_ours(tmp_path: Path) -> None:
+def test_servers_of_one_home_keep_their_files_apart(tmp_path: Path) -> None:
+    first = server_environment(ServingSettings(_env_file=None, home=tmp_path, port=3100))
+    second = server_environment(ServingSettings(_env_file=None, home=tmp_path, port=3101))
+    elsewhere = server_environment(ServingSettings(_env_file=None, home=tmp_path, runtime_dir=tmp_path / "run"))
+
+    assert first["BENTOML_HOME"] == str(tmp_path / "server" / "3100")
+    assert second["BENTOML_HOME"] == str(tmp_path / "server" / "3101")
+    assert elsewhere["BENTOML_HOME"] == str(tmp_path / "run")
+
+
+def test_spans_are_made_only_where_they_are_asked_for(tmp_path: Path) -> None:
+    environment = server_environment(ServingSettings(_env_file=None, home=tmp_path, traces="console"))
+
+    assert environment["OTEL_SDK_DISABLED"] == "false"
+
+
+def test_with_json_lines_the_supervisor_is_quiet(tmp_path: Path) -> None:
+    assert "BENTOML_QUIET" not in server_environment(ServingSettings(_env_file=None, home=tmp_path))
+    json_lines = server_environment(ServingSettings(_env_file=None, home=tmp_path, log_format="json"))
+    assert json_lines["BENTOML_QUIET"] == "true"
+
+
+def test_telemetry_is_off(tmp_path: Path) -> None:
     environment = server_environment(ServingSettings(_env_file=None, home=tmp_path))
 
-    assert environment["BENTOML_HOME"] == str(tmp_path / "models")
     assert environment["BENTOML_DO_NOT_TRACK"] == "True"
     assert environment["OTEL_SDK_DISABLED"] == "true"

@@ -1,0 +1,76 @@
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from serving import runtime as runtime_module
+from serving.runtime import Runtime
+from serving.settings import ServingSettings
+
+
+@pytest.fixture
+def running(released_home: Path, tmp_path: Path) -> Iterator[Runtime]:
+    """A runtime whose log lies in a folder of its own."""
+    for name in ("releases", "models"):
+        (tmp_path / name).symlink_to(released_home / name)
+    runtime = Runtime(ServingSettings(_env_file=None, home=tmp_path))
+    runtime.start()
+    yield runtime
+    runtime.stop()
+
+
+def test_a_sound_runtime_with_a_release_is_ready_and_alive(running: Runtime) -> None:
+    assert running.readiness_problem() is None
+    assert running.liveness_problem() is None
+
+
+def test_without_a_release_it_is_alive_and_not_ready(tmp_path: Path) -> None:
+    runtime = Runtime(ServingSettings(_env_file=None, home=tmp_path))
+    runtime.start()
+
+    assert "No model is released yet" in (runtime.readiness_problem() or "")
+    assert runtime.liveness_problem() is None
+    runtime.stop()
+
+
+def test_too_little_space_for_the_log_is_not_ready_and_says_where(
+    running: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime_module.shutil, "disk_usage", lambda _folder: SimpleNamespace(free=99_999_999))
+
+    problem = running.readiness_problem() or ""
+
+    assert "100,000,000 bytes" in problem
+    assert str(running.settings.prediction_log_dir) in problem
+    # A restart frees nothing.
+    assert running.liveness_problem() is None
+
+
+def test_without_a_prediction_log_space_does_not_matter(released_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime_module.shutil, "disk_usage", lambda _folder: SimpleNamespace(free=0))
+    runtime = Runtime(ServingSettings(_env_file=None, home=released_home, log_predictions=False))
+    runtime.start()
+
+    assert runtime.readiness_problem() is None
+    runtime.stop()
+
+
+@pytest.mark.parametrize(("part", "sentence"), [("log", "writes the prediction log"), ("board", "takes up releases")])
+def test_a_dead_thread_is_neither_alive_nor_ready(running: Runtime, part: str, sentence: str) -> None:
+    dead = threading.Thread(target=lambda: None)
+    dead.start()
+    dead.join()
+    owner = getattr(running, part)
+    alive, owner._thread = owner._thread, dead
+
+    assert sentence in (running.liveness_problem() or "")
+    assert sentence in (running.readiness_problem() or "")
+    owner._thread = alive
+
+
+def test_free_bytes_are_those_of_the_nearest_folder_that_exists(tmp_path: Path) -> None:
+    runtime = Runtime(ServingSettings(_env_file=None, home=tmp_path / "not" / "made" / "yet"))
+
+    assert runtime.free_bytes() > 0
