@@ -6,12 +6,14 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 import orjson
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import metrics
 from serving.access import API_PREFIX, UNKNOWN_ROUTE, Header
 from serving.errors import ApiError
+from serving.logs import REQUEST_ID, log_request
 
 if TYPE_CHECKING:
     from serving.runtime import Runtime
@@ -45,16 +47,21 @@ class RequestGuard:
         runtime: Runtime = scope["app"].state.runtime
         request_id = uuid.uuid4().hex
         scope["request_id"] = request_id
+        REQUEST_ID.set(request_id)
+        span = None if runtime.tracer is None else runtime.tracer.begin(Headers(scope=scope))
         started_at = perf_counter()
         # A crash inside leaves this value for the metrics; the server's last resort answers it.
         status = 500
+        release = None
         decision = runtime.access.decide(scope, request_id)
         scope["caller"] = decision.caller
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
+            nonlocal status, release
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if span is not None:
+                    release = Headers(raw=list(message.get("headers", ()))).get("kilowise-release")
                 message["headers"] = with_security_headers(message.get("headers", ()), request_id, decision.headers)
             await send(message)
 
@@ -73,8 +80,16 @@ class RequestGuard:
             endpoint = scope.get("route")
             known = getattr(endpoint, "name", "unknown_page") != "unknown_page"
             route = getattr(endpoint, "path", UNKNOWN_ROUTE) if known else UNKNOWN_ROUTE
+            seconds = perf_counter() - started_at
             metrics.REQUESTS.labels(route, status).inc()
-            metrics.REQUEST_SECONDS.labels(route).observe(perf_counter() - started_at)
+            metrics.REQUEST_SECONDS.labels(route).observe(seconds)
+            if runtime.settings.log_requests:
+                caller = None if decision.caller is None else decision.caller.name
+                log_request(method=scope["method"], route=route, status=status, seconds=seconds, caller=caller)
+            if runtime.tracer is not None and span is not None:
+                runtime.tracer.end(
+                    span, method=scope["method"], route=route, status=status, request_id=request_id, release=release
+                )
 
 
 def with_security_headers(
