@@ -113,7 +113,7 @@ class Segmentation(UseCase):
     name = "segmentation"
     prediction = "customer_segments"
     feature_mart = "customer_segmentation_features"
-    training_marts = (feature_mart, "customer_segmentation_outcomes")
+    training_marts = (feature_mart, "customer_segmentation_outcomes", "customer_tariff_features")
     scoring_marts = (feature_mart,)
 
     def config(self, settings: PlatformSettings) -> "SegmentationConfig":
@@ -129,7 +129,7 @@ class Segmentation(UseCase):
     def train(self, marts: MartsVersion, settings: PlatformSettings, fingerprint: str) -> "TrainingResult":
         from ml.segmentation.training import train
 
-        features, outcomes = (marts.read(mart) for mart in self.training_marts)
+        features, outcomes = (marts.read(mart) for mart in self.training_marts[:2])
         return train(
             features,
             outcomes,
@@ -137,6 +137,7 @@ class Segmentation(UseCase):
             seed=settings.seed,
             data_fingerprint=fingerprint,
             previous_model=_released_segmentation(settings),
+            tariffs=marts.read("customer_tariff_features", columns=["customer_key", "as_of_month", "tariff_id"]),
         )
 
     def compare(

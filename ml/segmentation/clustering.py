@@ -7,6 +7,7 @@ those centres, and the service assigns one customer in the same way.
 """
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -179,9 +180,8 @@ def choose_segments(
         core = points[is_core]
         rows = _sample(len(core), config.sampled_customers_max_count, rng)
         judge = _Judge(core[rows], facts[is_complete][is_core][rows], config, seed)
-        smallest_allowed = max(2, int(np.ceil(config.minimum_segment_share * len(rows))))
         distinct_count = len(np.unique(judge.points, axis=0))
-        largest_count = min(distinct_count, len(rows) // smallest_allowed)
+        largest_count = min(distinct_count, len(rows) // config.smallest_segment(len(rows)))
         possible = [count for count in segments_counts if count <= largest_count] or [1]
         candidates = judge.candidates(possible)
         chosen: Candidate | None = None
@@ -423,14 +423,16 @@ class _Judge:
             smallest_share=smallest_share,
             stability=stability,
             business_spread=business_spread(labels, self._facts),
-            refusal=_refusal(smallest_share, stability, self._config),
+            refusal=_refusal(int(sizes.min()), len(self.points), stability, self._config),
             score=float("nan"),
         )
 
 
-def _refusal(smallest_share: float, stability: Stability, config: SegmentationConfig) -> str:
-    if smallest_share < config.minimum_segment_share:
-        return f"smallest segment {smallest_share:.1%} of the group, {config.minimum_segment_share:.1%} needed"
+def _refusal(smallest: int, customers_count: int, stability: Stability, config: SegmentationConfig) -> str:
+    needed = config.smallest_segment(customers_count)
+    # One segment is the whole group, however few they are.
+    if smallest < min(needed, customers_count):
+        return f"smallest segment {smallest / customers_count:.1%} of the group, {needed / customers_count:.1%} needed"
     if stability.mean < config.minimum_stability:
         return f"stability {stability.mean:.2f}, {config.minimum_stability:.2f} needed"
     return ""
@@ -491,15 +493,16 @@ def _is_core(points: FloatArray, segments_count: int, config: SegmentationConfig
 
     Left out are shapes that stand alone, and then small clusters: a handful of customers far from all others takes a
     centre for itself in every solution of some size, so that no such solution has segments that are large enough.
-    The clusters are those of Ward's hierarchy, which has no random starts: what is left out of a few hundred shapes
-    would otherwise depend on the seed, and the number of segments with it.
+    A hierarchy of all shapes has no random starts: what is left out of a few hundred shapes would otherwise depend on
+    the seed, and the number of segments with it. Of many shapes it could only be built on a sample, so k-means is used.
     """
     is_core = ~_is_outlier(points, config, seed)
     smallest_allowed = config.minimum_segment_share * len(points)
     for _ in range(TRIMMING_ROUNDS):
         rows = np.flatnonzero(is_core)
         count = min(segments_count, len(np.unique(points[rows], axis=0)))
-        labels = _nearest(points[rows], _ward(points[rows], [count], config, seed)[count])
+        find = _ward if len(rows) <= config.hierarchy_customers_max_count else _k_means
+        labels = _nearest(points[rows], find(points[rows], [count], config, seed)[count])
         small = np.bincount(labels)[labels] < smallest_allowed
         if not small.any():
             break
@@ -515,7 +518,7 @@ def _is_outlier(points: FloatArray, config: SegmentationConfig, seed: int) -> np
     """
     # A sample shows how dense a place is, at a cost that does not grow with the square of the customers.
     rows = _sample(len(points), config.sampled_customers_max_count, np.random.default_rng(seed))
-    neighbours_count = min(len(rows) - 1, max(3, int(np.ceil(config.minimum_segment_share * len(rows)))))
+    neighbours_count = min(len(rows) - 1, max(3, math.ceil(config.minimum_segment_share * len(rows))))
     finder = NearestNeighbors(n_neighbors=neighbours_count + 1).fit(points[rows])
     distances = finder.kneighbors(points)[0][:, -1]
     median = np.median(distances)

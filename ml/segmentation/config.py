@@ -1,5 +1,6 @@
 """Settings of customer segmentation, recorded with every trained bundle."""
 
+import math
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -89,6 +90,9 @@ class SegmentationConfig(BaseModel):
     minimum_segment_share: float = Field(
         0.02, ge=0, le=0.2, description="Share of its group below which a segment is too small to be treated apart."
     )
+    minimum_segment_customers_count: int = Field(
+        10, ge=2, le=1_000, description="Customers below which a segment is too small to be treated apart in any group."
+    )
     shape_ceiling: float = Field(
         6.0, gt=1, le=24, description="Shape ratios above it count as this much, so that one spike does not decide."
     )
@@ -146,6 +150,10 @@ class SegmentationConfig(BaseModel):
         if self.value_low_quantile >= self.value_high_quantile:
             raise ValueError("value_low_quantile must be below value_high_quantile")
         return self
+
+    def smallest_segment(self, customers_count: int) -> int:
+        """Return how many customers a segment needs in a group of so many."""
+        return max(self.minimum_segment_customers_count, math.ceil(self.minimum_segment_share * customers_count))
 
     def segments_range(self, group: str) -> range:
         """Return the numbers of segments that are tried for a group: residential ones begin with ``R``."""

@@ -248,7 +248,9 @@ def criteria(
     is_stable = stability.mean >= config.minimum_stability
     smallest_group = min(divided, key=lambda group: divided[group].chosen.smallest_share)
     smallest = divided[smallest_group].chosen.smallest_share
-    is_large = smallest >= config.minimum_segment_share
+    customers_count = divided[smallest_group].customers_count
+    needed = config.smallest_segment(customers_count) / customers_count
+    is_large = smallest >= needed
     names = [segment.name for segment in segments] + [segment.name_zh for segment in segments]
     repeated = sorted({name for name in names if names.count(name) > 1})
     return [
@@ -266,7 +268,7 @@ def criteria(
             name="segment_size",
             passed=is_large,
             observed=f"{smallest:.1%}, {GROUP_NAMES[smallest_group]}",
-            required=f"at least {config.minimum_segment_share:.1%} of the group",
+            required=f"at least {needed:.1%} of the group",
             reason=f"The smallest segment holds {smallest:.1%} of the {GROUP_NAMES[smallest_group]} customers.",
             aspect="stability",
         ),

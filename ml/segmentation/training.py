@@ -36,7 +36,7 @@ from ml.segmentation.model import (
     shapeless_segments,
 )
 from ml.segmentation.naming import PROFILE_COLUMNS, label_segments
-from ml.segmentation.profiles import profile_table
+from ml.segmentation.profiles import profile_table, tariff_table
 from ml.segmentation.propensity_training import summary_table, train_propensities
 from ml.segmentation.schema import FEATURES
 from ml.segmentation.succession import Succession, inherited_ids, succession_metrics, succession_table, trace
@@ -61,6 +61,7 @@ def train(
     seed: int = 7,
     data_fingerprint: str | None = None,
     previous_model: SegmentationModel | None = None,
+    tariffs: pd.DataFrame | None = None,
 ) -> TrainingResult:
     """Train a segmentation.
 
@@ -72,6 +73,8 @@ def train(
         seed: Seed of every random choice; same data and seed give the same bundle.
         data_fingerprint: Hash of the training data; computed from the rows when absent.
         previous_model: The released model, whose identifiers and names continue where the segments do.
+        tariffs: Rows of ``customer_tariff_features`` (customer_key, as_of_month, tariff_id), from which the card tells
+            the tariffs of each segment; without them it says that it does not know.
 
     Raises:
         InsufficientDataError: The data does not suffice; the message says what is missing.
@@ -104,6 +107,7 @@ def train(
     further_tables: list[EvaluationTable] = [
         *advice_tables(released),
         profile_table(later, predictions["segment_id"].tolist(), config.currency),
+        tariff_table(later, predictions["segment_id"].tolist(), tariffs),
         *_confidence_tables(prepared, model, predictions),
         tier_table(predictions),
         transition_table(stages),
@@ -152,7 +156,7 @@ def train(
         data_window=DataWindow(
             first_month=month_start(as_of_months(prepared)[0]), last_month=month_start(as_of_months(prepared)[-1])
         ),
-        data_fingerprint=data_fingerprint or _fingerprint(prepared, outcomes),
+        data_fingerprint=data_fingerprint or _fingerprint(prepared, outcomes, tariffs),
         rows={"found_on": len(earlier), "judged_on": len(judged.rows), "released_on": len(later)},
     )
 
@@ -291,9 +295,13 @@ def _profile(members: pd.DataFrame) -> dict[str, float]:
     return {name: float(medians[name]) for name in PROFILE_COLUMNS}
 
 
-def _fingerprint(prepared: pd.DataFrame, outcomes: pd.DataFrame | None) -> str:
-    frames = {"customer_segmentation_features": prepared}
-    return fingerprint_frames(frames if outcomes is None else frames | {"customer_segmentation_outcomes": outcomes})
+def _fingerprint(prepared: pd.DataFrame, outcomes: pd.DataFrame | None, tariffs: pd.DataFrame | None) -> str:
+    frames = {
+        "customer_segmentation_features": prepared,
+        "customer_segmentation_outcomes": outcomes,
+        "customer_tariff_features": tariffs,
+    }
+    return fingerprint_frames({name: frame for name, frame in frames.items() if frame is not None})
 
 
 def _coverage_metrics(predictions: pd.DataFrame) -> list[Metric]:

@@ -65,6 +65,7 @@ def of_count(segments_count: int, minimum_segment_share: float = 0.0) -> Segment
             "residential_segments_min_count": segments_count,
             "residential_segments_max_count": segments_count,
             "minimum_segment_share": minimum_segment_share,
+            "minimum_segment_customers_count": 2,
             "minimum_stability": 0.0,
         }
     )

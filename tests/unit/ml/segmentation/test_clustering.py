@@ -64,6 +64,23 @@ def test_a_few_outliers_do_not_get_a_segment(config: SegmentationConfig) -> None
     assert solution.chosen.segments_count == 3
 
 
+@pytest.mark.parametrize(("needed", "expected"), [(10, 1), (2, 2)])
+def test_a_handful_of_customers_is_no_segment_however_small_the_group(
+    needed: int, expected: int, config: SegmentationConfig
+) -> None:
+    rng = np.random.default_rng(4)
+    shapes = np.r_[_groups(1, rng), _groups(2, rng)[-5:]]
+    settings = config.model_copy(update={"minimum_segment_customers_count": needed})
+    assert _divide(shapes, range(2, 4), settings).chosen.segments_count == expected
+
+
+def test_which_shapes_of_a_small_group_are_left_out_does_not_depend_on_the_seed(config: SegmentationConfig) -> None:
+    shapes = np.random.default_rng(2).lognormal(0, 0.5, (120, 48))
+    quick = config.model_copy(update={"choice_runs_count": 5, "minimum_segment_share": 0.1})
+    left_out = {_divide(shapes, range(2, 7), quick, seed).outliers_count for seed in range(4)}
+    assert len(left_out) == 1
+
+
 def test_the_distance_is_a_root_mean_square_over_the_week() -> None:
     assert distances_to_centres(np.ones((1, 48)), np.full((1, 48), 1.5), HOUR_SPACE.weights)[0, 0] == pytest.approx(0.5)
 
