@@ -142,6 +142,7 @@ class PredictionLog:
             self._dropped_count += dropped_count
             if self._stream is not None:
                 self._stream.count(self._accepted_count, self._dropped_count)
+        metrics.LOG_PENDING_ROWS.set(pending_count)
         if dropped_count:
             metrics.LOG_ROWS.labels("dropped").inc(dropped_count)
         # Half full: do not wait for the interval to pass.

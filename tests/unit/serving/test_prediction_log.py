@@ -121,6 +121,14 @@ def test_files_lie_by_use_case_and_day(log: PredictionLog, tmp_path: Path) -> No
     assert not list(tmp_path.rglob("*.tmp"))
 
 
+def test_the_queue_is_told_as_it_grows_and_when_it_is_written(log: PredictionLog) -> None:
+    log.record([row(number) for number in range(3)])
+    assert REGISTRY.get_sample_value("kilowise_prediction_log_pending_rows") == 3
+
+    log.flush()
+    assert REGISTRY.get_sample_value("kilowise_prediction_log_pending_rows") == 0
+
+
 def test_what_does_not_fit_is_dropped_and_counted(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path, key=KEY, capacity_rows=10, flush_seconds=60)
     before = counted("dropped")
