@@ -7,6 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from serving.errors import ERROR_TYPES
 from serving.schemas import LARGEST_NUMBER
 
 TEMPLATES_DIR = Path(__file__).resolve().parent / "templates"
@@ -28,14 +29,16 @@ def render_docs_page(document: Mapping[str, Any]) -> str:
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     ]
-    return environment.get_template("docs.html.j2").render(info=document["info"], operations=operations)
+    return environment.get_template("docs.html.j2").render(
+        info=document["info"], operations=operations, error_types=ERROR_TYPES
+    )
 
 
 def _operation(path: str, method: str, operation: Mapping[str, Any], schemas: Mapping[str, Any]) -> dict[str, Any]:
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
     request = _resolve(body, schemas) if body else None
-    answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
-    answers = [_resolve(choice, schemas) for choice in answer.get("oneOf", [answer])]
+    answer = operation["responses"]["200"]["content"].get("application/json", {}).get("schema", {})
+    answers = [_resolve(choice, schemas) for choice in answer.get("oneOf", [answer]) if choice]
     return {
         "path": path,
         "method": method.upper(),
@@ -44,11 +47,15 @@ def _operation(path: str, method: str, operation: Mapping[str, Any], schemas: Ma
         "tables": _tables([request] if request else [], schemas),
         "answers": _tables(answers, schemas),
         "errors": [
-            {"status": status, "description": response["description"]}
+            {"status": status, "description": response["description"].split("\n")[0], "kinds": _kinds(response)}
             for status, response in sorted(operation["responses"].items())
-            if status != "200"
+            if status >= "400"
         ],
     }
+
+
+def _kinds(response: Mapping[str, Any]) -> list[str]:
+    return list(response.get("content", {}).get("application/json", {}).get("examples", {}))
 
 
 def _example(body: Mapping[str, Any]) -> dict[str, str]:

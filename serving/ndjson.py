@@ -8,13 +8,29 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import IO, Any
 
 import orjson
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, ValidationError, create_model
+from starlette.requests import Request
 
 from serving import schemas
 from serving.errors import ApiError, error_from_validation
 from serving.released_model import ReleasedModel
 from serving.runtime import Runtime
 from serving.scoring import RequestedCustomer, requested_item, score_many
+
+
+class LinesSummary(schemas.Answer):
+    """How many customers were answered."""
+
+    lines_count: int = Field(ge=0, description="Customers in the request / 客户数")
+    errors_count: int = Field(ge=0, description="Those of them that have an error / 出错数")
+
+
+class LastLine(schemas.Answer):
+    """The last line of an answer in lines; without it the answer is not complete."""
+
+    request_id: str = Field(description="Of the whole batch / 请求编号")
+    summary: LinesSummary = Field(description="What came before / 汇总")
+
 
 BLOCK_LINES = 250
 """Lines that are scored together: enough for the models to work in bulk, few enough to answer soon."""
@@ -25,6 +41,16 @@ BLOCK_RAW_LINES = 5
 _BLOCK_BYTES = 4_000_000
 
 NumberedCustomer = tuple[int, RequestedCustomer | ApiError]
+
+
+def line_model(answer: type[BaseModel]) -> type[BaseModel]:
+    """Return the model of one line, from that of an answer for one customer."""
+    return create_model(
+        answer.__name__.replace("Answer", "Line"),
+        __base__=answer,
+        __doc__="One line of an answer in lines: the answer for one customer, and its place.",
+        line=(int, Field(ge=1, description="Line of the request, or place in the batch, from 1 / 行号")),
+    )
 
 
 def parsed_blocks(
@@ -69,8 +95,7 @@ def numbered_blocks(customers: Sequence[RequestedCustomer]) -> Iterator[list[Num
 async def answer_lines(
     blocks: Iterator[list[NumberedCustomer]],
     model: ReleasedModel,
-    runtime: Runtime,
-    request_id: str,
+    request: Request,
     *,
     close: Callable[[], None],
 ) -> AsyncIterator[bytes]:
@@ -79,15 +104,23 @@ async def answer_lines(
     Args:
         blocks: The customers.
         model: Answers for all of them, whatever is released meanwhile.
-        runtime: The running API.
-        request_id: Of the whole batch.
+        request: The whole batch's.
         close: Called when the answer is complete, and when the caller goes away before.
     """
+    runtime: Runtime = request.app.state.runtime
+    request_id: str = request.scope["request_id"]
     counts = {"lines_count": 0, "errors_count": 0}
 
     def next_block() -> bytes | None:
         block = next(blocks, None)
-        return None if block is None else _answered(block, model, runtime, request_id, counts)
+        if block is None:
+            return None
+        try:
+            # The request has paid for one customer when it came in.
+            runtime.access.charge(request.scope["caller"], len(block) + (counts["lines_count"] > 0))
+        except ApiError as refusal:
+            block = [(number, refusal) for number, _ in block]
+        return _answered(block, model, runtime, request_id, counts)
 
     try:
         while (answered := await runtime.in_worker(next_block)) is not None:

@@ -278,6 +278,7 @@ def request_model(name: str, features: type[StrictModel], examples: Mapping[str,
             {"customer_id": "C0000001"},
             {"features": dict(examples)},
             {"customer_ids": ["C0000001", "C0000002"]},
+            {"items": [{"customer_id": "C0000001"}, {"features": dict(examples)}]},
         ]
     }
     model.item_model = item
@@ -303,8 +304,8 @@ class DimensionPoints(Answer):
     """What all columns of one dimension do to the credit points."""
 
     dimension: str = Field(description="Group of columns, such as timeliness")
-    title: str
-    title_zh: str
+    title: str = Field(description="Its name", examples=["timeliness of payment"])
+    title_zh: str = Field(description="The same in Chinese / 维度名称")
     points: float = Field(description="Credit points gained (positive) or lost, against the mean customer")
 
 
@@ -312,8 +313,8 @@ class NamedSegment(Answer):
     """A segment by its lasting identifier and its name."""
 
     segment_id: str = Field(description="Stays the same over releases", examples=["R2"])
-    name: str = Field(examples=["Evening-peak households, summer cooling"])
-    name_zh: str = Field(examples=["晚高峰·夏季气温敏感居民"])
+    name: str = Field(description="Its name", examples=["Evening-peak households, summer cooling"])
+    name_zh: str = Field(description="The same in Chinese / 客群名称", examples=["晚高峰·夏季气温敏感居民"])
 
 
 class SegmentActions(Answer):
@@ -328,17 +329,17 @@ class SegmentInWords(NamedSegment):
 
     description: str = Field(description="What marks its members, in one sentence")
     description_zh: str = Field(description="The same in Chinese / 中文说明")
-    actions: SegmentActions
-    actions_zh: SegmentActions
+    actions: SegmentActions = Field(description="What to do for its members")
+    actions_zh: SegmentActions = Field(description="The same in Chinese / 服务建议")
 
 
 class TariffAlternative(Answer):
     """One tariff that is open to the customer, with past and expected bills; amounts are in the answer's currency."""
 
-    tariff_id: str
-    version: str
-    name: str
-    name_zh: str | None
+    tariff_id: str = Field(description="Id in the tariff catalogue", examples=["sd_res_tier_tou"])
+    version: str = Field(description="Version of its prices")
+    name: str = Field(description="Its name")
+    name_zh: str | None = Field(description="The same in Chinese; null where there is none / 电价名称")
     options: dict[str, str | float | dict[str, float]] = Field(
         description="Options to choose with it: `billing_basis`, and `contracted_kw` [kW] for the whole year or "
         "`contracted_kw_by_month` [kW] where the tariff allows a change every month",
@@ -411,7 +412,7 @@ class ResponseScenario(Answer):
 class NotPricedTariff(Answer):
     """A tariff that is left out for this customer."""
 
-    tariff_id: str
+    tariff_id: str = Field(description="Id in the tariff catalogue")
     reason: str = Field(description="Which rule of eligibility is not met, or what is missing to price it")
 
 
@@ -439,12 +440,12 @@ class ItemProblem(Answer):
 class Envelope(Answer):
     """What every answer says about itself."""
 
-    request_id: str
-    use_case: str
+    request_id: str = Field(description="Finds the answer in the prediction log; quote it when you ask for help")
+    use_case: str = Field(description="Use case that answers", examples=["credit_risk"])
     release: str = Field(description="Release that decided", examples=["0003-202608-1a2b3c4d5e"])
     model_version: str = Field(description="Bundle in that release", examples=["202608-1a2b3c4d5e"])
-    released_at: datetime
-    decided_at: datetime
+    released_at: datetime = Field(description="When the release was made")
+    decided_at: datetime = Field(description="When this was decided")
     currency: str = Field(description="ISO 4217 code of all amounts", examples=["CNY"])
 
 
@@ -464,12 +465,17 @@ def _answer_models(name: str, prediction: type[Answer], extra: Mapping[str, Any]
         "error": (ItemProblem | None, Field(default=None, description="Only in batches, instead of a prediction")),
     }
     result = create_model(f"{name}Result", __base__=Answer, __doc__="One customer.", **result_fields)
-    single = create_model(f"{name}Answer", __base__=Envelope, __doc__="Answer for one customer.", result=(result, ...))
+    single = create_model(
+        f"{name}Answer",
+        __base__=Envelope,
+        __doc__="Answer for one customer.",
+        result=(result, Field(description="The customer")),
+    )
     batch = create_model(
         f"{name}BatchAnswer",
         __base__=Envelope,
         __doc__="Answer for many customers, in the order of the request.",
-        results=(list[result], ...),
+        results=(list[result], Field(description="One per customer, in the order of the request")),
     )
     return single, batch
 
@@ -602,25 +608,3 @@ CreditRiskAnswer, CreditRiskBatchAnswer = _answer_models(
         ),
     },
 )
-
-
-class ServedRelease(Answer):
-    """A release as it is served now."""
-
-    use_case: str
-    release: str
-    model_version: str
-    released_at: datetime
-    approved_by: str
-    marts_version: str
-    features_as_of_month: date | None
-    customers_count: int
-    metrics: list[dict[str, Any]]
-
-
-class ServedReleases(Answer):
-    """What is served now."""
-
-    request_id: str
-    releases: list[ServedRelease]
-    missing: list[str] = Field(description="Use cases without a release")

@@ -1,8 +1,10 @@
 """Pages for people and machines beside the API itself, and the answer to every path that is none of its own."""
 
 import anyio.to_thread
+import orjson
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Match
 from starlette.routing import Route as StarletteRoute
 
 from serving import metrics
@@ -10,7 +12,7 @@ from serving.docs_page import render_docs_page
 from serving.errors import ApiError
 from serving.guard import error_response
 from serving.openapi import openapi
-from serving.responses import json_response
+from serving.responses import conditional_response
 from serving.runtime import Runtime
 
 
@@ -24,8 +26,8 @@ def add_routes(app: FastAPI) -> None:
         return Response(await anyio.to_thread.run_sync(metrics.exposition), media_type=metrics.CONTENT_TYPE)
 
     @app.get("/openapi.json", include_in_schema=False)
-    async def openapi_document() -> Response:
-        return json_response(openapi(app))
+    async def openapi_document(request: Request) -> Response:
+        return conditional_response(request, orjson.dumps(openapi(app)), media_type="application/json")
 
     @app.get("/docs", include_in_schema=False)
     async def docs_page() -> HTMLResponse:
@@ -35,26 +37,21 @@ def add_routes(app: FastAPI) -> None:
     async def front_page() -> RedirectResponse:
         return RedirectResponse("/docs")
 
-    methods_by_path = {route.path: route.methods or set() for route in app.routes if isinstance(route, StarletteRoute)}
+    known_routes = [route for route in app.routes if isinstance(route, StarletteRoute)]
 
     # Last, and for every method: BentoML would answer unknown pages in its own shape.
     @app.api_route(
         "/{path:path}", methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], include_in_schema=False
     )
     async def unknown_page(request: Request) -> Response:
-        allowed = methods_by_path.get(request.url.path)
-        if allowed is not None:
+        matching = (route for route in known_routes if route.matches(request.scope)[0] is not Match.NONE)
+        allowed = sorted({method for route in matching for method in route.methods or ()})
+        if allowed:
             error = ApiError(
-                405,
-                "method_not_allowed",
-                f"send {' or '.join(sorted(allowed))} to {request.url.path}",
-                allowed=sorted(allowed),
+                405, "method_not_allowed", f"send {' or '.join(allowed)} to {request.url.path}", allowed=allowed
             )
             response = error_response(error, request.scope["request_id"])
-            response.headers["Allow"] = ", ".join(sorted(allowed))
+            response.headers["Allow"] = ", ".join(allowed)
             return response
-        raise ApiError(
-            404,
-            "not_found",
-            f"the routes are {', '.join(path for path in methods_by_path if path.startswith('/v1/'))}; see /docs",
-        )
+        routes = ", ".join(route.path for route in known_routes if route.path.startswith("/v1/"))
+        raise ApiError(404, "not_found", f"the routes are {routes}; see /docs")

@@ -6,6 +6,7 @@ documents, and the hot path stays free of its per-field work.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -15,12 +16,21 @@ from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ValidationError
 
 from serving import schemas
+from serving.api_keys import Caller
 from serving.errors import ApiError, error_from_validation
 from serving.idempotency import idempotency_key
-from serving.ndjson import NumberedCustomer, answer_lines, numbered_blocks, parsed_blocks
-from serving.openapi import document_models, documented_errors, reference
+from serving.ndjson import LastLine, NumberedCustomer, answer_lines, line_model, numbered_blocks, parsed_blocks
+from serving.openapi import (
+    ANSWER_HEADERS,
+    IDEMPOTENCY_PARAMETER,
+    PIN_PARAMETER,
+    document_models,
+    documented_errors,
+    reference,
+    secured_by,
+)
 from serving.released_model import ReleasedModel
-from serving.request_body import NDJSON, media_type, read_json_body, read_lines
+from serving.request_body import JSON, NDJSON, media_type, read_json_body, read_lines
 from serving.responses import RELEASE_HEADER, json_response
 from serving.routes.direct import DirectRoute
 from serving.runtime import Runtime
@@ -34,6 +44,18 @@ from serving.scoring import (
     without_customer_ids,
 )
 from serving.settings import ServingSettings
+
+_DESCRIPTION = (
+    "Send exactly one of the fields of the body. A batch may also be sent with `Content-Type: application/x-ndjson`, "
+    "one customer per line, and is then answered line by line, as is a JSON batch with `Accept: application/x-ndjson`."
+)
+_EXAMPLE_TITLES = {
+    "customer_id": "One customer / 单个客户",
+    "customer_ids": "Many customers / 多个客户",
+    "features": "Features instead of an id / 直接给出特征",
+    "items": "Ids and features / 混合",
+    "raw": "Raw data instead of an id / 直接给出原始数据",
+}
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotency-Replayed"
@@ -91,7 +113,8 @@ def add_routes(app: FastAPI) -> None:
     for route in ROUTES:
         _add_prediction_route(app, route)
         single, batch = route.answers
-        document_models(app, [(route.request_model, "validation"), (single, "serialization"), (batch, "serialization")])
+        answers = (single, batch, line_model(single), LastLine)
+        document_models(app, [(route.request_model, "validation"), *((model, "serialization") for model in answers)])
 
 
 def _add_prediction_route(app: FastAPI, route: Route) -> None:
@@ -112,15 +135,14 @@ def _add_prediction_route(app: FastAPI, route: Route) -> None:
         except ValidationError as error:
             raise error_from_validation(error) from None
         customers, is_batch = requested_customers(body, largest_batch=settings.max_batch_items)
-        runtime.access.charge(request.scope["caller"], len(customers))
         if is_batch and NDJSON in request.headers.get("accept", ""):
             return _streamed(request, numbered_blocks(customers), model, close=lambda: None)
+        runtime.access.charge(request.scope["caller"], len(customers))
         key = request.headers.get(IDEMPOTENCY_HEADER)
         if key is not None:
             return await _answer_once(request, model, customers, is_batch=is_batch, key=key, data=data)
         return await _answer(request, model, customers, is_batch=is_batch)
 
-    single, batch = route.answers
     app.router.add_api_route(
         route.path,
         endpoint,
@@ -128,26 +150,69 @@ def _add_prediction_route(app: FastAPI, route: Route) -> None:
         route_class_override=DirectRoute,
         name=route.use_case,
         summary=route.summary,
+        description=_DESCRIPTION,
         tags=[route.use_case],
         response_class=Response,
         responses={
-            200: {
-                "description": "One answer, or one per customer in the order of the request",
-                "content": {
-                    "application/json": {
-                        "schema": {"oneOf": [reference(single), reference(batch)]},
+            200: _documented_answer(route),
+            **documented_errors(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503),
+        },
+        openapi_extra={
+            "parameters": [PIN_PARAMETER, IDEMPOTENCY_PARAMETER],
+            "requestBody": _documented_body(route),
+            **secured_by(route.use_case),
+        },
+    )
+
+
+def _documented_body(route: Route) -> dict[str, Any]:
+    item = route.request_model.item_model
+    examples = route.request_model.model_json_schema()["examples"]
+    return {
+        "required": True,
+        "description": "One customer or many / 单个或多个客户",
+        "content": {
+            JSON: {
+                "schema": reference(route.request_model),
+                "examples": {
+                    next(iter(example)): {"summary": _EXAMPLE_TITLES[next(iter(example))], "value": example}
+                    for example in examples
+                },
+            },
+            NDJSON: {
+                "schema": {
+                    "type": "string",
+                    "description": f"One JSON object per line, each a `{item.__name__}`",
+                    "contentMediaType": NDJSON,
+                },
+                "examples": {
+                    "lines": {
+                        "summary": "Many customers by the line / 逐行批量",
+                        "value": '{"customer_id": "C0000001"}\n{"customer_id": "C0000002"}\n',
                     }
                 },
             },
-            **documented_errors(400, 401, 404, 408, 413, 415, 422, 429, 503),
         },
-        openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {"application/json": {"schema": reference(route.request_model)}},
-            }
+    }
+
+
+def _documented_answer(route: Route) -> dict[str, Any]:
+    single, batch = route.answers
+    line = single.__name__.replace("Answer", "Line")
+    return {
+        "description": "One answer, or one per customer in the order of the request / 应答",
+        "headers": ANSWER_HEADERS,
+        "content": {
+            JSON: {"schema": {"oneOf": [reference(single), reference(batch)]}},
+            NDJSON: {
+                "schema": {
+                    "type": "string",
+                    "description": f"One JSON object per line, each a `{line}`; the last one is a `LastLine`",
+                    "contentMediaType": NDJSON,
+                }
+            },
         },
-    )
+    }
 
 
 def _answering_model(runtime: Runtime, use_case: str, wanted: str | None) -> ReleasedModel:
@@ -196,8 +261,8 @@ async def _answer_once(
     """Answer a request that has an idempotency key: anew, or as it was answered before."""
     store = request.app.state.runtime.idempotency
     what = b"\0".join((request.url.path.encode(), request.headers.get(RELEASE_HEADER, "").encode(), data))
-    caller = getattr(request.scope.get("caller"), "name", "")
-    claim = await anyio.to_thread.run_sync(store.claim, caller, idempotency_key(key), what)
+    caller: Caller = request.scope["caller"]
+    claim = await anyio.to_thread.run_sync(store.claim, caller.name, idempotency_key(key), what)
     if isinstance(claim, bytes):
         answer = with_customer_ids(orjson.loads(claim), customers)
         return json_response(answer, {RELEASE_HEADER: answer["release"], REPLAYED_HEADER: "true"})
@@ -240,5 +305,5 @@ def _streamed(
             "an answer in lines is not kept under an Idempotency-Key; send the lines that were not answered again",
             field=IDEMPOTENCY_HEADER,
         )
-    answer = answer_lines(blocks, model, request.app.state.runtime, request.scope["request_id"], close=close)
+    answer = answer_lines(blocks, model, request, close=close)
     return StreamingResponse(answer, media_type=NDJSON, headers={RELEASE_HEADER: model.identity.release})

@@ -66,7 +66,7 @@ def test_a_line_at_fault_harms_no_other(client: TestClient) -> None:
 
     *lines, last = lines_of(client.post(CREDIT, content=content, headers=NDJSON))
 
-    kinds = [(line["line"], line["result"].get("error", {}).get("type")) for line in lines]
+    kinds = {line["line"]: line["result"].get("error", {}).get("type") for line in lines}
     assert kinds == {
         1: None,
         3: "invalid_json",
