@@ -1,6 +1,9 @@
 """The API page: the OpenAPI document as one HTML page that needs no network; FastAPI's loads scripts from afar."""
 
+import base64
+import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -79,6 +82,25 @@ def _tables(roots: list[Mapping[str, Any]], schemas: Mapping[str, Any]) -> list[
         tables.append({"title": model["title"], "rows": rows})
         waiting += [schemas[name] for field in model["properties"].values() for name in _references(field)]
     return tables
+
+
+def content_security_policy(page: str) -> str:
+    """Return a policy under which a page's own script and styles run, and nothing else does.
+
+    Args:
+        page: The page as it is sent: the policy holds the hashes of what stands in it.
+    """
+    hashes = {
+        element: " ".join(
+            f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
+            for content in re.findall(f"<{element}>(.*?)</{element}>", page, re.DOTALL)
+        )
+        for element in ("script", "style")
+    }
+    return (
+        f"default-src 'none'; script-src {hashes['script']}; style-src {hashes['style']}; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
 
 
 def _row(name: str, field: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,9 @@ SECURITY_HEADERS: tuple[Header, ...] = (
     (b"referrer-policy", b"no-referrer"),
 )
 
+PROBES = ("/livez", "/readyz", "/healthz")
+_BENTOML_PAGES = frozenset((*PROBES, "/schema.json"))
+
 
 class RequestGuard:
     """ASGI middleware around the whole application.
@@ -90,6 +93,35 @@ class RequestGuard:
                 runtime.tracer.end(
                     span, method=scope["method"], route=route, status=status, request_id=request_id, release=release
                 )
+
+
+class ServerPagesGuard:
+    """ASGI middleware around BentoML's own pages: probes get the security headers, its other pages are not shown.
+
+    Attributes:
+        app: BentoML's application, which holds ours.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on everything but the pages that BentoML would answer itself."""
+        path = scope.get("path")
+        if path not in _BENTOML_PAGES or scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = with_security_headers(message.get("headers", ()))
+            await send(message)
+
+        if path in PROBES:
+            await self.app(scope, receive, send_with_headers)
+        else:
+            error = ApiError(404, "not_found", "there is no such page; see /docs")
+            await error_response(error, uuid.uuid4().hex)(scope, receive, send)
 
 
 def with_security_headers(

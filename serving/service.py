@@ -12,6 +12,8 @@ from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 from starlette.exceptions import HTTPException
 
 from serving.app import build_app
+from serving.guard import ServerPagesGuard
+from serving.http_protocol import ConnectionLimits, install
 from serving.logs import configure_logging
 from serving.runtime import Runtime
 from serving.settings import ServingSettings
@@ -41,6 +43,7 @@ class KilowiseService:
     def __init__(self) -> None:
         settings = ServingSettings()
         configure_logging(settings.log_format)
+        install(ConnectionLimits(settings.header_timeout_seconds, write_seconds=settings.write_timeout_seconds))
         self.runtime = Runtime(settings)
         app.state.runtime = self.runtime
         self.runtime.start()
@@ -64,6 +67,10 @@ class KilowiseService:
     def close(self) -> None:
         """Write what the prediction log still holds."""
         self.runtime.stop()
+
+
+# The decorator has made a Service of the class, which mypy cannot see.
+KilowiseService.add_asgi_middleware(ServerPagesGuard)  # type: ignore[attr-defined]
 
 
 def _settle_garbage_collector() -> None:

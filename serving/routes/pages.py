@@ -8,7 +8,7 @@ from starlette.routing import Match
 from starlette.routing import Route as StarletteRoute
 
 from serving import metrics
-from serving.docs_page import render_docs_page
+from serving.docs_page import content_security_policy, render_docs_page
 from serving.errors import ApiError
 from serving.guard import error_response
 from serving.openapi import openapi
@@ -31,7 +31,8 @@ def add_routes(app: FastAPI) -> None:
 
     @app.get("/docs", include_in_schema=False)
     async def docs_page() -> HTMLResponse:
-        return HTMLResponse(render_docs_page(openapi(app)))
+        page = render_docs_page(openapi(app))
+        return HTMLResponse(page, headers={"Content-Security-Policy": content_security_policy(page)})
 
     @app.get("/", include_in_schema=False)
     async def front_page() -> RedirectResponse:
