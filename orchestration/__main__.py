@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     erasing.add_argument("customer_id", metavar="CUSTOMER_ID", help="the supplier's id of the customer")
     add_credit_commands(commands)
     add_audience_commands(commands)
-    replaying = commands.add_parser("replay", help="compute a logged credit decision again and compare every digit")
+    replaying = commands.add_parser("replay", help="compute a logged decision again and compare every digit")
     replaying.add_argument("request_id", metavar="REQUEST_ID", help="id of an answer of the API, or of a batch")
     replaying.add_argument("--customer", default="", metavar="CUSTOMER_ID", help="only this customer of a batch")
     parsed = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""Computes a logged credit decision again, from what is stored, to the identical number.
+"""Computes logged decisions again, from what is stored, to the identical answer.
 
 The way back is request id, prediction log, release, bundle, training data; each step is said in a sentence, and so is
 what is missing on the way. The features are those that the log kept, and are compared with what the release knew of
@@ -6,7 +6,7 @@ the customer. No Dagster in here.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,16 +19,19 @@ from orchestration.ingestion.pseudonym import customer_key
 from orchestration.settings import PlatformSettings
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ml.bundle import Bundle
+    from ml.credit_risk.policy import PolicyOutcome
     from serving.model_store import ModelStore, ReleaseManifest
+    from serving.released_model import ReleasedModel, ScoringResult
 
 Say = Callable[[str], None]
+Row = Mapping[str, Any]
 
-USE_CASE = "credit_risk"
+CREDIT_RISK = "credit_risk"
 _SHOWN = 5
 """Decisions of a batch that are told one by one."""
+_BATCH_PREFIX = "batch-"
+_TITLES = {"segmentation": "segment", "tariff_matching": "tariff advice", CREDIT_RISK: "credit decision"}
 
 
 class ReplayError(KilowiseError):
@@ -43,16 +46,27 @@ class Replay:
         decisions: Logged rows of the request.
         differing: Of them, those that gave another answer; empty when all are identical.
         sentences: The way back and the result, in words.
+        answers: The results as the API answers them, without the customer's id, which nobody keeps.
     """
 
     decisions: int
     differing: tuple[str, ...]
     sentences: tuple[str, ...]
+    answers: tuple[dict[str, Any], ...] = ()
 
     @property
     def is_identical(self) -> bool:
         """Whether every decision gave the identical answer."""
         return not self.differing
+
+
+@dataclass(frozen=True, slots=True)
+class _Logged:
+    """The rows of one request and a file that holds them."""
+
+    use_case: str
+    rows: Sequence[Row]
+    file: Path
 
 
 def replay(settings: PlatformSettings, request_id: str, *, customer_id: str = "") -> Replay:
@@ -66,43 +80,94 @@ def replay(settings: PlatformSettings, request_id: str, *, customer_id: str = ""
     Raises:
         ReplayError: The decision, its release or its bundle is no longer there, or other code wrote it.
     """
-    from ml.columns import names
-    from ml.credit_risk.model import CreditRiskModel
-    from ml.credit_risk.schema import FEATURES, PREDICTIONS
-    from serving.model_store import ModelStore
-
     key = customer_key(customer_id, settings.pseudonym_key.get_secret_value()) if customer_id else ""
-    rows, file = _logged(settings, request_id, key)
-    first = rows.iloc[0]
-    store = ModelStore(settings.home)
-    release = _release(store, str(first["release"]))
-    bundle = _bundle(store, str(first["model_version"]))
-    manifest = bundle.manifest
-    missing = [name for name in (*names(FEATURES), *names(PREDICTIONS)) if name not in rows.columns]
-    if missing:
-        raise ReplayError(
-            f"{file} was logged without {', '.join(missing)}, which this code needs: the decision is older. Replay it "
-            f"with the code of its time ({manifest.code_version})."
+    return Replayer(settings).replay(request_id, key=key)
+
+
+class Replayer:
+    """Replays any number of requests; releases are loaded once, and `read` reads the log once for all of them.
+
+    Args:
+        settings: Settings of the platform.
+    """
+
+    def __init__(self, settings: PlatformSettings) -> None:
+        self._settings = settings
+        self._logged: dict[str, _Logged] = {}
+        self._models: dict[tuple[str, str], tuple[ReleaseManifest, Bundle, ReleasedModel]] = {}
+
+    def read(self, request_ids: Iterable[str]) -> None:
+        """Find the rows of requests, so that replaying them reads no file again."""
+        self._logged |= _logged(self._settings, set(request_ids))
+
+    def replay(self, request_id: str, *, key: str = "") -> Replay:
+        """Compute the decisions of a request again; with a key, only that customer's.
+
+        Raises:
+            ReplayError: As `replay`.
+        """
+        from ml.columns import names
+        from serving.log_replay import PrunedSnapshotError, score_again
+        from serving.model_store import ReleaseError
+        from serving.use_cases import feature_columns, prediction_columns
+
+        if request_id not in self._logged:
+            self.read([request_id])
+        found = _of_customer(self._logged, self._settings, request_id, key)
+        use_case, rows, file = found.use_case, found.rows, found.file
+        first = rows[0]
+        release, bundle, model = self._release(use_case, str(first["release"]), str(first["model_version"]))
+        manifest = bundle.manifest
+        predictions = names(prediction_columns(use_case))
+        missing = [name for name in (*names(feature_columns(use_case)), *predictions) if name not in first]
+        if missing:
+            raise ReplayError(
+                f"{file} was logged without {', '.join(missing)}, which this code needs: the decision is older. Replay "
+                f"it with the code of its time ({manifest.code_version})."
+            )
+        try:
+            again = score_again(model, rows)
+        except (PrunedSnapshotError, ReleaseError) as error:
+            raise ReplayError(f"The decision cannot be computed again: {error}.") from error
+        differing = _differences(rows, [result.prediction for result in again], predictions)
+        outcomes = _policy_outcomes(self._settings, rows, again) if use_case == CREDIT_RISK else [None] * len(rows)
+        what = plural(len(rows), _TITLES[use_case])
+        sentences = [
+            f"Request {request_id}: {what} of {_instant(first['decided_at'])}, logged in "
+            f"{file.relative_to(self._settings.home)}.",
+            f"Release {release.name}, let out on {_instant(release.released_at)} by {release.approved_by}; features "
+            f"from the marts {release.marts_version}{_marts_left(self._settings, release)}.",
+            f"Bundle {use_case}:{manifest.version}, trained on {manifest.data_window.first_month:%Y-%m} to "
+            f"{manifest.data_window.last_month:%Y-%m} (data {manifest.data_fingerprint[:12]}, code "
+            f"{manifest.code_version}, seed {manifest.seed}); files, libraries and schema verified.",
+            _snapshot_sentence(model, rows, names(feature_columns(use_case))),
+            *_decision_sentences(use_case, rows, again, outcomes),
+        ]
+        if differing:
+            sentences.append(
+                f"NOT identical: {len(differing):,} of {plural(len(rows), 'decision')} differ. {differing[0]}"
+            )
+        else:
+            sentences.append(f"Identical: {plural(len(rows), 'decision')}, the same answer to the last digit.")
+        answers = tuple(
+            _answer(row, result, outcome) for row, result, outcome in zip(rows, again, outcomes, strict=True)
         )
-    model = CreditRiskModel.from_files(bundle.estimator_files())
-    again = model.predict(rows.reset_index(drop=True))
-    differing = _differences(rows[names(PREDICTIONS)], again[names(PREDICTIONS)])
-    sentences = [
-        f"Request {request_id}: {plural(len(rows), 'credit decision')} of {_instant(first['decided_at'])}, logged in "
-        f"{file.relative_to(settings.home)}.",
-        f"Release {release.name}, let out on {_instant(release.released_at)} by {release.approved_by}; features from "
-        f"the marts {release.marts_version}{_marts_left(settings, release)}.",
-        f"Bundle {USE_CASE}:{manifest.version}, trained on {manifest.data_window.first_month:%Y-%m} to "
-        f"{manifest.data_window.last_month:%Y-%m} (data {manifest.data_fingerprint[:12]}, code "
-        f"{manifest.code_version}, seed {manifest.seed}); files, libraries and schema verified.",
-        _snapshot_sentence(store, release, rows, names(FEATURES)),
-        *_decision_sentences(settings, rows, again),
-    ]
-    if differing:
-        sentences.append(f"NOT identical: {len(differing):,} of {plural(len(rows), 'decision')} differ. {differing[0]}")
-    else:
-        sentences.append(f"Identical: {plural(len(rows), 'decision')}, the same answer to the last digit.")
-    return Replay(len(rows), tuple(differing), tuple(sentences))
+        return Replay(len(rows), tuple(differing), tuple(sentences), answers)
+
+    def _release(self, use_case: str, name: str, version: str) -> "tuple[ReleaseManifest, Bundle, ReleasedModel]":
+        from serving.log_replay import replaying_model
+        from serving.model_store import ModelStore, ReleaseError
+
+        if (use_case, name) not in self._models:
+            store = ModelStore(self._settings.home)
+            release = _release(store, use_case, name)
+            bundle = _bundle(store, use_case, version)
+            try:
+                model = replaying_model(store, release, bundle)
+            except ReleaseError as error:
+                raise ReplayError(f"The release {name} cannot be trusted any more: {error}.") from error
+            self._models[use_case, name] = (release, bundle, model)
+        return self._models[use_case, name]
 
 
 def decided_at(settings: PlatformSettings, request_id: str, customer_key: str) -> datetime:
@@ -111,8 +176,8 @@ def decided_at(settings: PlatformSettings, request_id: str, customer_key: str) -
     Raises:
         ReplayError: No such answer of this customer is logged.
     """
-    rows, _ = _logged(settings, request_id, customer_key)
-    instant: datetime = rows["decided_at"].iloc[0].to_pydatetime()
+    found = _of_customer(_logged(settings, {request_id}), settings, request_id, customer_key)
+    instant: datetime = found.rows[0]["decided_at"]
     return instant
 
 
@@ -124,37 +189,42 @@ def run_command(settings: PlatformSettings, request_id: str, customer_id: str, s
     return 0 if result.is_identical else 1
 
 
-def _logged(settings: PlatformSettings, request_id: str, key: str) -> "tuple[pd.DataFrame, Path]":
-    """Return the logged rows of a request, in their order, and a file that holds them."""
-    import pandas as pd
+def _logged(settings: PlatformSettings, request_ids: set[str]) -> dict[str, _Logged]:
+    """Return the logged rows of requests, in their order."""
     import pyarrow.parquet as pq
 
-    parts, found = [], []
-    for place in ("log", "batch"):
-        for path in sorted((settings.predictions_dir / place / USE_CASE).rglob("*.parquet")):
-            table = pq.read_table(path, filters=[("request_id", "==", request_id)], partitioning=None)
-            if table.num_rows:
-                parts.append(table.to_pandas(date_as_object=False))
-                found.append(path)
-    rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    if rows.empty:
+    found: dict[str, _Logged] = {}
+    places = {"batch" if request_id.startswith(_BATCH_PREFIX) else "log" for request_id in request_ids}
+    for place in sorted(places):
+        for use_case in _TITLES:
+            for path in sorted((settings.predictions_dir / place / use_case).rglob("*.parquet")):
+                table = pq.read_table(path, filters=[("request_id", "in", request_ids)], partitioning=None)
+                for row in table.to_pylist():
+                    known = found.setdefault(row["request_id"], _Logged(use_case, [], path))
+                    known.rows.append(row)  # type: ignore[attr-defined]  # a list until it is returned
+    return found
+
+
+def _of_customer(logged: Mapping[str, _Logged], settings: PlatformSettings, request_id: str, key: str) -> _Logged:
+    """Return the rows of a request, with a key only that customer's."""
+    found = logged.get(request_id)
+    if found is None:
         raise ReplayError(
-            f"No credit decision of the request {request_id} is logged below {settings.predictions_dir}. The id is "
-            "mistyped or of another use case, the answer is younger than the last ten seconds, logging was off "
-            "(KILOWISE_LOG_PREDICTIONS), a later batch of the month replaced it, or the customer was erased."
+            f"No decision of the request {request_id} is logged below {settings.predictions_dir}. The id is mistyped, "
+            "the answer is younger than the last ten seconds, logging was off (KILOWISE_LOG_PREDICTIONS), the day is "
+            "beyond the retention of the log, a later batch of the month replaced it, or the customer was erased."
         )
-    if key:
-        rows = rows[rows["customer_key"] == key]
-        if rows.empty:
-            raise ReplayError(f"The request {request_id} is logged, but not with this customer; check the id.")
-    return rows, found[0]
+    rows = [row for row in found.rows if not key or row["customer_key"] == key]
+    if not rows:
+        raise ReplayError(f"The request {request_id} is logged, but not with this customer; check the id.")
+    return _Logged(found.use_case, rows, found.file)
 
 
-def _release(store: "ModelStore", name: str) -> "ReleaseManifest":
+def _release(store: "ModelStore", use_case: str, name: str) -> "ReleaseManifest":
     from serving.model_store import ReleaseError
 
     try:
-        return store.read_release(USE_CASE, name)
+        return store.read_release(use_case, name)
     except ReleaseError as error:
         raise ReplayError(
             f"The decision was made by the release {name}, which is gone: {error}. An erasure removes releases whose "
@@ -162,21 +232,21 @@ def _release(store: "ModelStore", name: str) -> "ReleaseManifest":
         ) from error
 
 
-def _bundle(store: "ModelStore", version: str) -> "Bundle":
+def _bundle(store: "ModelStore", use_case: str, version: str) -> "Bundle":
     from ml.bundle import read_bundle
     from serving.model_store import ReleaseError
 
     try:
-        return read_bundle(store.bundle_dir(USE_CASE, version))
+        return read_bundle(store.bundle_dir(use_case, version))
     except ReleaseError as error:
         raise ReplayError(f"The decision was made by a bundle that is gone: {error}.") from error
     except OtherCodeError as error:
         raise ReplayError(
-            f"The bundle {USE_CASE}:{version} is whole, but belongs to other code: {error}. Replay it with the code of "
+            f"The bundle {use_case}:{version} is whole, but belongs to other code: {error}. Replay it with the code of "
             "its time, which the file manifest.json beside it names."
         ) from error
     except BundleError as error:
-        raise ReplayError(f"The bundle {USE_CASE}:{version} cannot be trusted any more: {error}") from error
+        raise ReplayError(f"The bundle {use_case}:{version} cannot be trusted any more: {error}") from error
 
 
 def _marts_left(settings: PlatformSettings, release: "ReleaseManifest") -> str:
@@ -184,19 +254,18 @@ def _marts_left(settings: PlatformSettings, release: "ReleaseManifest") -> str:
     return "" if folder.is_dir() else ", which newer marts have replaced; the release keeps its own snapshot"
 
 
-def _snapshot_sentence(
-    store: "ModelStore", release: "ReleaseManifest", rows: "pd.DataFrame", features: list[str]
-) -> str:
+def _snapshot_sentence(model: "ReleasedModel", rows: Sequence[Row], features: list[str]) -> str:
     """Say whether the logged features are those that the release knew."""
-    by_id = rows[rows["customer_key"].notna() & rows["as_of_month"].notna()]
-    if by_id.empty:
+    from serving.log_replay import PrunedSnapshot
+
+    by_id = [row for row in rows if row["customer_key"] is not None and row["as_of_month"] is not None]
+    if not by_id:
         return "The features came with the request; the log is the only place that has them."
-    path = store.release_dir(USE_CASE, release.name) / "features.sqlite"
-    if not path.is_file():
+    if isinstance(model.features, PrunedSnapshot):
         return "The release's feature snapshot was pruned; the features are those of the log."
-    known = store.open_snapshot(release).get_many([str(key) for key in by_id["customer_key"]])
+    known = model.features.get_many([str(row["customer_key"]) for row in by_id])
     same = older = 0
-    for row in by_id.to_dict("records"):
+    for row in by_id:
         stored = known.get(str(row["customer_key"]))
         if stored is None or stored.as_of_month != _month(row["as_of_month"]):
             older += 1
@@ -206,8 +275,45 @@ def _snapshot_sentence(
     return f"{text}, {older:,} are of another month." if older else f"{text}."
 
 
-def _decision_sentences(settings: PlatformSettings, rows: "pd.DataFrame", again: "pd.DataFrame") -> list[str]:
-    """Tell the first decisions: score then and now, and what the policy said with what was on record then."""
+def _decision_sentences(
+    use_case: str,
+    rows: Sequence[Row],
+    again: "Sequence[ScoringResult]",
+    outcomes: "Sequence[PolicyOutcome | str | None]",
+) -> list[str]:
+    """Tell the first decisions, then and now, and what the credit policy said with what was on record then."""
+    sentences = []
+    for row, result, outcome in list(zip(rows, again, outcomes, strict=True))[:_SHOWN]:
+        sentences.append(_decision_sentence(use_case, row, result.prediction))
+        if isinstance(outcome, str):
+            sentences.append(f"What followed cannot be told: {outcome}")
+        elif outcome is not None:
+            sentences.append(f"By {outcome.policy_version}: {outcome.text}")
+    if len(rows) > _SHOWN:
+        sentences.append(f"... and {len(rows) - _SHOWN:,} more.")
+    return sentences
+
+
+def _decision_sentence(use_case: str, then: Row, now: Row) -> str:
+    from ml.credit_risk.rating import rating_of
+
+    if use_case == CREDIT_RISK:
+        return (
+            f"Probability {then['default_probability']!r} then, {now['default_probability']!r} now; "
+            f"{then['credit_points']:.0f} points, rating {then['credit_rating']}, in force {rating_of(dict(then))}."
+        )
+    if use_case == "segmentation":
+        return f"Segment {then['segment_id']} ({then['segment_name']}) then, {now['segment_id']} now."
+    return (
+        f"Tariff {then['recommended_tariff_id']} saving {then['expected_saving_amount']!r} then, "
+        f"{now['recommended_tariff_id']} saving {now['expected_saving_amount']!r} now."
+    )
+
+
+def _policy_outcomes(
+    settings: PlatformSettings, rows: Sequence[Row], again: "Sequence[ScoringResult]"
+) -> "list[PolicyOutcome | str | None]":
+    """Return what followed of credit scores, by the policy that decided and what was on record then, or why not."""
     from ml.credit_risk.policy import case_of, decide
     from ml.credit_risk.policy_schema import PolicyError
     from ml.credit_risk.rating import rating_of
@@ -215,34 +321,37 @@ def _decision_sentences(settings: PlatformSettings, rows: "pd.DataFrame", again:
     from orchestration.credit_policy import chosen_policy
 
     register = Register.read(settings.credit_register_path)
-    sentences = []
-    for row, now in zip(rows.head(_SHOWN).to_dict("records"), again.head(_SHOWN).to_dict("records"), strict=True):
-        then = {str(name): value for name, value in row.items()}
-        decided_at: datetime = then["decided_at"].to_pydatetime()
+    outcomes: list[PolicyOutcome | str | None] = []
+    for row, result in zip(rows, again, strict=True):
+        then = dict(row)
+        decided_at: datetime = then["decided_at"]
         day = decided_at.astimezone(ZoneInfo(settings.time_zone)).date()
-        sentences.append(
-            f"Probability {then['default_probability']!r} then, {now['default_probability']!r} now; "
-            f"{then['credit_points']:.0f} points, rating {then['credit_rating']}, in force {rating_of(then)}."
-        )
         try:
             policy = chosen_policy(settings, day, _policy_id(then))
         except PolicyError as error:
-            sentences.append(f"What followed cannot be told: {error}")
+            outcomes.append(str(error))
             continue
-        key = then["customer_key"] if isinstance(then["customer_key"], str) else None
         case = case_of(
             then,
-            probability=float(then["default_probability"]),
+            probability=float(result.prediction["default_probability"]),
             rating=rating_of(then),
             policy=policy,
             as_of=day,
-            standing=register.standing(key, day, known_at=decided_at),
+            standing=register.standing(then["customer_key"], day, known_at=decided_at),
         )
-        outcome = decide(policy, case, day, currency=settings.currency)
-        sentences.append(f"By {outcome.policy_version}: {outcome.text}")
-    if len(rows) > _SHOWN:
-        sentences.append(f"... and {len(rows) - _SHOWN:,} more.")
-    return sentences
+        outcomes.append(decide(policy, case, day, currency=settings.currency))
+    return outcomes
+
+
+def _answer(row: Row, result: "ScoringResult", outcome: "PolicyOutcome | str | None") -> dict[str, Any]:
+    """Return the result as the API answers it; a batch prediction has no id of its decision."""
+    return {
+        "decision_id": row.get("decision_id"),
+        "features_as_of_month": _month(row["as_of_month"]),
+        "prediction": result.prediction,
+        **result.details,
+        **({} if outcome is None or isinstance(outcome, str) else {"policy": outcome}),
+    }
 
 
 def _policy_id(then: dict[str, Any]) -> str:
@@ -251,13 +360,12 @@ def _policy_id(then: dict[str, Any]) -> str:
     return version.partition("@")[0] if isinstance(version, str) else ""
 
 
-def _differences(then: "pd.DataFrame", now: "pd.DataFrame") -> list[str]:
+def _differences(rows: Sequence[Row], again: Sequence[Row], names: Sequence[str]) -> list[str]:
     found = []
-    for position, (old, new) in enumerate(zip(then.to_dict("records"), now.to_dict("records"), strict=True)):
-        changed = [name for name in old if not _is_equal(old[name], new[name])]
-        if changed:
-            name = str(changed[0])
-            found.append(f"Decision {position + 1}: {name} was {old[changed[0]]!r} and is {new[changed[0]]!r}.")
+    for position, (old, new) in enumerate(zip(rows, again, strict=True), start=1):
+        changed = next((name for name in names if not _is_equal(old[name], new[name])), None)
+        if changed is not None:
+            found.append(f"Decision {position}: {changed} was {old[changed]!r} and is {new[changed]!r}.")
     return found
 
 

@@ -59,6 +59,8 @@ class LoggedPrediction:
         arm: While a trial is on: `CHAMPION` or `CHALLENGER`, whichever answered, or `SHADOW` for what the challenger
             would have said, under the ``decision_id`` of the answer that was given. None without a trial.
         error: Why the challenger gave no prediction; None otherwise.
+        tables: Further rows of the customer that came with the request, by the name of their mart; they are nowhere
+            else, and a replay needs them.
     """
 
     request_id: str
@@ -76,6 +78,7 @@ class LoggedPrediction:
     scoring_ms: float | None = None
     arm: str | None = None
     error: str | None = None
+    tables: "Mapping[str, pa.Table] | None" = None
 
 
 class PredictionLog:
@@ -333,6 +336,7 @@ def log_schema(use_case: str) -> "pa.Schema":
             ("scoring_ms", pa.float64()),
             ("arm", pa.string()),
             ("error", pa.string()),
+            ("tables", pa.binary()),
         ]
     )
 
@@ -368,12 +372,38 @@ def log_table(
             "scoring_ms": row.scoring_ms,
             "arm": row.arm,
             "error": row.error,
+            "tables": packed_tables(row.tables) if row.tables else None,
         }
         for row in rows
     ]
     table = pa.Table.from_pylist(records, schema=log_schema(use_case or rows[0].use_case))
     table = table.append_column(SEQUENCE, pa.array(range(first_sequence, first_sequence + len(rows)), pa.int64()))
     return add_row_digests(table, key)
+
+
+def packed_tables(tables: "Mapping[str, pa.Table]") -> bytes:
+    """Return tables as they stand in the log: one after the other as Arrow streams, named in their metadata."""
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    for name, table in sorted(tables.items()):
+        named = table.replace_schema_metadata({"name": name})
+        with pa.ipc.new_stream(sink, named.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+            writer.write_table(named)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def unpacked_tables(content: bytes) -> "dict[str, pa.Table]":
+    """Return the tables that `packed_tables` packed, by name."""
+    import pyarrow as pa
+
+    source = pa.BufferReader(content)
+    tables = {}
+    while source.tell() < source.size():
+        table = pa.ipc.open_stream(source).read_all()
+        tables[table.schema.metadata[b"name"].decode()] = table.replace_schema_metadata(None)
+    return tables
 
 
 def _fits(row: LoggedPrediction, key: bytes) -> bool:

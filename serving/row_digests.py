@@ -52,7 +52,7 @@ def _column_hashes(column: "pa.ChunkedArray", key: bytes) -> Digests:
     if pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
         kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind):
         encoded = column.combine_chunks().dictionary_encode()
         texts = np.array([_text_hash(text, key) for text in encoded.dictionary.to_pylist()] + [_MISSING], np.uint64)
         hashes: Digests = texts[pc.fill_null(encoded.indices, len(texts) - 1).to_numpy(zero_copy_only=False)]
@@ -76,5 +76,6 @@ def _mixed(values: Digests) -> Digests:
     return values ^ (values >> np.uint64(31))
 
 
-def _text_hash(text: str, key: bytes) -> np.uint64:
-    return np.uint64(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8, key=key).digest(), "little"))
+def _text_hash(text: str | bytes, key: bytes) -> np.uint64:
+    content = text.encode() if isinstance(text, str) else text
+    return np.uint64(int.from_bytes(hashlib.blake2b(content, digest_size=8, key=key).digest(), "little"))

@@ -186,6 +186,7 @@ def _score(
                 prediction=result.prediction,
                 context=_logged_context(result, identity.use_case),
                 scoring_ms=scoring_ms,
+                tables=item.tables,
             )
         )
     metrics.PREDICTIONS.labels(identity.use_case, identity.release).inc(len(rows))

@@ -129,7 +129,7 @@ def test_log_that_was_altered_is_found_out(settings: PlatformSettings) -> None:
 
 
 def test_unknown_request_is_said(settings: PlatformSettings) -> None:
-    with pytest.raises(ReplayError, match="No credit decision of the request nothing is logged"):
+    with pytest.raises(ReplayError, match="No decision of the request nothing is logged"):
         replay(settings, "nothing")
 
 

@@ -75,6 +75,7 @@ def test_columns_are_those_of_batch_predictions() -> None:
         "scoring_ms",
         "arm",
         "error",
+        "tables",
     ]
 
 
