@@ -26,6 +26,12 @@ settlements as (
 
 ),
 
+payments as (
+
+    select count(*) as payments_count from {{ ref('stg_billing__payments') }}
+
+),
+
 -- As known with the last delivery, not as of a month's end: who withdrew a consent is left alone at once.
 last_delivery as (
 
@@ -70,7 +76,11 @@ debts as (
         sum(settlements.billed_amount - settlements.allocated_amount) as overdue_amount
     from settlements
     cross join last_delivery
-    where settlements.due_date < last_delivery.known_on_date
+    cross join payments
+    where
+        settlements.due_date < last_delivery.known_on_date
+        -- Where no payment is delivered, nobody is known to owe anything.
+        and payments.payments_count > 0
     group by settlements.customer_key
 
 ),

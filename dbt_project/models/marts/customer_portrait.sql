@@ -1,6 +1,9 @@
 with customers as (
 
-    select * from {{ ref('stg_crm__customers') }}
+    select
+        *,
+        cast({{ local_timestamp('known_at') }} as date) as known_on_date
+    from {{ ref('stg_crm__customers') }}
     where is_latest_version
 
 ),
@@ -42,9 +45,13 @@ final as (
         customers.voltage_level,
         customers.supply_route,
         '{{ var("currency") }}' as currency,
-        history.identity_as_of_date,
-        history.identity_source,
-        coalesce(history.identity_confidence, 'none') as identity_confidence,
+        {% call portrait_section("identity", "coalesce(last_as_of_month.month_end_date, customers.known_on_date)", "'customers'") %}
+        case
+            when customers.customer_class is not null and customers.district is not null then 'high'
+            when customers.customer_class is not null then 'medium'
+            else 'none'
+        end
+        {% endcall %},
         history.tariff_id,
         history.billing_basis,
         history.contracted_kw,
@@ -52,9 +59,13 @@ final as (
         history.tenure_months,
         customers.registered_date,
         customers.closed_date,
-        history.contract_as_of_date,
-        history.contract_source,
-        coalesce(history.contract_confidence, 'none') as contract_confidence,
+        {% call portrait_section("contract", "coalesce(last_as_of_month.month_end_date, customers.known_on_date)", "coalesce(history.contract_source, 'customers')") %}
+        case
+            when history.contract_confidence is not null then history.contract_confidence
+            when customers.customer_class is not null or customers.registered_date is not null then 'low'
+            else 'none'
+        end
+        {% endcall %},
         history.annual_kwh,
         history.mean_daily_kwh,
         history.peak_kw,

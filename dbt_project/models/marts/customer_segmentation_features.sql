@@ -5,6 +5,12 @@ with as_of_customers as (
 
 ),
 
+as_of_months as (
+
+    select * from {{ ref('int_as_of_months') }}
+
+),
+
 load as (
 
     select * from {{ ref('int_as_of_load') }}
@@ -92,14 +98,15 @@ final as (
         peak_contribution.peak_contribution,
         cast(billing.billed_amount_12m_amount as double) as billed_amount_12m_amount,
         billed_energy.billed_amount_per_kwh,
-        cast(billing.late_bills_12m_count as double) as late_bills_12m_count,
+        -- Where no payment was delivered, every bill would look unpaid.
+        case when as_of_months.has_payments then cast(billing.late_bills_12m_count as double) end as late_bills_12m_count,
         cast(service.contacts_12m_count as double) as contacts_12m_count,
         cast(service.programmes_count as double) as programmes_count,
         cast(as_of_customers.tenure_months as double) as tenure_months,
         behaviour.billed_kwh_change_yoy_pct,
-        cast(billing.on_time_share_12m_pct as double) as on_time_share_12m_pct,
-        billing.mean_days_late_12m_days,
-        billing.unpaid_balance_ratio,
+        case when as_of_months.has_payments then cast(billing.on_time_share_12m_pct as double) end as on_time_share_12m_pct,
+        case when as_of_months.has_payments then billing.mean_days_late_12m_days end as mean_days_late_12m_days,
+        case when as_of_months.has_payments then billing.unpaid_balance_ratio end as unpaid_balance_ratio,
         behaviour.automatic_payment_share_12m,
         behaviour.digital_payment_share_12m,
         behaviour.counter_payment_share_12m,
@@ -119,6 +126,8 @@ final as (
         behaviour.sales_channel,
         behaviour.acquisition_campaign
     from as_of_customers
+    inner join as_of_months
+        on as_of_customers.as_of_month_number = as_of_months.as_of_month_number
     left join load
         on
             as_of_customers.customer_key = load.customer_key

@@ -19,10 +19,10 @@ def _local_midnights(first: dt.date, days: int) -> list[dt.datetime]:
 
 @pytest.fixture(scope="module")
 def readings_only(dbt_project: DbtProject, tmp_path_factory: pytest.TempPathFactory) -> DbtProject:
-    """Readings of March to October 2025 without customers, bills or weather.
+    """Readings of March to October 2025 without customers, payments or weather.
 
     ``hourly`` has 1 kWh in every hour; ``quarter`` 0.25 kWh in every quarter of an hour; ``daily`` one reading per
-    local day; ``pair`` two meters side by side with 1 kWh in every hour each.
+    local day; ``pair`` two meters side by side with 1 kWh in every hour each. ``billed`` has bills and no readings.
     """
     landing = LandingFactory.create(tmp_path_factory.mktemp("readings_only"))
     start, end = month_start_at(dt.date(2025, 3, 1), ZONE), month_start_at(dt.date(2025, 11, 1), ZONE)
@@ -57,6 +57,18 @@ def readings_only(dbt_project: DbtProject, tmp_path_factory: pytest.TempPathFact
                     f"select 'D', 'daily', unnest([{midnights}]), 1440, 'actual', 24",
                 ]
             ),
+            "bills": [
+                {
+                    "bill_id": f"{month:%m}",
+                    "customer_key": "billed",
+                    "period_start": month.date(),
+                    "period_end": (month + pd.DateOffset(months=1)).date(),
+                    "amount": 100,
+                    "issued_date": month.date(),
+                    "due_date": (month + pd.DateOffset(days=20)).date(),
+                }
+                for month in pd.date_range("2025-03-01", periods=8, freq="MS")
+            ],
         },
     )
     dbt_project.use(landing)
@@ -137,6 +149,31 @@ def test_a_flat_load_has_a_flat_shape(readings_only: DbtProject) -> None:
     assert shape["daily_kwh_cv"].between(0, 0.01).all()
 
 
+def test_daily_readings_tell_the_spread_of_days_with_low_confidence(readings_only: DbtProject) -> None:
+    portrait = readings_only.read(
+        "readings_only", "from marts.customer_portrait where customer_key = 'daily'"
+    ).squeeze()
+
+    assert portrait["weekend_ratio"] == pytest.approx(1)
+    assert (portrait["shape_confidence"], portrait["shape_source"]) == ("low", "meter_readings")
+    for section in ("time_of_use", "peak", "solar", "vehicle", "temperature"):
+        assert portrait[f"{section}_confidence"] == "none"
+        assert portrait[[f"{section}_as_of_date", f"{section}_source"]].isna().all()
+
+
+def test_without_payments_nobody_is_said_to_owe_or_to_pay_late(readings_only: DbtProject) -> None:
+    billed = "where customer_key = 'billed'"
+    portrait = readings_only.read("readings_only", f"from marts.customer_portrait {billed}").squeeze()
+    features = readings_only.read("readings_only", f"from marts.customer_segmentation_features {billed}")
+
+    assert portrait["billed_amount_12m_amount"] == 800
+    assert portrait[["unpaid_amount", "late_bills_12m_count", "mean_days_late_12m_days"]].isna().all()
+    assert (portrait["payment_confidence"], portrait["payment_source"]) == ("low", "bills")
+    behaviour = ["late_bills_12m_count", "on_time_share_12m_pct", "mean_days_late_12m_days", "unpaid_balance_ratio"]
+    assert features[behaviour].isna().all(axis=None)
+    assert features["billed_amount_12m_amount"].max() == 800
+
+
 def test_without_bills_credit_has_no_population(readings_only: DbtProject) -> None:
     outcomes = readings_only.read(
         "readings_only", "select distinct exclusion, is_mature, is_default from marts.customer_credit_outcomes"
@@ -144,7 +181,7 @@ def test_without_bills_credit_has_no_population(readings_only: DbtProject) -> No
     assert outcomes["exclusion"].tolist() == ["no_payments"]
     assert not outcomes["is_mature"].any()
     assert outcomes["is_default"].isna().all()
-    features = readings_only.read("readings_only", "from marts.customer_credit_features")
+    features = readings_only.read("readings_only", "from marts.customer_credit_features where customer_key <> 'billed'")
     assert (features["bills_12m_count"] == 0).all()
     assert features[["late_bills_12m_count", "contacts_6m_count", "customer_class"]].isna().all(axis=None)
 

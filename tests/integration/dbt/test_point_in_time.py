@@ -195,6 +195,19 @@ def test_portrait_is_the_latest_month_of_its_history(history: History) -> None:
     assert (portrait["segmentation_confidence"] == "none").all()
 
 
+@pytest.mark.parametrize("mart", ["customer_portrait", "customer_portrait_history"])
+def test_a_section_has_date_and_source_exactly_when_something_is_known(history: History, mart: str) -> None:
+    portrait = history.grown[mart]
+    sections = [name.removesuffix("_as_of_date") for name in portrait if name.endswith("_as_of_date")]
+    known = {section: portrait[f"{section}_confidence"] != "none" for section in sections}
+    # Nobody was scored in this landing.
+    assert {section for section in sections if known[section].any()} >= {"identity", "load", "temperature", "payment"}
+    assert {section for section in sections if not known[section].any()} >= {"segmentation", "advice", "rating"}
+    for section in sections:
+        for column in ("as_of_date", "source"):
+            pd.testing.assert_series_equal(portrait[f"{section}_{column}"].notna(), known[section], check_names=False)
+
+
 def test_current_marts_know_corrections_at_once(history: History) -> None:
     for month, more_kwh in (("2025-03-01", 50), ("2025-05-01", 154)):
         query = f"month == @pd.Timestamp('{month}') and customer_key == '{_key(3)}'"
