@@ -43,6 +43,7 @@ KEY_COLUMNS = frozenset(
         "scoring_ms",
         "sequence",
         "row_digest",
+        "tables",
         *HISTORY_COLUMNS,
     }
 )
