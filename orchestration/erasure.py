@@ -22,6 +22,7 @@ from orchestration.price_simulation import FOLDER as SIMULATIONS_FOLDER
 from orchestration.settings import PlatformSettings
 from orchestration.traces import CustomerTrace
 from serving.model_store import ModelStore
+from serving.portrait_store import remove_portraits
 
 Say = Callable[[str], None]
 
@@ -109,10 +110,11 @@ def remove_derived(settings: PlatformSettings, trace: CustomerTrace, say: Say) -
         say(f"Reports: {', '.join(reports)} named the customer and were removed; start their jobs again.")
     for marts_dir in (settings.after_models_marts_dir, settings.marts_dir):
         (marts_dir / "CURRENT").unlink(missing_ok=True)
+    remove_portraits(settings.home)
     for folder in (settings.after_models_marts_dir, settings.marts_dir / "versions", settings.warehouse_path.parent):
         if folder.exists():
             shutil.rmtree(folder)
-    say("Marts and warehouse: removed.")
+    say("Marts, portraits and warehouse: removed.")
 
 
 def erase_predictions(settings: PlatformSettings, key: str) -> PredictionErasure:

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from serving.deprecation import DEPRECATIONS, Deprecation, DeprecationHeaders
 from serving.errors import ApiError
 from serving.guard import RequestGuard, error_response
-from serving.routes import pages, predictions, releases
+from serving.routes import customers, pages, predictions, releases
 
 API_VERSION = "1.0"
 DESCRIPTION = (
@@ -42,6 +42,7 @@ def build_app(deprecations: Mapping[str, Deprecation] = DEPRECATIONS) -> FastAPI
     app.add_exception_handler(StarletteHTTPException, _answer_http_error)
     app.add_exception_handler(Exception, _answer_crash)
     predictions.add_routes(app)
+    customers.add_routes(app)
     releases.add_routes(app)
     pages.add_routes(app)
     return app

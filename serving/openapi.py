@@ -22,6 +22,7 @@ TAGS = [
     {"name": "segmentation", "description": "Who the customer is / 客户分群"},
     {"name": "tariff_matching", "description": "Which tariff suits the customer / 电价匹配"},
     {"name": "credit_risk", "description": "Whether bills will be paid, and what follows / 电费信用评估"},
+    {"name": "customers", "description": "What is known of a customer / 客户画像"},
     {"name": "releases", "description": "What is served, since when, with which figures / 模型与发布"},
 ]
 

@@ -13,6 +13,7 @@ from serving.idempotency import IdempotencyStore
 from serving.log_ledger import ledger_key
 from serving.model_store import ModelStore
 from serving.policy_desk import PolicyDesk
+from serving.portrait_store import PortraitBoard
 from serving.prediction_log import PredictionLog
 from serving.release_board import ReleaseBoard
 from serving.settings import ServingSettings
@@ -34,6 +35,7 @@ class Runtime:
         idempotency: Answers that are kept under a caller's key.
         tracer: Makes a span per request, or None when traces are off.
         policy_desk: Says what follows from a credit score.
+        portraits: Portraits that are served.
         requests_in_flight_count: Requests in work or waiting in this process.
     """
 
@@ -53,6 +55,7 @@ class Runtime:
             else None
         )
         self.policy_desk = PolicyDesk.of(settings)
+        self.portraits = PortraitBoard(settings.home, poll_seconds=settings.release_poll_seconds)
         self.idempotency = IdempotencyStore(
             settings.idempotency_path,
             secret=settings.pseudonym_key.get_secret_value().encode(),

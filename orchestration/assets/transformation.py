@@ -30,6 +30,7 @@ from orchestration.dbt import (
 from orchestration.feature_definitions import write_feature_definitions
 from orchestration.marts import MARTS, MARTS_AFTER_MODELS, current_marts, publish_marts
 from orchestration.metadata import column_lineage_metadata
+from orchestration.portraits import publish_portraits
 from orchestration.predictions import UnreadablePredictionsError, check_batch_files, write_source_contracts
 from orchestration.second_stage import CheckOutcome, inputs_fingerprint, note_stage, notes_in_force
 from orchestration.settings import PlatformSettings
@@ -82,7 +83,10 @@ def dbt_models(
 def dbt_models_after_scoring(
     context: dg.AssetExecutionContext, dbt: DbtCliResource, settings: dg.ResourceParam[PlatformSettings]
 ) -> Iterator[Any]:
-    """Build and test the models that read predictions, then publish their marts; unchanged inputs start no dbt."""
+    """Build and test the models that read predictions, then publish their marts, and the portraits for the API.
+
+    Unchanged inputs start no dbt.
+    """
     current_marts(settings.marts_dir)
     is_whole = _are_selected(context, MARTS_AFTER_MODELS)
     manifest = json.loads(dbt_project.manifest_path.read_bytes())
@@ -90,6 +94,7 @@ def dbt_models_after_scoring(
     notes = notes_in_force(settings, fingerprint)
     if is_whole and notes is not None and _all_ran(context, notes.tests):
         context.log.info("Neither predictions nor data changed; the marts after the models stay as they are.")
+        publish_portraits(current_marts(settings.after_models_marts_dir), settings)
         yield from _unchanged(context, settings, manifest, notes.tests)
         return
     write_source_contracts(settings.predictions_dir, [use_case.name for use_case in USE_CASES])
@@ -109,6 +114,7 @@ def dbt_models_after_scoring(
             memory_limit=settings.duckdb_memory_limit,
             marts=MARTS_AFTER_MODELS,
         )
+        publish_portraits(marts, settings)
         note_stage(settings, fingerprint, tests)
         context.log.info(f"Marts after the models, version {marts.name}: {sum(marts.row_counts.values()):,} rows.")
 
