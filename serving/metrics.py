@@ -38,6 +38,9 @@ RELEASE_REFUSED = Gauge(
     multiprocess_mode="mostrecent",
 )
 RELEASE_LOADS = Counter("kilowise_release_loads", "Attempts to take up a release", ["use_case", "outcome"])
+FEATURE_FALLBACKS = Counter(
+    "kilowise_feature_fallbacks", "Look-ups that the snapshot file answered because Redis did not"
+)
 FEATURES_AS_OF = Gauge(
     "kilowise_features_as_of_timestamp_seconds",
     "First day of the as-of month of the features that are served",

@@ -89,6 +89,8 @@ class ReleaseBoard:
 
     def refresh(self) -> None:
         """Take up every release that a pointer names and that is not served yet."""
+        for held in (*self._served.values(), *self._before.values()):
+            held.model.features.renew()
         for use_case in USE_CASES:
             try:
                 name = self._store.current_name(use_case)

@@ -78,11 +78,11 @@ class ReleasedModel(ABC):
     """A model with the feature snapshot that was released with it.
 
     Attributes:
-        runs_in_event_loop: Whether one customer is so cheap that handing over to a thread would cost more.
+        is_cheap: Whether scoring one customer takes less than handing over to a thread.
         raw_features: Makes features of raw rows; None where the release was published without their definitions.
     """
 
-    runs_in_event_loop: ClassVar[bool] = True
+    is_cheap: ClassVar[bool] = True
 
     def __init__(self, identity: ReleaseIdentity, bundle: Bundle, features: FeatureStore) -> None:
         self.identity = identity
@@ -150,6 +150,11 @@ class ReleasedModel(ABC):
             raise SchemaMismatchError(f"the model of {self.identity.use_case} scores a customer differently in a batch")
         if self.raw_features is not None:
             self.raw_features.make(RawCustomer(), now=datetime.now(UTC))
+
+    @property
+    def runs_in_event_loop(self) -> bool:
+        """Whether one customer is looked up and scored so fast that handing over to a thread would cost more."""
+        return self.is_cheap and self.features.is_local
 
     @abstractmethod
     def _load(self, files: dict[str, bytes]) -> None:

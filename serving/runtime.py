@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import anyio
@@ -9,12 +10,14 @@ import anyio.to_thread
 
 from ml.columns import USE_CASES
 from serving.access import AccessControl
+from serving.feature_store import FeatureStore
 from serving.idempotency import IdempotencyStore
 from serving.log_ledger import ledger_key
 from serving.model_store import ModelStore
 from serving.policy_desk import PolicyDesk
 from serving.portrait_store import PortraitBoard
 from serving.prediction_log import PredictionLog
+from serving.redis_features import redis_opener
 from serving.release_board import ReleaseBoard
 from serving.settings import ServingSettings
 from serving.tracing import tracer_of
@@ -42,7 +45,9 @@ class Runtime:
     def __init__(self, settings: ServingSettings) -> None:
         self.settings = settings
         self.access = AccessControl.of(settings)
-        self.board = ReleaseBoard(ModelStore(settings.home), poll_seconds=settings.release_poll_seconds)
+        self.board = ReleaseBoard(
+            ModelStore(settings.home, _features_opener(settings)), poll_seconds=settings.release_poll_seconds
+        )
         self.log = (
             PredictionLog(
                 settings.prediction_log_dir,
@@ -134,3 +139,8 @@ class Runtime:
         if self._worker_limiter is None:
             self._worker_limiter = anyio.CapacityLimiter(1)
         return self._worker_limiter
+
+
+def _features_opener(settings: ServingSettings) -> Callable[[Path, str], FeatureStore] | None:
+    address = settings.feature_store.get_secret_value()
+    return None if address == "sqlite" else redis_opener(address)

@@ -11,7 +11,7 @@ from serving.released_model import ReleasedModel, ScoringInput, ScoringResult
 class ReleasedSegmentation(ReleasedModel):
     """The segmentation of one release; adds the segment in words, the runner-up and what is missing to each answer."""
 
-    runs_in_event_loop: ClassVar[bool] = False
+    is_cheap: ClassVar[bool] = False
 
     def _load(self, files: dict[str, bytes]) -> None:
         self._model = SegmentationModel.from_files(files)

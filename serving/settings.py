@@ -90,6 +90,11 @@ class ServingSettings(BaseSettings):
     body_timeout_seconds: float = Field(default=10.0, gt=0, description="Slower bodies are answered 408")
     release_poll_seconds: float = Field(default=0.5, gt=0, le=60, description="How often CURRENT is looked at")
 
+    feature_store: SecretStr = Field(
+        default=SecretStr("sqlite"),
+        description="Where features are read from: `sqlite`, the snapshot file, or the address of a Redis server",
+    )
+
     log_predictions: bool = Field(default=True, description="Write one row per prediction to the prediction log")
     prediction_log_rows: int = Field(default=50_000, ge=1, description="Rows held in memory before rows are dropped")
     prediction_log_flush_seconds: float = Field(default=10.0, gt=0, description="Longest time a row stays in memory")
@@ -126,6 +131,14 @@ class ServingSettings(BaseSettings):
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise ValueError(f"{value!r} is no IANA time zone such as Asia/Shanghai") from error
+        return value
+
+    @field_validator("feature_store")
+    @classmethod
+    def _file_or_redis(cls, value: SecretStr) -> SecretStr:
+        store = value.get_secret_value()
+        if store != "sqlite" and not store.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("KILOWISE_FEATURE_STORE is `sqlite` or an address such as redis://127.0.0.1:6379/0")
         return value
 
     @model_validator(mode="after")

@@ -41,7 +41,7 @@ class ReleasedTariffMatching(ReleasedModel):
     unless the request also names a customer whose load the snapshot holds.
     """
 
-    runs_in_event_loop: ClassVar[bool] = False
+    is_cheap: ClassVar[bool] = False
 
     def _load(self, files: dict[str, bytes]) -> None:
         self._model = TariffMatchingModel.from_files(files)

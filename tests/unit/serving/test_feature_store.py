@@ -10,7 +10,7 @@ import pytest
 
 from ml.columns import Column
 from ml.segmentation.schema import FEATURES
-from serving.feature_store import FeatureRow, FeatureSnapshotError, FeatureStore, write_feature_snapshot
+from serving.feature_store import FeatureRow, FeatureSnapshotError, SnapshotFile, write_feature_snapshot
 from tests.unit.serving.builders import feature_table, key_of
 
 COLUMNS = (
@@ -36,7 +36,7 @@ def small_table() -> pd.DataFrame:
 def test_a_customer_has_its_latest_month(tmp_path: Path) -> None:
     write_feature_snapshot(tmp_path / "s.sqlite", small_table(), COLUMNS)
 
-    row = FeatureStore(tmp_path / "s.sqlite").get("b")
+    row = SnapshotFile(tmp_path / "s.sqlite").get("b")
 
     features = {"annual_kwh": 2.5, "customer_class": "residential", "is_open": False}
     assert row == FeatureRow(date(2026, 8, 1), "south", features)
@@ -45,7 +45,7 @@ def test_a_customer_has_its_latest_month(tmp_path: Path) -> None:
 def test_missing_and_infinite_values_become_none(tmp_path: Path) -> None:
     write_feature_snapshot(tmp_path / "s.sqlite", small_table(), COLUMNS)
 
-    rows = FeatureStore(tmp_path / "s.sqlite").get_many(["a", "c", "unknown"])
+    rows = SnapshotFile(tmp_path / "s.sqlite").get_many(["a", "c", "unknown"])
 
     assert set(rows) == {"a", "c"}
     assert rows["a"] == FeatureRow(
@@ -61,19 +61,19 @@ def test_context_is_kept_beside_the_features_where_there_is_one(tmp_path: Path) 
     write_feature_snapshot(tmp_path / "s.sqlite", table, COLUMNS, context_columns=["since_month", "why"])
     write_feature_snapshot(tmp_path / "plain.sqlite", table, COLUMNS)
 
-    row = FeatureStore(tmp_path / "s.sqlite").get("b")
+    row = SnapshotFile(tmp_path / "s.sqlite").get("b")
 
     assert row is not None
     assert row.context == {"since_month": "2026-08-01", "why": None}
     assert set(row.features) == {column.name for column in COLUMNS}
-    for store, key in ((FeatureStore(tmp_path / "s.sqlite"), "a"), (FeatureStore(tmp_path / "plain.sqlite"), "b")):
+    for store, key in ((SnapshotFile(tmp_path / "s.sqlite"), "a"), (SnapshotFile(tmp_path / "plain.sqlite"), "b")):
         assert store.get_many([key])[key].context == {}
 
 
 def test_values_survive_to_the_last_bit(tmp_path: Path) -> None:
     table = feature_table("segmentation", 200)
     write_feature_snapshot(tmp_path / "s.sqlite", table, FEATURES)
-    store = FeatureStore(tmp_path / "s.sqlite")
+    store = SnapshotFile(tmp_path / "s.sqlite")
 
     rows = store.get_many(list(table["customer_key"]))
 
@@ -86,7 +86,7 @@ def test_more_keys_than_one_query_takes(tmp_path: Path) -> None:
     table = feature_table("segmentation", 2000)
     write_feature_snapshot(tmp_path / "s.sqlite", table, FEATURES)
 
-    assert len(FeatureStore(tmp_path / "s.sqlite").get_many(list(table["customer_key"]))) == 2000
+    assert len(SnapshotFile(tmp_path / "s.sqlite").get_many(list(table["customer_key"]))) == 2000
 
 
 def test_customer_tables_come_back_as_they_went_in(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_customer_tables_come_back_as_they_went_in(tmp_path: Path) -> None:
         }
     )
     write_feature_snapshot(tmp_path / "s.sqlite", small_table(), COLUMNS, customer_tables={"cube": cube})
-    store = FeatureStore(tmp_path / "s.sqlite")
+    store = SnapshotFile(tmp_path / "s.sqlite")
 
     rows = store.table("cube", ["a", "b", "unknown"])
 
@@ -118,7 +118,7 @@ def test_an_empty_customer_table_is_allowed(tmp_path: Path) -> None:
 
     write_feature_snapshot(tmp_path / "s.sqlite", small_table(), COLUMNS, customer_tables={"cube": empty})
 
-    assert FeatureStore(tmp_path / "s.sqlite").table("cube", ["a"]) is None
+    assert SnapshotFile(tmp_path / "s.sqlite").table("cube", ["a"]) is None
 
 
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
@@ -145,19 +145,19 @@ def test_a_damaged_file_is_refused_by_name(tmp_path: Path, content: bytes) -> No
     (tmp_path / "s.sqlite").write_bytes(content)
 
     with pytest.raises(FeatureSnapshotError, match=r"s\.sqlite is not a complete feature snapshot"):
-        FeatureStore(tmp_path / "s.sqlite")
+        SnapshotFile(tmp_path / "s.sqlite")
 
 
 def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(FeatureSnapshotError, match="does not exist"):
-        FeatureStore(tmp_path / "s.sqlite")
+        SnapshotFile(tmp_path / "s.sqlite")
 
 
 def test_the_snapshot_cannot_be_written_through_the_store(tmp_path: Path) -> None:
     path = tmp_path / "s.sqlite"
     write_feature_snapshot(path, small_table(), COLUMNS)
     before = path.read_bytes()
-    store = FeatureStore(path)
+    store = SnapshotFile(path)
     store.get("a")
     store.sample_keys(3)
 
@@ -167,7 +167,7 @@ def test_the_snapshot_cannot_be_written_through_the_store(tmp_path: Path) -> Non
 
 def test_many_threads_read_one_store(tmp_path: Path) -> None:
     write_feature_snapshot(tmp_path / "s.sqlite", feature_table("segmentation", 100), FEATURES)
-    store = FeatureStore(tmp_path / "s.sqlite")
+    store = SnapshotFile(tmp_path / "s.sqlite")
     keys = [key_of(number % 100) for number in range(2000)]
 
     with ThreadPoolExecutor(8) as pool:

@@ -9,7 +9,7 @@ import pytest
 from ml.bundle import Bundle
 from ml.tariff_matching.model import Advice, TariffMatchingModel
 from ml.tariff_matching.schema import FEATURES
-from serving.feature_store import FeatureStore, write_feature_snapshot
+from serving.feature_store import SnapshotFile, write_feature_snapshot
 from serving.released_model import ReleaseIdentity, ScoringInput
 from serving.tariff_matching import ReleasedTariffMatching
 from tests.unit.serving.builders import key_of, tariff_tables
@@ -38,7 +38,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[Sco
     recorder = _Recorder()
     monkeypatch.setattr(TariffMatchingModel, "from_files", lambda _files: recorder)
     identity = ReleaseIdentity("tariff_matching", "r-1", "v-1", datetime(2026, 10, 1, tzinfo=UTC))
-    released = ReleasedTariffMatching(identity, cast("Bundle", _NoFiles()), FeatureStore(tmp_path / "s.sqlite"))
+    released = ReleasedTariffMatching(identity, cast("Bundle", _NoFiles()), SnapshotFile(tmp_path / "s.sqlite"))
 
     def ask(inputs: list[ScoringInput]) -> pd.DataFrame:
         released._score(inputs)
