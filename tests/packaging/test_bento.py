@@ -169,7 +169,7 @@ def test_its_packages_are_the_locked_ones_without_the_platforms(python: Path) ->
     installed = {name.lower().replace("_", "-") for name in listed.stdout.split()}
 
     assert {"bentoml", "xgboost-cpu", "scikit-learn"} <= installed
-    assert not installed & {"dagster", "dbt-core", "evidently", "duckdb", "pytest"}
+    assert not installed & {"dagster", "dbt-core", "evidently", "pytest"}
 
 
 def test_bentoml_containerize_would_install_the_locked_versions_too(bento: Path) -> None:
