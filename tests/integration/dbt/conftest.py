@@ -17,6 +17,7 @@ from tests.integration.dbt.landing_factory import LandingFactory
 
 PROJECT = Path(__file__).resolve().parents[3] / "dbt_project"
 ZONE = "Europe/Berlin"
+WAREHOUSE_FILE = "kilowise.duckdb"
 
 
 class DbtFailedError(AssertionError):
@@ -27,20 +28,18 @@ class DbtFailedError(AssertionError):
 class DbtProject:
     """Runs dbt on the landing to which a link points.
 
-    The landing's path is a variable of the project and a changed variable costs a parse, so landings are changed by
-    moving the link.
+    The paths of landing and warehouse are settings of the project and a changed setting costs a parse, so landings and
+    warehouses are changed by moving links.
 
     Attributes:
-        work: Folder of the link, the compiled project and the warehouses.
+        work: Folder of the links, the compiled project and the warehouses.
     """
 
     work: Path
 
     def use(self, landing: LandingFactory) -> None:
         """Let the next runs read this landing."""
-        link = self.work / "landing"
-        link.unlink(missing_ok=True)
-        link.symlink_to(landing.path)
+        self._point("landing", landing.path)
 
     def run(self, command: str, warehouse: str, *arguments: str) -> dict[str, str]:
         """Run a dbt command on a warehouse.
@@ -59,6 +58,9 @@ class DbtProject:
             "time_zone": ZONE,
             "jurisdiction": "DE",
         }
+        # A folder: DuckDB names its catalogue after the file, and sees through a link to it.
+        self.path(warehouse).parent.mkdir(parents=True, exist_ok=True)
+        self._point("warehouse", self.path(warehouse).parent)
         completed = subprocess.run(
             [
                 str(Path(sys.executable).parent / "dbt"),
@@ -76,7 +78,7 @@ class DbtProject:
                 json.dumps(variables),
                 *arguments,
             ],
-            env={**os.environ, "KILOWISE_WAREHOUSE_PATH": str(self.path(warehouse))},
+            env={**os.environ, "KILOWISE_WAREHOUSE_PATH": str(self.work / "warehouse" / WAREHOUSE_FILE)},
             capture_output=True,
             text=True,
             check=False,
@@ -88,7 +90,11 @@ class DbtProject:
 
     def path(self, warehouse: str) -> Path:
         """Return the DuckDB file of a warehouse."""
-        return self.work / f"{warehouse}.duckdb"
+        return self.work / "warehouses" / warehouse / WAREHOUSE_FILE
+
+    def _point(self, link: str, target: Path) -> None:
+        (self.work / link).unlink(missing_ok=True)
+        (self.work / link).symlink_to(target)
 
     def read(self, warehouse: str, query: str) -> pd.DataFrame:
         """Return the rows of a query on a warehouse."""
