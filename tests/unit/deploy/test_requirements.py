@@ -27,10 +27,18 @@ def test_the_group_serving_has_the_projects_bounds() -> None:
     assert group.items() <= bounds(project["project"]["dependencies"]).items()
 
 
-@pytest.mark.parametrize("lock", ["requirements-serving.lock"])
-def test_pins_are_those_of_the_tested_environment(lock: str) -> None:
-    assert pins(lock)
-    assert pins(lock) <= pins("requirements.lock")
+def test_pins_are_those_of_the_tested_environment() -> None:
+    assert pins("requirements-serving.lock")
+    assert pins("requirements-serving.lock") <= pins("requirements.lock")
+
+
+@pytest.mark.parametrize("lock", ["requirements-peers.lock", "requirements-deploy.lock"])
+def test_what_is_installed_beside_the_environment_changes_nothing_in_it(lock: str) -> None:
+    environment = dict(pin.split("==") for pin in pins("requirements.lock"))
+
+    for pin in pins(lock):
+        name, version = pin.split("==")
+        assert environment.get(name, version) == version
 
 
 def test_the_serving_lock_leaves_the_platform_out() -> None:
