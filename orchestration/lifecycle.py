@@ -241,6 +241,7 @@ def release_challenger(
     definitions = read_feature_definitions(settings.marts_dir, use_case.name)
     if store.serves(use_case.name, bundle.manifest.version, marts.name, definitions):
         return current
+    use_case.before_release(bundle, settings)
     return store.publish_release(
         use_case.name,
         bundle.manifest.version,

@@ -4,12 +4,14 @@ No Dagster in here, and no modelling: each class only says which marts a use cas
 it calls.
 """
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from orchestration.files import replace_text
 from orchestration.marts import MartsVersion
 from orchestration.settings import PlatformSettings
 
@@ -82,6 +84,10 @@ class UseCase(ABC):
         """Return a hash of what training reads beside the marts."""
         return ""
 
+    def before_release(self, bundle: "Bundle", settings: PlatformSettings) -> None:
+        """Keep what must outlive the bundle; called before it is released."""
+        return
+
     def snapshot_features(self, bundle: "Bundle", marts: MartsVersion) -> "pd.DataFrame":
         """Return the feature rows that a release of the bundle takes along, with the context that it serves."""
         return marts.read(self.feature_mart)
@@ -130,13 +136,16 @@ class Segmentation(UseCase):
         from ml.segmentation.training import train
 
         features, outcomes = (marts.read(mart) for mart in self.training_marts[:2])
+        previous = _released_segmentation(settings)
         return train(
             features,
             outcomes,
             config=self.config(settings),
             seed=settings.seed,
             data_fingerprint=fingerprint,
-            previous_model=_released_segmentation(settings),
+            previous_model=previous,
+            previous_segments=_told_segments(settings) if previous is None else None,
+            used_numbers=_used_segment_numbers(settings),
             tariffs=marts.read("customer_tariff_features", columns=["customer_key", "as_of_month", "tariff_id"]),
         )
 
@@ -165,6 +174,16 @@ class Segmentation(UseCase):
         from ml.segmentation.model import SegmentationModel
 
         return SegmentationModel.from_files(bundle.estimator_files()).predict(features)
+
+    def before_release(self, bundle: "Bundle", settings: PlatformSettings) -> None:
+        """Keep the numbers of the segments: after a rollback or an erasure no model at hand would know them."""
+        from ml.segmentation.model import SegmentationModel
+
+        numbers = SegmentationModel.from_files(bundle.estimator_files()).last_numbers
+        used = _used_segment_numbers(settings)
+        highest = {group: max(numbers.get(group, 0), used.get(group, 0)) for group in sorted({*numbers, *used})}
+        if highest != used:
+            replace_text(_segment_numbers_path(settings), json.dumps(highest, indent=2) + "\n")
 
     def score(self, bundle_dir: Path, marts: MartsVersion, month: date, settings: PlatformSettings) -> "pd.DataFrame":
         """Add the life-cycle stage in force, which follows from the months up to this one."""
@@ -450,3 +469,24 @@ def _released_segmentation(settings: PlatformSettings) -> "SegmentationModel | N
     except BundleError:
         # Its hashes prove it unchanged, so other code wrote it, as before an upgrade.
         return None
+
+
+def _told_segments(settings: PlatformSettings) -> "pd.DataFrame | None":
+    """Return the customers with the segment of the latest batch; ``None`` before the first."""
+    import pandas as pd
+
+    from ml.columns import CUSTOMER_KEY
+    from ml.segmentation.predecessor import TOLD_COLUMNS
+
+    files = sorted((settings.predictions_dir / "batch" / Segmentation.name).glob("as_of_month=*/predictions.parquet"))
+    return pd.read_parquet(files[-1], columns=[CUSTOMER_KEY, *TOLD_COLUMNS], partitioning=None) if files else None
+
+
+def _segment_numbers_path(settings: PlatformSettings) -> Path:
+    return settings.home / "releases" / Segmentation.name / "segment_numbers.json"
+
+
+def _used_segment_numbers(settings: PlatformSettings) -> dict[str, int]:
+    """Return the highest number of a segment that any release ever used, by group."""
+    path = _segment_numbers_path(settings)
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

@@ -62,7 +62,15 @@ class PropensityConfig(BaseModel):
     )
     isotonic_minimum_events: int = Field(1000, ge=10)
     beta_minimum_events: int = Field(50, ge=5)
-    bootstrap_replicates: int = Field(200, ge=20)
+    minimum_gain: float = Field(
+        0.01,
+        ge=0,
+        lt=0.5,
+        description="Gain in AUC over the time as a customer that the lower end of its interval must exceed: luck of "
+        "the draws would otherwise decide what is released.",
+    )
+    deciding_replicates: int = Field(1_000, ge=20, description="Bootstrap draws behind the figures that decide.")
+    bootstrap_replicates: int = Field(200, ge=20, description="Bootstrap draws behind the other figures.")
 
 
 class SegmentationConfig(BaseModel):

@@ -247,6 +247,10 @@ class SegmentationModel(BaseModel):
         """Return the segments of a group that have a centre, in the order of their numbers."""
         return tuple(segment for segment in self.segments if segment.group == group and segment.centre)
 
+    def shaped_names(self) -> dict[str, Bilingual]:
+        """Return the name of every segment that has a centre, by identifier."""
+        return {one.segment_id: Bilingual(en=one.name, zh=one.name_zh) for one in self.segments if one.centre}
+
     def centres(self, group: str) -> FloatArray:
         """Return the centres of a group, one row per shaped segment."""
         return np.array([segment.centre for segment in self.shaped_segments(group)], dtype=np.float64)

@@ -37,7 +37,7 @@ def segment_profiles(rows: pd.DataFrame, segment_ids: Sequence[str]) -> pd.DataF
     """Return one row per segment, ordered by identifier.
 
     Args:
-        rows: Feature rows of one as-of month.
+        rows: Feature rows of one as-of month; arrears and satisfaction may be absent.
         segment_ids: Segment of each row.
 
     Returns:
@@ -54,8 +54,11 @@ def segment_profiles(rows: pd.DataFrame, segment_ids: Sequence[str]) -> pd.DataF
     billed = rows["billed_amount_12m_amount"].astype("float64")
     energy = rows["annual_kwh"].astype("float64")
     late = rows["late_bills_12m_count"].astype("float64")
-    unpaid = rows["unpaid_balance_ratio"].astype("float64")
-    satisfaction = rows["mean_satisfaction_12m"].astype("float64")
+    # Who shows pages of earlier predictions reads fewer columns.
+    unpaid, satisfaction = (
+        rows[name].astype("float64") if name in rows else pd.Series(np.nan, index=rows.index)
+        for name in ("unpaid_balance_ratio", "mean_satisfaction_12m")
+    )
     facts = pd.DataFrame(
         {
             "customers_count": 1,

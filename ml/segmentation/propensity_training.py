@@ -27,6 +27,9 @@ from ml.sufficiency import Finding, SufficiencyReport
 
 SALT = "segmentation propensity"
 BASELINE_COLUMN = "tenure_months"
+DECIDING = ("roc_auc", "gain_over_tenure", "calibration_ratio")
+"""Figures whose intervals decide whether a probability may be used."""
+
 _CLIP = (0.005, 0.995)
 _DOUBT = 1.96
 
@@ -487,9 +490,12 @@ def _metrics(
         "calibration_ratio": (ratio, None),
         "event_rate": (observed, None),
     }
-    figures = bootstrap(
-        {name: statistic for name, (statistic, _) in statistics.items()},
-        cut.holdout[CUSTOMER_KEY].to_numpy(),
+    customers = cut.holdout[CUSTOMER_KEY].to_numpy()
+    deciding = {name: statistic for name, (statistic, _) in statistics.items() if name in DECIDING}
+    others_told = {name: statistic for name, (statistic, _) in statistics.items() if name not in DECIDING}
+    figures = bootstrap(deciding, customers, replicates=config.deciding_replicates, seed=seed) | bootstrap(
+        others_told,
+        customers,
         replicates=config.bootstrap_replicates,
         seed=seed,
         distances=("expected_calibration_error",),
@@ -503,7 +509,8 @@ def _metrics(
             higher_is_better=statistics[name][1],
             rows=len(cut.holdout),
         )
-        for name, (value, lower, upper) in figures.items()
+        for name in statistics
+        for value, lower, upper in [figures[name]]
     )
 
 
@@ -513,9 +520,10 @@ def _refusal(metrics: tuple[Metric, ...], target: Target, config: PropensityConf
     auc, gain = by_name["roc_auc"], by_name["gain_over_tenure"]
     if auc.lower is None or auc.value is None or auc.upper is None or auc.lower <= 0.5:
         return f"it ranks customers no better than chance beyond doubt (AUC {_text(auc)})."
-    if gain.lower is None or gain.lower <= 0:
+    if gain.lower is None or gain.lower <= config.minimum_gain:
         return (
-            f"it is not better than the time as a customer alone beyond doubt (AUC {_text(auc)}, gain {_text(gain)})."
+            f"it is not better than the time as a customer alone by {config.minimum_gain:g} beyond doubt "
+            f"(AUC {_text(auc)}, gain {_text(gain)})."
         )
     brier = by_name["brier_gain"]
     if brier.value is None or brier.value <= 0:

@@ -5,6 +5,7 @@ from customers who changed. A segment continues where its customers are: identif
 method (Kuhn 1955, doi:10.1002/nav.3800020109) on the overlap of the two segments' customers.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -54,6 +55,7 @@ class Succession(BaseModel):
         split: Old segments whose customers went to several new ones, each with those new ones.
         merged: New segments whose customers came from several old ones, each with those old ones.
         kept_share: Share of the customers who keep their identifier.
+        earlier_names_zh: Chinese name in the release before, by identifiers that were renamed or vanished.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,19 +68,39 @@ class Succession(BaseModel):
     split: dict[str, tuple[str, ...]]
     merged: dict[str, tuple[str, ...]]
     kept_share: float
+    earlier_names_zh: dict[str, str] = {}
 
     @property
-    def sentences(self) -> tuple[str, ...]:
+    def sentences(self) -> tuple[Bilingual, ...]:
         """What a reader must know, one sentence per kind of change; empty when every segment simply continues."""
-        texts = [f"{old} was split into {_listed(parts)}." for old, parts in self.split.items()] + [
-            f"{new} was merged from {_listed(parts)}." for new, parts in self.merged.items()
+        texts = [
+            Bilingual(en=f"{old} was split into {_listed(parts)}.", zh=f"{old} 拆分为 {_listed_zh(parts)}。")
+            for old, parts in self.split.items()
+        ]
+        texts += [
+            Bilingual(en=f"{new} was merged from {_listed(parts)}.", zh=f"{new} 由 {_listed_zh(parts)} 合并而成。")
+            for new, parts in self.merged.items()
         ]
         if self.new:
-            texts.append(f"New: {', '.join(self.new)}.")
+            texts.append(Bilingual(en=f"New: {', '.join(self.new)}.", zh=f"新增：{'、'.join(self.new)}。"))
         if self.vanished:
-            texts.append(f"No longer there: {', '.join(f'{key} ({name})' for key, name in self.vanished.items())}.")
-        texts += [f"{key} was called {name}." for key, name in self.renamed.items()]
+            gone = ", ".join(f"{key} ({name})" for key, name in self.vanished.items())
+            gone_zh = "、".join(f"{key}（{self._earlier_zh(key, name)}）" for key, name in self.vanished.items())
+            texts.append(Bilingual(en=f"No longer there: {gone}.", zh=f"不再存在：{gone_zh}。"))
+        texts += [
+            Bilingual(en=f"{key} was called {name}.", zh=f"{key} 原名{self._earlier_zh(key, name)}。")
+            for key, name in self.renamed.items()
+        ]
         return tuple(texts)
+
+    def _earlier_zh(self, segment_id: str, name: str) -> str:
+        return self.earlier_names_zh.get(segment_id) or name
+
+
+def number_of(segment_id: str, group: str) -> int | None:
+    """Return the number of a segment with a shape in a group; ``None`` for any other identifier."""
+    found = re.fullmatch(rf"{group}([1-9]\d*)", segment_id)
+    return int(found[1]) if found else None
 
 
 def inherited_ids(previous_ids: Sequence[str], current_rows: Sequence[int], rows_count: int) -> dict[int, str]:
@@ -110,8 +132,8 @@ def inherited_ids(previous_ids: Sequence[str], current_rows: Sequence[int], rows
 def trace(
     previous_ids: Sequence[str],
     current_ids: Sequence[str],
-    previous_names: Mapping[str, str],
-    current_names: Mapping[str, str],
+    previous_names: Mapping[str, Bilingual],
+    current_names: Mapping[str, Bilingual],
 ) -> Succession:
     """Compare what two releases say of the same customers.
 
@@ -137,23 +159,34 @@ def trace(
         if count > 0
     ]
     main_flows = {
-        old: tuple(flow.to_segment_id for flow in flows if flow.from_segment_id == old and _splits(flow))
+        old: tuple(
+            flow.to_segment_id
+            for flow in flows
+            if flow.from_segment_id == old and flow.to_segment_id in current_names and _splits(flow)
+        )
         for old in previous_names
     }
     sources = {
-        new: tuple(flow.from_segment_id for flow in flows if flow.to_segment_id == new and _merges(flow))
+        new: tuple(
+            flow.from_segment_id
+            for flow in flows
+            if flow.to_segment_id == new and flow.from_segment_id in previous_names and _merges(flow)
+        )
         for new in current_names
     }
     continued = tuple(key for key in current_names if key in previous_names)
+    renamed = [key for key in continued if previous_names[key] != current_names[key]]
+    vanished = [key for key in previous_names if key not in current_names]
     return Succession(
         flows=tuple(flows),
         continued=continued,
-        renamed={key: previous_names[key] for key in continued if previous_names[key] != current_names[key]},
+        renamed={key: previous_names[key].en for key in renamed},
         new=tuple(key for key in current_names if key not in previous_names),
-        vanished={key: name for key, name in previous_names.items() if key not in current_names},
+        vanished={key: previous_names[key].en for key in vanished},
         split={old: parts for old, parts in main_flows.items() if len(parts) > 1},
         merged={new: parts for new, parts in sources.items() if len(parts) > 1},
         kept_share=round(float((before == after).mean()), 6) if len(before) else 1.0,
+        earlier_names_zh={key: previous_names[key].zh for key in (*renamed, *vanished) if previous_names[key].zh},
     )
 
 
@@ -167,6 +200,10 @@ def _merges(flow: Flow) -> bool:
 
 def _listed(parts: Sequence[str]) -> str:
     return f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _listed_zh(parts: Sequence[str]) -> str:
+    return f"{'、'.join(parts[:-1])} 与 {parts[-1]}"
 
 
 def succession_table(
@@ -207,7 +244,7 @@ def succession_table(
         ),
         note=f"The same customers by the release before and by this one. Split: a flow of {FLOW_SHARE_MIN:.0%} of the "
         f"old segment beside another; merged: {FLOW_SHARE_MIN:.0%} of the new one beside another. "
-        + " ".join(succession.sentences),
+        + " ".join(f"{sentence.en} {sentence.zh}" for sentence in succession.sentences),
     )
 
 

@@ -36,15 +36,15 @@ from ml.segmentation.model import (
     shapeless_segments,
 )
 from ml.segmentation.naming import PROFILE_COLUMNS, label_segments
+from ml.segmentation.predecessor import Predecessor, last_used_numbers
 from ml.segmentation.profiles import profile_table, tariff_table
 from ml.segmentation.propensity_training import summary_table, train_propensities
 from ml.segmentation.schema import FEATURES
-from ml.segmentation.succession import Succession, inherited_ids, succession_metrics, succession_table, trace
+from ml.segmentation.succession import inherited_ids, succession_metrics, succession_table, trace
 from ml.segmentation.sufficiency import check_sufficiency, judged_months, months_between, segmented_groups
 from ml.segmentation.value_tiers import tier_table, value_thresholds
 from ml.splits import hash_shares, month_start
 from ml.sufficiency import SufficiencyReport
-from ml.wording import Bilingual
 
 USE_CASE = "segmentation"
 BILLS_PER_CLASS_MIN_COUNT = 10
@@ -61,6 +61,8 @@ def train(
     seed: int = 7,
     data_fingerprint: str | None = None,
     previous_model: SegmentationModel | None = None,
+    previous_segments: pd.DataFrame | None = None,
+    used_numbers: Mapping[str, int] | None = None,
     tariffs: pd.DataFrame | None = None,
 ) -> TrainingResult:
     """Train a segmentation.
@@ -73,6 +75,10 @@ def train(
         seed: Seed of every random choice; same data and seed give the same bundle.
         data_fingerprint: Hash of the training data; computed from the rows when absent.
         previous_model: The released model, whose identifiers and names continue where the segments do.
+        previous_segments: The customers with the segment that an earlier release gave them (customer_key, segment_id,
+            segment_name, segment_name_zh), from which identifiers continue where there is no model to ask: after an
+            upgrade that changed the load shape, or an erasure. Not looked at beside a model.
+        used_numbers: Highest number by group that any release ever used; no new segment gets one up to it.
         tariffs: Rows of ``customer_tariff_features`` (customer_key, as_of_month, tariff_id), from which the card tells
             the tariffs of each segment; without them it says that it does not know.
 
@@ -89,14 +95,15 @@ def train(
     assert months is not None  # noqa: S101
     earlier, later = (rows_as_of(prepared, month) for month in months)
 
-    solutions = _solutions(later, config, seed, previous_model)
+    predecessor = Predecessor.of(later, previous_model, previous_segments)
+    solutions = _solutions(later, config, seed, predecessor)
     judged_solutions = _as_many_segments(solutions, earlier, config, seed)
     judged_centres = {group: solution.centres for group, solution in judged_solutions.items()}
     holdout = judging.holdout_frame(earlier, later, config)
     judged = judging.judge(holdout, judged_centres, config)
     key_metric, metrics, baselines = judging.judged_metrics(judged, config, seed)
 
-    model = _named_model(later, solutions, judged_centres, config, previous_model)
+    model = _named_model(later, solutions, judged_centres, config, predecessor, used_numbers or {})
     propensities = train_propensities(prepared, outcomes, config.propensity, seed)
     model = model.model_copy(update={"propensities": tuple(one.model for one in propensities if one.model)})
     predictions = model.predict(later)
@@ -115,11 +122,13 @@ def train(
         summary_table(propensities),
     ]
     succession = None
-    if previous_model:
-        succession = _succession(previous_model, model, later, predictions)
+    if predecessor:
+        is_told = predecessor.segment_ids.notna().to_numpy()
+        before, now = predecessor.segment_ids[is_told].tolist(), predictions["segment_id"][is_told].tolist()
+        succession = trace(before, now, predecessor.names, model.shaped_names())
         model = model.model_copy(update={"succession": succession})
         metrics += succession_metrics(succession, len(later))
-        further_tables.append(succession_table(succession, _shaped_names(previous_model), _shaped_names(model)))
+        further_tables.append(succession_table(succession, predecessor.names, model.shaped_names()))
     metrics.append(
         Metric(
             name="refit_rand_index",
@@ -139,7 +148,7 @@ def train(
         tables=(*judging.tables(solutions, [segment for segment in released if segment.centre]), *further_tables),
         notes=(
             *_notes(later, solutions, config, sufficiency),
-            *(succession.sentences if succession else ()),
+            *(f"{sentence.en} {sentence.zh}" for sentence in (succession.sentences if succession else ())),
             *(f"{one.target.title.en}: {one.reason} {one.holdout_description}".rstrip() for one in propensities),
         ),
     )
@@ -162,11 +171,11 @@ def train(
 
 
 def _solutions(
-    rows: pd.DataFrame, config: SegmentationConfig, seed: int, previous_model: SegmentationModel | None
+    rows: pd.DataFrame, config: SegmentationConfig, seed: int, predecessor: Predecessor | None
 ) -> dict[str, Solution]:
     solutions = {}
     for group in segmented_groups(rows, config):
-        served_count = len(previous_model.shaped_segments(group)) if previous_model else None
+        served_count = len(predecessor.ids_of(group)) if predecessor else None
         solutions[group] = _solution(rows, group, config.segments_range(group), config, seed, served_count)
     return solutions
 
@@ -208,12 +217,14 @@ def _named_model(
     solutions: Mapping[str, Solution],
     judged_centres: Mapping[str, FloatArray],
     config: SegmentationConfig,
-    previous_model: SegmentationModel | None,
+    predecessor: Predecessor | None,
+    used_numbers: Mapping[str, int],
 ) -> SegmentationModel:
-    usable_rows = rows[has_usable_shape(rows, config)]
+    is_usable = has_usable_shape(rows, config)
+    usable_rows = rows[is_usable]
     groups = group_of(usable_rows, config)
     segments: list[Segment] = []
-    last_numbers = dict(previous_model.last_numbers) if previous_model else {}
+    last_numbers = last_used_numbers(predecessor, used_numbers)
     for group, solution in solutions.items():
         members = usable_rows[groups == group]
         centres = np.round(solution.centres, 6)
@@ -221,18 +232,17 @@ def _named_model(
         shapes = shape_matrix(members, config.shape_ceiling, space)
         nearest = distances_to_centres(shapes, centres, space.weights).argmin(axis=1)
         profiles = [_profile(members[nearest == row]) for row in range(len(centres))]
-        previous = {one.segment_id: one for one in previous_model.shaped_segments(group)} if previous_model else {}
         inherited: dict[int, str] = {}
-        if previous_model and previous:
-            previous_ids = previous_model.predict(members)["segment_id"].tolist()
-            inherited = inherited_ids(previous_ids, nearest.tolist(), len(centres))
+        if predecessor:
+            previous_ids = predecessor.segment_ids[is_usable][groups == group]
+            is_told = previous_ids.isin(predecessor.ids_of(group)).to_numpy()
+            inherited = inherited_ids(previous_ids[is_told].tolist(), nearest[is_told].tolist(), len(centres))
         segment_ids = []
         for row in range(len(centres)):
             if row not in inherited:
                 last_numbers[group] = last_numbers.get(group, UNUSED_NUMBER) + 1
             segment_ids.append(inherited.get(row, f"{group}{last_numbers.get(group)}"))
-        previous_names = {identifier: one.name_tags for identifier, one in previous.items()}
-        labels = label_segments(group, centres, profiles, segment_ids, previous_names)
+        labels = label_segments(group, centres, profiles, segment_ids, predecessor.name_tags if predecessor else None)
         segments += [
             Segment.from_label(
                 segment_ids[row],
@@ -272,22 +282,6 @@ def _confidence_tables(
         return []
     months_text = f"{before:%Y-%m} and {latest:%Y-%m}"
     return [confidence_table(model.predict(rows_as_of(prepared, before)), predictions, months_text)]
-
-
-def _succession(
-    previous: SegmentationModel, model: SegmentationModel, rows: pd.DataFrame, predictions: pd.DataFrame
-) -> Succession:
-    return trace(
-        previous.predict(rows)["segment_id"].tolist(),
-        predictions["segment_id"].tolist(),
-        {key: name.en for key, name in _shaped_names(previous).items()},
-        {key: name.en for key, name in _shaped_names(model).items()},
-    )
-
-
-def _shaped_names(model: SegmentationModel) -> dict[str, Bilingual]:
-    shaped = [segment for segment in model.segments if segment.centre]
-    return {segment.segment_id: Bilingual(en=segment.name, zh=segment.name_zh) for segment in shaped}
 
 
 def _profile(members: pd.DataFrame) -> dict[str, float]:

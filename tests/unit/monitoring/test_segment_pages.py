@@ -105,8 +105,7 @@ def test_what_became_of_the_segments_of_the_release_before_is_told_in_both_langu
     evaluation = Evaluation.model_validate_json(path.read_bytes())
     before = {"R1": Bilingual(en="Evening", zh="晚高峰居民")}
     now = {**before, "R2": Bilingual(en="Night", zh="夜间用电居民")}
-    names = [{key: name.en for key, name in one.items()} for one in (before, now)]
-    table = succession_table(trace(["R1"] * 10, ["R1"] * 6 + ["R2"] * 4, *names), before, now)
+    table = succession_table(trace(["R1"] * 10, ["R1"] * 6 + ["R2"] * 4, before, now), before, now)
     told = evaluation.model_copy(update={"tables": (*evaluation.tables, table)})
     path.write_text(told.model_dump_json(), encoding="utf-8")
     text = _text(home)

@@ -10,15 +10,23 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from ml.bundle import read_bundle
+from ml.bundle import Bundle, read_bundle
 from ml.columns import names
 from ml.credit_risk.rating import HISTORY_COLUMNS
+from ml.segmentation.model import SegmentationModel
 from ml.tariff_matching.schema import FEATURES
 from ml.tariffs.catalogue import Catalogue
 from ml.tariffs.schema import load_tariff
 from orchestration.marts import MartsVersion
 from orchestration.settings import PlatformSettings
-from orchestration.use_cases import CreditRisk, Segmentation, _interval_amounts, present_catalogue
+from orchestration.use_cases import (
+    CreditRisk,
+    Segmentation,
+    _interval_amounts,
+    _told_segments,
+    _used_segment_numbers,
+    present_catalogue,
+)
 from tests.unit.serving.builders import feature_table, write_small_bundle
 
 HOURS_OF_MARCH = 31 * 24
@@ -166,3 +174,36 @@ def test_a_trend_counts_in_the_batch_once_two_months_show_it(tmp_path: Path) -> 
 
     assert [set(batch["life_cycle_stage"]) for batch in batches] == [{"stable"}, {"growing"}, {"growing"}]
     assert [set(batch["life_cycle_stage_in_force"]) for batch in batches] == [{"stable"}, {"stable"}, {"growing"}]
+
+
+def test_the_numbers_of_segments_outlive_a_rollback(tmp_path: Path) -> None:
+    write_small_bundle(tmp_path / "bundle", "segmentation")
+    model = SegmentationModel.from_files(read_bundle(tmp_path / "bundle").estimator_files())
+    settings = PlatformSettings(_env_file=None, home=tmp_path / "home")
+    assert _used_segment_numbers(settings) == {}
+
+    # The second release has a new residential segment; then the first one is served again, and released anew.
+    for numbers in ({"R": 3, "B": 2}, {"R": 4, "B": 2}, {"R": 3, "B": 2, "RD": 1}):
+        files = model.model_copy(update={"last_numbers": numbers}).to_files()
+        bundle = cast(Bundle, SimpleNamespace(estimator_files=lambda files=files: files))
+        Segmentation().before_release(bundle, settings)
+
+    assert _used_segment_numbers(settings) == {"R": 4, "B": 2, "RD": 1}
+
+
+def test_what_customers_were_told_is_that_of_the_latest_batch(tmp_path: Path) -> None:
+    settings = PlatformSettings(_env_file=None, home=tmp_path)
+    assert _told_segments(settings) is None
+    for month, segment_id in (("2026-08-01", "R1"), ("2026-09-01", "R2")):
+        path = settings.predictions_dir / "batch" / "segmentation" / f"as_of_month={month}" / "predictions.parquet"
+        path.parent.mkdir(parents=True)
+        pd.DataFrame(
+            {"customer_key": ["c"], "segment_id": [segment_id], "segment_name": ["Evening"], "segment_name_zh": ["晚"]}
+        ).to_parquet(path)
+
+    told = _told_segments(settings)
+
+    assert told is not None
+    assert told.to_dict("records") == [
+        {"customer_key": "c", "segment_id": "R2", "segment_name": "Evening", "segment_name_zh": "晚"}
+    ]

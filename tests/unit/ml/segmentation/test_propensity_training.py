@@ -20,7 +20,12 @@ from ml.segmentation.propensity_training import (
 from ml.splits import add_months
 
 CONFIG = PropensityConfig(
-    depths=(2,), learning_rate=0.2, max_rounds=40, early_stopping_rounds=8, bootstrap_replicates=60
+    depths=(2,),
+    learning_rate=0.2,
+    max_rounds=40,
+    early_stopping_rounds=8,
+    bootstrap_replicates=60,
+    deciding_replicates=60,
 )
 MONTHS = [add_months(date(2025, 1, 1), month) for month in range(9)]
 
@@ -119,6 +124,20 @@ def test_chance_is_left_out_and_says_so() -> None:
     assert not found.is_released
     assert found.reason.startswith("Left out: it ")
     assert found.metric("roc_auc") is not None
+
+
+def test_a_gain_must_exceed_the_margin_beyond_doubt(result: PropensityResult) -> None:
+    gain = result.metric("gain_over_tenure")
+    assert gain is not None
+    assert gain.lower is not None
+    # The same figures, and a margin just above the lower end of the gain.
+    strict = CONFIG.model_copy(update={"minimum_gain": gain.lower + 0.001})
+
+    found = train_propensity(*taken_apart(rows()), LEAVING, strict, seed=7)
+
+    assert not found.is_released
+    assert found.metrics == result.metrics
+    assert found.reason.startswith("Left out: it is not better than the time as a customer alone by 0.")
 
 
 def test_the_same_rows_in_any_order_give_the_same_model(result: PropensityResult) -> None:

@@ -1,9 +1,21 @@
 import pytest
 
-from ml.segmentation.succession import inherited_ids, succession_metrics, succession_table, trace
+from ml.segmentation.succession import (
+    Succession,
+    inherited_ids,
+    number_of,
+    succession_metrics,
+    succession_table,
+    trace,
+)
 from ml.wording import Bilingual
 
-NAMES = {"R1": "Evening", "R2": "Night"}
+NAMES = {"R1": Bilingual(en="Evening", zh="晚高峰"), "R2": Bilingual(en="Night", zh="夜间用电")}
+NOON = Bilingual(en="Noon", zh="午间")
+
+
+def _texts(found: Succession) -> list[tuple[str, str]]:
+    return [(sentence.en, sentence.zh) for sentence in found.sentences]
 
 
 def test_a_segment_continues_where_most_of_its_customers_are() -> None:
@@ -21,26 +33,53 @@ def test_a_segment_with_few_customers_in_common_continues_nothing() -> None:
 
 
 def test_the_larger_part_of_a_split_keeps_the_identifier_and_the_split_is_told() -> None:
-    found = trace(["R1"] * 100 + ["R2"] * 50, ["R1"] * 65 + ["R3"] * 35 + ["R2"] * 50, NAMES, {**NAMES, "R3": "Noon"})
+    found = trace(["R1"] * 100 + ["R2"] * 50, ["R1"] * 65 + ["R3"] * 35 + ["R2"] * 50, NAMES, {**NAMES, "R3": NOON})
     assert found.split == {"R1": ("R1", "R3")}
     assert found.merged == {}
     assert found.new == ("R3",)
     assert found.vanished == {}
     assert found.kept_share == pytest.approx(115 / 150)
-    assert found.sentences == ("R1 was split into R1 and R3.", "New: R3.")
+    assert _texts(found) == [
+        ("R1 was split into R1 and R3.", "R1 拆分为 R1 与 R3。"),
+        ("New: R3.", "新增：R3。"),
+    ]
 
 
 def test_a_merge_tells_where_the_customers_came_from_and_what_vanished() -> None:
-    found = trace(["R1"] * 100 + ["R2"] * 50, ["R1"] * 150, NAMES, {"R1": "Evening and night"})
+    found = trace(
+        ["R1"] * 100 + ["R2"] * 50, ["R1"] * 150, NAMES, {"R1": Bilingual(en="Evening and night", zh="晚高峰与夜间")}
+    )
     assert found.merged == {"R1": ("R1", "R2")}
     assert found.split == {}
     assert found.vanished == {"R2": "Night"}
     assert found.renamed == {"R1": "Evening"}
-    assert found.sentences == (
-        "R1 was merged from R1 and R2.",
-        "No longer there: R2 (Night).",
-        "R1 was called Evening.",
+    assert _texts(found) == [
+        ("R1 was merged from R1 and R2.", "R1 由 R1 与 R2 合并而成。"),
+        ("No longer there: R2 (Night).", "不再存在：R2（夜间用电）。"),
+        ("R1 was called Evening.", "R1 原名晚高峰。"),
+    ]
+
+
+def test_who_had_no_segment_makes_no_merge_and_who_has_none_no_split() -> None:
+    known = ["R1"] * 60 + ["R2"] * 50
+    found = trace(
+        [*known, *["unknown"] * 40], [*known[:30], *["unknown"] * 30, *known[60:], *["R1"] * 40], NAMES, NAMES
     )
+    assert found.sentences == ()
+
+
+def test_a_succession_of_an_earlier_version_is_still_read() -> None:
+    found = trace(["R1"] * 100 + ["R2"] * 50, ["R1"] * 150, NAMES, {"R1": NAMES["R1"]})
+    kept = Succession.model_validate(found.model_dump(exclude={"earlier_names_zh"}))
+    assert ("No longer there: R2 (Night).", "不再存在：R2（Night）。") in _texts(kept)
+
+
+@pytest.mark.parametrize(
+    ("segment_id", "group", "number"),
+    [("R12", "R", 12), ("RD1", "RD", 1), ("RD1", "R", None), ("R0", "R", None), ("unknown", "R", None)],
+)
+def test_a_number_belongs_to_a_segment_with_a_shape(segment_id: str, group: str, number: int | None) -> None:
+    assert number_of(segment_id, group) == number
 
 
 def test_an_unchanged_division_has_nothing_to_tell() -> None:
@@ -57,14 +96,14 @@ def test_an_unchanged_division_has_nothing_to_tell() -> None:
 
 
 def test_the_table_tells_where_every_customer_went() -> None:
-    found = trace(["R1"] * 100 + ["R2"] * 50, ["R1"] * 65 + ["R3"] * 35 + ["R2"] * 50, NAMES, {**NAMES, "R3": "Noon"})
-    before = {"R1": Bilingual(en="Evening", zh="晚高峰"), "R2": Bilingual(en="Night", zh="夜间")}
-    table = succession_table(found, before, {**before, "R3": Bilingual(en="Noon", zh="午间")})
+    found = trace(["R1"] * 100 + ["R2"] * 50, ["R1"] * 65 + ["R3"] * 35 + ["R2"] * 50, NAMES, {**NAMES, "R3": NOON})
+    table = succession_table(found, NAMES, {**NAMES, "R3": NOON})
     assert [row[:6] for row in table.rows] == [
         ("R1", "Evening", "晚高峰", "R1", "Evening", "晚高峰"),
         ("R1", "Evening", "晚高峰", "R3", "Noon", "午间"),
-        ("R2", "Night", "夜间", "R2", "Night", "夜间"),
+        ("R2", "Night", "夜间用电", "R2", "Night", "夜间用电"),
     ]
+    assert table.note.endswith("R1 was split into R1 and R3. R1 拆分为 R1 与 R3。 New: R3. 新增：R3。")
     assert [row[6] for row in table.rows] == [65, 35, 50]
     assert [row[-1] for row in table.rows] == ["continues, split", "split", "continues"]
     assert sum(flow.customers_count for flow in found.flows) == 150

@@ -161,6 +161,45 @@ def test_the_number_of_a_retired_segment_is_not_used_again(
     assert {segment.segment_id for segment in later.segments if segment.group == "R"} == {"R0", "R2", "R3", "R4"}
 
 
+def test_no_release_uses_a_number_that_another_one_used(
+    features: pd.DataFrame, small_config: SegmentationConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "_plots", lambda *_: {})
+    # After a rollback the served model does not know the numbers of the release that was taken back.
+    later = train(features, config=small_config, used_numbers={"R": 9}).model
+    assert isinstance(later, SegmentationModel)
+    assert [one.segment_id for one in later.shaped_segments("R")] == ["R10", "R11", "R12"]
+    assert [one.segment_id for one in later.shaped_segments("B")] == ["B1", "B2", "B3"]
+    assert later.last_numbers == {"R": 12, "B": 3}
+
+
+def test_without_a_model_to_ask_identifiers_follow_what_customers_were_told(
+    model: SegmentationModel,
+    features: pd.DataFrame,
+    small_config: SegmentationConfig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(training, "_plots", lambda *_: {})
+    latest = features[features["as_of_month"] == features["as_of_month"].max()]
+    told = model.predict(latest)
+    # R1 is called R7 there, so that nothing continues by chance; of some customers nothing was told.
+    told["segment_id"] = told["segment_id"].replace({"R1": "R7"})
+    result = train(features, config=small_config, previous_segments=told.iloc[::2])
+    assert isinstance(result.model, SegmentationModel)
+    expected = dict.fromkeys(["R7" if one.segment_id == "R1" else one.segment_id for one in model.segments])
+    assert {one.segment_id for one in result.model.segments} == set(expected)
+    assert result.model.last_numbers == {"R": 7, "B": 3}
+    by_id = {one.segment_id: one for one in model.segments}
+    for one in result.model.shaped_segments("R"):
+        assert one.name == by_id["R1" if one.segment_id == "R7" else one.segment_id].name
+    assert result.model.succession is not None
+    assert result.model.succession.sentences == ()
+    assert (
+        train(features, config=small_config, previous_segments=told.head(0)).model
+        == train(features, config=small_config).model
+    )
+
+
 def test_the_champion_comparison_prefers_the_model_that_fits(
     result: TrainingResult, model: SegmentationModel, tmp_path: Path
 ) -> None:
