@@ -1,8 +1,8 @@
 """Judges the raw rows of one customer as the landing judges a supplier's files, and brings them into landing form.
 
 What a row says by itself is judged by ``serving.raw_schemas``. Here is what needs other rows: names without a row of
-that name, keys with two contents, readings outside the life of their meter, off its intervals or beyond what it can
-pass, and clock changes. The landing keeps such rows in quarantine and goes on; a request can be corrected at once, so
+that name, keys with two contents, and readings outside the life of their meter, off its intervals or beyond what it
+can pass. The landing keeps such rows in quarantine and goes on; a request can be corrected at once, so
 the first such row refuses the customer and says where it is. Exact duplicates are dropped by both.
 """
 
@@ -18,7 +18,7 @@ import orjson
 from pydantic import BaseModel
 
 from ml.errors import KilowiseError
-from serving.raw_schemas import RawContact, RawCustomer, RawMeter, RawReading
+from serving.raw_schemas import RawCustomer, RawMeter, RawReading
 
 FIRST_KNOWN_AT = datetime(1900, 1, 1)
 """Rows of a request count from the day on which they happened: nobody says when a supplier would have known them."""
@@ -83,9 +83,6 @@ def landed_rows(raw: RawCustomer, *, time_zone: str, adds_up_parallel_meters: bo
     for entity, key in _KEYS.items():
         rows[entity] = _distinct(entity, getattr(raw, entity) or (), key)
     _check_payments(raw)
-    contacts = {row["contact_id"]: row for row in rows["service_contacts"]}
-    for position, contact in enumerate(raw.service_contacts or ()):
-        _contact_in_utc(contact, position, zone, contacts[contact.contact_id])
     _check_meters(raw.meters or (), adds_up_parallel_meters)
     rows["meter_readings"] = _readings(raw, zone)
     happened = [
@@ -135,13 +132,6 @@ def _check_payments(raw: RawCustomer) -> None:
             raise RefusedRowError(f"payments.{position}.bill_id", "names no row of bills; send that bill too")
 
 
-def _contact_in_utc(contact: RawContact, position: int, zone: ZoneInfo, row: dict[str, Any]) -> None:
-    for column in ("opened_at", "first_response_at", "closed_at"):
-        value: datetime | None = getattr(contact, column)
-        if value is not None:
-            row[column] = _utc(value, zone, f"service_contacts.{position}.{column}")
-
-
 def _check_meters(meters: Sequence[RawMeter], adds_up_parallel_meters: bool) -> None:
     if adds_up_parallel_meters:
         return
@@ -177,12 +167,10 @@ def _readings(raw: RawCustomer, zone: ZoneInfo) -> list[dict[str, Any]]:
         meters[meter.meter_id].append(_occupancy(meter, raw, zone))
     offset = datetime(2024, 1, 1, tzinfo=zone).utcoffset() or timedelta(0)
     offset_minutes = int(offset.total_seconds()) // 60 % 60
-    instants = _reading_instants(raw.meter_readings or (), zone)
     found: dict[tuple[str, datetime], dict[str, Any]] = {}
-    for position, (reading, read_at) in enumerate(zip(raw.meter_readings or (), instants, strict=True)):
-        occupancy = _occupancy_at(meters, reading, read_at, position)
-        row = _reading(reading, read_at, occupancy, position, offset_minutes)
-        known = found.setdefault((reading.meter_id, read_at), row)
+    for position, reading in enumerate(raw.meter_readings or ()):
+        row = _reading(reading, _occupancy_at(meters, reading, position), position, offset_minutes)
+        known = found.setdefault((reading.meter_id, reading.read_at), row)
         if known != row:
             raise RefusedRowError(
                 f"meter_readings.{position}.read_at",
@@ -208,13 +196,11 @@ def _occupancy(meter: RawMeter, raw: RawCustomer, zone: ZoneInfo) -> _Occupancy:
     )
 
 
-def _occupancy_at(
-    meters: Mapping[str, list[_Occupancy]], reading: RawReading, read_at: datetime, position: int
-) -> _Occupancy:
+def _occupancy_at(meters: Mapping[str, list[_Occupancy]], reading: RawReading, position: int) -> _Occupancy:
     if reading.meter_id not in meters:
         raise RefusedRowError(f"meter_readings.{position}.meter_id", "names no row of meters; send it too")
     for occupancy in meters[reading.meter_id]:
-        if occupancy.from_at <= read_at < occupancy.to_at:
+        if occupancy.from_at <= reading.read_at < occupancy.to_at:
             return occupancy
     raise RefusedRowError(
         f"meter_readings.{position}.read_at",
@@ -222,9 +208,8 @@ def _occupancy_at(
     )
 
 
-def _reading(
-    reading: RawReading, read_at: datetime, occupancy: _Occupancy, position: int, offset_minutes: int
-) -> dict[str, Any]:
+def _reading(reading: RawReading, occupancy: _Occupancy, position: int, offset_minutes: int) -> dict[str, Any]:
+    read_at = reading.read_at
     interval_minutes = occupancy.meter.interval_minutes
     minute = read_at.hour * 60 + read_at.minute
     if read_at.second or read_at.microsecond or (minute + offset_minutes) % min(interval_minutes, 60):
@@ -273,45 +258,6 @@ def _check_unit(rows: Iterable[Mapping[str, Any]], raw: RawCustomer) -> None:
         raise RefusedRowError(
             "meter_readings", "is about a thousand times what this meter can use: Wh instead of kWh? Send kWh"
         )
-
-
-def _reading_instants(readings: Sequence[RawReading], zone: ZoneInfo) -> list[datetime]:
-    """Return the UTC instants of readings; of a local time that occurred twice, the rows are taken in their order."""
-    twice: dict[tuple[str, datetime], list[int]] = defaultdict(list)
-    instants = []
-    for position, reading in enumerate(readings):
-        instants.append(_utc(reading.read_at, zone, f"meter_readings.{position}.read_at"))
-        if reading.read_at.tzinfo is None and _is_repeated(reading.read_at, zone):
-            twice[reading.meter_id, reading.read_at].append(position)
-    for (_, local), positions in twice.items():
-        if len(positions) != 2:
-            raise RefusedRowError(
-                f"meter_readings.{positions[0]}.read_at",
-                "is a local time that occurred twice at the clock change, and not exactly two rows have it; "
-                "send it with its offset from UTC",
-            )
-        later = local.replace(tzinfo=zone, fold=1).utcoffset() or timedelta(0)
-        instants[positions[1]] = local - later
-    return instants
-
-
-def _utc(value: datetime, zone: ZoneInfo, field: str) -> datetime:
-    """Return the UTC instant, without zone, of an instant with an offset or of a local time.
-
-    Raises:
-        RefusedRowError: The clock skipped the local time.
-    """
-    if value.tzinfo is not None:
-        return (value - (value.utcoffset() or timedelta(0))).replace(tzinfo=None)
-    instant = utc_of_local(value, zone)
-    if _local(instant, zone) != value:
-        raise RefusedRowError(field, "is a local time that the clock change skipped; send it with its offset from UTC")
-    return instant
-
-
-def _is_repeated(local: datetime, zone: ZoneInfo) -> bool:
-    aware = local.replace(tzinfo=zone)
-    return aware.utcoffset() > aware.replace(fold=1).utcoffset()  # type: ignore[operator]  # a zone has an offset
 
 
 def _local(utc: datetime, zone: ZoneInfo) -> datetime:

@@ -4,7 +4,7 @@ What a supplier's files may say of a customer, a request may say too, except wha
 and texts are refused like any unknown field. A test compares every field here with the contract of the landing.
 """
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -29,13 +29,14 @@ def _year_is_plausible(value: date) -> date:
     return value
 
 
+def _in_utc(value: datetime) -> datetime:
+    return value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
+
+
 Text = Annotated[str, Field(min_length=1, max_length=128)]
 Day = Annotated[date, AfterValidator(_year_is_plausible)]
-Instant = Annotated[
-    datetime,
-    AfterValidator(_year_is_plausible),
-    Field(description="With its offset from UTC, or the supplier's local time without one"),
-]
+Instant = Annotated[datetime, AfterValidator(_year_is_plausible), AfterValidator(_in_utc)]
+"""With its offset from UTC; without one it is UTC, as in the landing contract."""
 Amount = Annotated[float, Field(ge=-1e12, le=1e12)]
 
 
@@ -48,8 +49,6 @@ class RawRow(BaseModel):
         earlier, later = getattr(self, first), getattr(self, second)
         if earlier is None or later is None:
             return
-        if isinstance(earlier, datetime) and (earlier.tzinfo is None) != (later.tzinfo is None):
-            raise PydanticCustomError("mixed_offsets", f"{first} and {second} must both have an offset, or neither")
         if earlier > later or (strictly and earlier == later):
             raise PydanticCustomError("wrong_order", f"{second} is {'not after' if strictly else 'before'} {first}")
 
