@@ -13,6 +13,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml.evaluation import ChampionComparison, Criterion, Evaluation, Metric
+from ml.trials import TrialRequirement, TrialSummary, judge_trial
 from ml.wording import baseline_title, criterion_title, decimals_of, metric_title, number_text, slice_title
 
 JudgedBy = Literal["value", "lower", "upper", "interval"]
@@ -95,6 +96,7 @@ class GatePolicy(_Frozen):
         champion: Demand against the released model; applies when there is one.
         limits: Limits on figures (calibration, stability, fairness and others).
         required_criteria: Criteria of the evaluation itself that must have passed.
+        trial: Demand on a trial in shadow on live traffic; by default none, so that models are released by themselves.
     """
 
     use_case: str
@@ -103,6 +105,7 @@ class GatePolicy(_Frozen):
     champion: ChampionRequirement = ChampionRequirement()
     limits: tuple[MetricLimit, ...] = ()
     required_criteria: tuple[str, ...] = ()
+    trial: TrialRequirement | None = None
 
 
 class Override(_Frozen):
@@ -150,6 +153,8 @@ def decide(
     decided_on: date,
     has_champion: bool,
     champion: ChampionComparison | None = None,
+    trial: TrialSummary | None = None,
+    challenger_version: str = "",
     overrides: Sequence[Override] = (),
 ) -> GateDecision:
     """Hold an evaluation against the policy.
@@ -160,14 +165,20 @@ def decide(
         decided_on: Day of the decision; overrides that ended before it do not count.
         has_champion: Whether a model is released today, so that a comparison with it is demanded.
         champion: That comparison.
+        trial: What the trial of the challenger on live traffic showed, where the policy demands one.
+        challenger_version: Bundle that is judged; a trial of another one counts for nothing.
         overrides: Overrides on record.
 
     Returns:
         The decision. It is approved only if every criterion passed or is overridden by a valid override.
     """
+    demanded = _criteria(evaluation, policy, has_champion, champion)
+    if policy.trial is not None and has_champion:
+        # Before the first release there is no traffic to try a model on.
+        demanded.append(judge_trial(trial, policy.trial, challenger_version=challenger_version, decided_on=decided_on))
     criteria = [
         criterion.model_copy(update={"overridden_by": _override_text(criterion, overrides, decided_on)})
-        for criterion in _criteria(evaluation, policy, has_champion, champion)
+        for criterion in demanded
     ]
     failed = [criterion for criterion in criteria if criterion.passed is not True]
     refusing = [criterion for criterion in failed if criterion.overridden_by is None]

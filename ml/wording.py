@@ -136,6 +136,7 @@ CRITERION_TITLES: dict[str, Bilingual] = {
     "sufficiency": Bilingual(en="Enough data", zh="数据充分"),
     "key_metric": Bilingual(en="Key figure with its interval", zh="关键指标及其区间"),
     "not worse than the champion": Bilingual(en="Not worse than the served model", zh="不劣于在用模型"),
+    "trial": Bilingual(en="Trial on live traffic", zh="实际流量试运行"),
     "stability": Bilingual(en="Stable division", zh="分群稳定"),
     "segment_size": Bilingual(en="No tiny segment", zh="无过小客群"),
     "unique_names": Bilingual(en="Every segment has its own name", zh="客群名称互不相同"),

@@ -52,6 +52,11 @@ LOG_WRITE_FAILURES = Counter("kilowise_prediction_log_write_failures", "Failed w
 LOG_PENDING_ROWS = Gauge(
     "kilowise_prediction_log_pending_rows", "Rows that wait to be written", multiprocess_mode="livesum"
 )
+TRIAL_DECISIONS = Counter(
+    "kilowise_trial_decisions",
+    "What a challenger did beside the answers, by what became of it",
+    ["use_case", "outcome"],
+)
 API_KEY_FILE_USABLE = Gauge(
     "kilowise_api_key_file_usable",
     "1 while the key file can be used, 0 while the keys read before stay in force",

@@ -33,7 +33,9 @@ from ml.errors import BundleError, KilowiseError
 from ml.evaluation import Metric
 from ml.feature_definitions import FeatureDefinitions
 from ml.gate import GateDecision
+from ml.trials import Mode
 from serving.feature_store import FeatureStore, SnapshotFile, erase_from_snapshot, write_feature_snapshot
+from serving.trials import Trial, read_trial, remove_trial, write_trial
 from serving.use_cases import context_columns, feature_columns, load_released_model
 
 if TYPE_CHECKING:
@@ -189,52 +191,149 @@ class ModelStore:
             current = self._current_if_sound(use_case)
             if current is not None and _is_of(current, bundle_version, marts_version, definitions):
                 return current
-            bundle = self._read_stored_bundle(use_case, bundle_version)
-            folder = self.releases_dir / use_case
-            folder.mkdir(parents=True, exist_ok=True)
-            for leftover in folder.glob(".incoming-*"):
-                shutil.rmtree(leftover)
-            name = f"{self._next_number(folder):04d}-{bundle_version}"
-            incoming = folder / f".incoming-{name}"
-            try:
-                customers_count = write_feature_snapshot(
-                    incoming / SNAPSHOT_FILE,
-                    features,
-                    feature_columns(use_case),
-                    context_columns=[name for name in context_columns(use_case) if name in features.columns],
-                    customer_tables=customer_tables,
-                )
-                files = [SNAPSHOT_FILE]
-                if definitions is not None:
-                    (incoming / DEFINITIONS_FILE).write_text(definitions.model_dump_json(), encoding="utf-8")
-                    files.append(DEFINITIONS_FILE)
-                manifest = ReleaseManifest(
-                    name=name,
-                    use_case=use_case,
-                    bundle_version=bundle_version,
-                    bentoml_tag=f"{use_case}:{bundle_version}",
-                    released_at=datetime.now(UTC),
-                    approved_by=approved_by,
-                    gate=gate.model_dump(mode="json"),
-                    marts_version=marts_version,
-                    feature_as_of_month=_latest_month(features),
-                    customers_count=customers_count,
-                    metrics=[metric.model_dump(mode="json") for metric in _overall_metrics(bundle)],
-                    files={name: _sha256(incoming / name) for name in files},
-                )
-                shutil.copyfile(bundle.directory / EVALUATION_FILE, incoming / EVALUATION_FILE)
-                (incoming / MODEL_CARD_FILE).write_text(bundle.render_card(gate=gate), encoding="utf-8")
-                (incoming / RELEASE_FILE).write_bytes(
-                    orjson.dumps(manifest.model_dump(mode="json"), option=orjson.OPT_INDENT_2)
-                )
-                self._try_out(manifest, incoming)
-                _flush_tree(incoming)
-                incoming.rename(folder / name)
-            finally:
-                shutil.rmtree(incoming, ignore_errors=True)
-            _flush_directory(folder)
+            manifest = self._write_release(
+                use_case, bundle_version, features, gate, approved_by, marts_version, customer_tables, definitions
+            )
             self._point_to(manifest, action="publish", by=approved_by, reason=gate.reason)
             self._prune_snapshots(use_case, keep=retained_snapshots)
+        return manifest
+
+    def start_trial(
+        self,
+        use_case: str,
+        bundle_version: str,
+        features: "pd.DataFrame",
+        *,
+        gate: GateDecision,
+        started_by: str,
+        marts_version: str,
+        mode: Mode,
+        share: float,
+        customer_tables: "Mapping[str, pd.DataFrame | pa.Table] | None" = None,
+        definitions: FeatureDefinitions | None = None,
+        renews: Trial | None = None,
+    ) -> Trial:
+        """Try a stored bundle on the live traffic of the release that is served; what is served stays.
+
+        Args:
+            use_case: One of ``ml.columns.USE_CASES``.
+            bundle_version: Version of the challenger.
+            features: As for `publish_release`, made for the challenger.
+            gate: The gate's decision so far; a refusal allows a trial in shadow only.
+            started_by: Who asks for it.
+            marts_version: Version of the marts that the features come from.
+            mode: In shadow, or with a share of the customers.
+            share: Share of the traffic, above 0 and at most 1.
+            customer_tables: As for `publish_release`.
+            definitions: As for `publish_release`.
+            renews: The trial that goes on with these features; the same customers stay in its share.
+
+        Raises:
+            ReleaseError: Nothing is served to compare with, the bundle is what is served, does not work with these
+                features, or was refused and asks for a share.
+        """
+        _check_use_case(use_case)
+        if mode == "share" and not gate.approved:
+            raise ReleaseError(
+                f"{use_case}:{bundle_version} may answer nobody: {gate.reason} Try it in shadow, where nobody is told"
+            )
+        with self._exclusive():
+            champion = self.current_release(use_case)
+            if champion is None:
+                raise ReleaseError(f"nothing of {use_case} is released, so there is nothing to compare with")
+            if champion.bundle_version == bundle_version:
+                raise ReleaseError(f"{use_case}:{bundle_version} is what is served; train another model to try it")
+            manifest = self._write_release(
+                use_case, bundle_version, features, gate, started_by, marts_version, customer_tables, definitions
+            )
+            now = datetime.now(UTC)
+            trial = Trial(
+                trial_id=renews.trial_id if renews else f"{bundle_version}-{now:%Y%m%dT%H%M%S}",
+                use_case=use_case,
+                mode=mode,
+                share=share,
+                release=manifest.name,
+                bundle_version=bundle_version,
+                champion_version=champion.bundle_version,
+                started_at=renews.started_at if renews else now,
+                started_by=started_by,
+            )
+            write_trial(self.releases_dir, trial, action="renew" if renews else "start", by=started_by)
+        return trial
+
+    def current_trial(self, use_case: str) -> Trial | None:
+        """Return the trial that is on, or None."""
+        return read_trial(self.releases_dir, use_case)
+
+    def stop_trial(self, use_case: str, *, by: str) -> Trial:
+        """End a trial; servers turn back to the released model within a second.
+
+        Raises:
+            ReleaseError: None is on.
+        """
+        _check_use_case(use_case)
+        with self._exclusive():
+            trial = remove_trial(self.releases_dir, use_case, by=by)
+        if trial is None:
+            raise ReleaseError(f"no trial of {use_case} is on")
+        return trial
+
+    def _write_release(
+        self,
+        use_case: str,
+        bundle_version: str,
+        features: "pd.DataFrame",
+        gate: GateDecision,
+        approved_by: str,
+        marts_version: str,
+        customer_tables: "Mapping[str, pd.DataFrame | pa.Table] | None",
+        definitions: FeatureDefinitions | None,
+    ) -> ReleaseManifest:
+        """Put a release in its place, tried and complete; nothing points to it yet. The caller holds the lock."""
+        bundle = self._read_stored_bundle(use_case, bundle_version)
+        folder = self.releases_dir / use_case
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(".incoming-*"):
+            shutil.rmtree(leftover)
+        name = f"{self._next_number(folder):04d}-{bundle_version}"
+        incoming = folder / f".incoming-{name}"
+        try:
+            customers_count = write_feature_snapshot(
+                incoming / SNAPSHOT_FILE,
+                features,
+                feature_columns(use_case),
+                context_columns=[name for name in context_columns(use_case) if name in features.columns],
+                customer_tables=customer_tables,
+            )
+            files = [SNAPSHOT_FILE]
+            if definitions is not None:
+                (incoming / DEFINITIONS_FILE).write_text(definitions.model_dump_json(), encoding="utf-8")
+                files.append(DEFINITIONS_FILE)
+            manifest = ReleaseManifest(
+                name=name,
+                use_case=use_case,
+                bundle_version=bundle_version,
+                bentoml_tag=f"{use_case}:{bundle_version}",
+                released_at=datetime.now(UTC),
+                approved_by=approved_by,
+                gate=gate.model_dump(mode="json"),
+                marts_version=marts_version,
+                feature_as_of_month=_latest_month(features),
+                customers_count=customers_count,
+                metrics=[metric.model_dump(mode="json") for metric in _overall_metrics(bundle)],
+                files={name: _sha256(incoming / name) for name in files},
+            )
+            shutil.copyfile(bundle.directory / EVALUATION_FILE, incoming / EVALUATION_FILE)
+            (incoming / MODEL_CARD_FILE).write_text(bundle.render_card(gate=gate), encoding="utf-8")
+            (incoming / RELEASE_FILE).write_bytes(
+                orjson.dumps(manifest.model_dump(mode="json"), option=orjson.OPT_INDENT_2)
+            )
+            self._try_out(manifest, incoming)
+            _flush_tree(incoming)
+            incoming.rename(folder / name)
+        finally:
+            shutil.rmtree(incoming, ignore_errors=True)
+        _flush_directory(folder)
         return manifest
 
     def serves(
@@ -262,6 +361,8 @@ class ModelStore:
         _check_use_case(use_case)
         with self._exclusive():
             manifest = self.read_release(use_case, release_name)
+            if not manifest.gate.get("approved", True):
+                raise ReleaseError(f"{use_case} {release_name} was only tried, its gate refused it; it is not served")
             self._try_out(manifest, self.release_dir(use_case, release_name))
             self._point_to(manifest, action="rollback", by=by, reason=reason)
         return manifest
@@ -293,6 +394,9 @@ class ModelStore:
                     if manifest.bundle_version in {path.name for path in held}:
                         if self.current_name(use_case) == manifest.name:
                             (folder / POINTER_FILE).unlink()
+                        trial = self.current_trial(use_case)
+                        if trial is not None and trial.release == manifest.name:
+                            remove_trial(self.releases_dir, use_case, by="erasure")
                         shutil.rmtree(folder / manifest.name)
                         releases.append(f"{use_case} {manifest.name}")
                         continue
@@ -497,9 +601,10 @@ class ModelStore:
             file.write(orjson.dumps(entry) + b"\n")
 
     def _prune_snapshots(self, use_case: str, *, keep: int) -> None:
-        current = self.current_name(use_case)
+        trial = self.current_trial(use_case)
+        in_use = {self.current_name(use_case), None if trial is None else trial.release}
         for manifest in self.list_releases(use_case)[max(keep, 1) :]:
-            if manifest.name != current:
+            if manifest.name not in in_use:
                 (self.release_dir(use_case, manifest.name) / SNAPSHOT_FILE).unlink(missing_ok=True)
 
     def _replace_snapshot(self, manifest: ReleaseManifest, customer_key: str) -> None:

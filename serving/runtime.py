@@ -20,6 +20,7 @@ from serving.prediction_log import PredictionLog
 from serving.redis_features import redis_opener
 from serving.release_board import ReleaseBoard
 from serving.settings import ServingSettings
+from serving.trial_traffic import TrialTraffic
 from serving.tracing import tracer_of
 
 T = TypeVar("T")
@@ -35,6 +36,7 @@ class Runtime:
         access: Who may call what, and how often.
         board: Releases that are served.
         log: Prediction log, or None when it is switched off.
+        trials: Challengers that are tried on live traffic.
         idempotency: Answers that are kept under a caller's key.
         tracer: Makes a span per request, or None when traces are off.
         policy_desk: Says what follows from a credit score.
@@ -45,9 +47,8 @@ class Runtime:
     def __init__(self, settings: ServingSettings) -> None:
         self.settings = settings
         self.access = AccessControl.of(settings)
-        self.board = ReleaseBoard(
-            ModelStore(settings.home, _features_opener(settings)), poll_seconds=settings.release_poll_seconds
-        )
+        store = ModelStore(settings.home, _features_opener(settings))
+        self.board = ReleaseBoard(store, poll_seconds=settings.release_poll_seconds)
         self.log = (
             PredictionLog(
                 settings.prediction_log_dir,
@@ -59,6 +60,7 @@ class Runtime:
             if settings.log_predictions
             else None
         )
+        self.trials = TrialTraffic(store, self.log, poll_seconds=settings.release_poll_seconds)
         self.policy_desk = PolicyDesk.of(settings)
         self.portraits = PortraitBoard(settings.home, poll_seconds=settings.release_poll_seconds)
         self.idempotency = IdempotencyStore(
@@ -78,11 +80,13 @@ class Runtime:
         self.board.start()
         if self.log is not None:
             self.log.start()
+        self.trials.start()
 
     def stop(self) -> None:
         """Stop the threads and write what is still in memory."""
         self.access.stop()
         self.board.stop()
+        self.trials.stop()
         if self.log is not None:
             self.log.stop()
         self.idempotency.close()

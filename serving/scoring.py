@@ -15,11 +15,12 @@ from ml.errors import KilowiseError
 from serving import metrics, schemas
 from serving.errors import ApiError
 from serving.identity import customer_key
-from serving.prediction_log import LoggedPrediction
+from serving.prediction_log import CHALLENGER, CHAMPION, LoggedPrediction
 from serving.raw_landing import RefusedRowError
 from serving.raw_schemas import MOST_RAW_CUSTOMERS, RawCustomer
 from serving.released_model import RawDataUnavailableError, ReleasedModel, ScoringInput, ScoringResult
 from serving.runtime import Runtime
+from serving.trial_traffic import CHALLENGER_ERRORS, ActiveTrial, ShadowTask
 from serving.use_cases import POLICY_VERSION, context_columns
 
 CREDIT_RISK = "credit_risk"
@@ -94,14 +95,66 @@ def requested_item(item: schemas.RequestItem) -> RequestedCustomer:
     return RequestedCustomer(item.customer_id, None if features is None else features.model_dump())
 
 
-def score_one(model: ReleasedModel, customer: RequestedCustomer, runtime: Runtime, request_id: str) -> dict[str, Any]:
+def score_one(
+    model: ReleasedModel,
+    customer: RequestedCustomer,
+    runtime: Runtime,
+    request_id: str,
+    *,
+    is_pinned: bool = False,
+) -> dict[str, Any]:
     """Return the answer for one customer and log it.
+
+    Args:
+        model: Answers, unless the customer is in the share of a challenger that is tried.
+        customer: The customer.
+        runtime: The running API.
+        request_id: Of the request.
+        is_pinned: Whether the caller asked for this release by name.
 
     Raises:
         ApiError: The customer is unknown or cannot be scored.
     """
     decided_at = datetime.now(UTC)
-    outcome = _score(model, [customer], runtime, request_id, decided_at)[0]
+    active = runtime.trials.of(model)
+    if active is not None and not is_pinned and active.trial.mode == "share":
+        key = None if customer.customer_id is None else customer_key(customer.customer_id, runtime.pseudonym_key)
+        if active.answers(key):
+            return _answer_of_challenger(active, model, customer, runtime, request_id, decided_at)
+        return _answer_one(model, customer, runtime, request_id, decided_at, arm=None if key is None else CHAMPION)
+    return _answer_one(model, customer, runtime, request_id, decided_at)
+
+
+def _answer_of_challenger(
+    active: ActiveTrial,
+    champion: ReleasedModel,
+    customer: RequestedCustomer,
+    runtime: Runtime,
+    request_id: str,
+    decided_at: datetime,
+) -> dict[str, Any]:
+    """Return the challenger's answer, or the champion's where the challenger has none."""
+    try:
+        return _answer_one(active.model, customer, runtime, request_id, decided_at, arm=CHALLENGER)
+    except (ApiError, *CHALLENGER_ERRORS) as error:
+        reason = f"{type(error).__name__}: {error.detail if isinstance(error, ApiError) else error}"
+    answer = _answer_one(champion, customer, runtime, request_id, decided_at)
+    # Only now: a customer whom nobody knows is no fault of the challenger.
+    asked = (answer["result"]["decision_id"], ScoringInput({}))
+    runtime.trials.failed(ShadowTask(active, request_id, decided_at, [asked], reason))
+    return answer
+
+
+def _answer_one(
+    model: ReleasedModel,
+    customer: RequestedCustomer,
+    runtime: Runtime,
+    request_id: str,
+    decided_at: datetime,
+    *,
+    arm: str | None = None,
+) -> dict[str, Any]:
+    outcome = _score(model, [customer], runtime, request_id, decided_at, arm=arm)[0]
     if isinstance(outcome, ApiError):
         raise outcome
     return {**_envelope(model, runtime, request_id, decided_at), "result": _result(customer, outcome)}
@@ -146,6 +199,8 @@ def _score(
     runtime: Runtime,
     request_id: str,
     decided_at: datetime,
+    *,
+    arm: str | None = None,
 ) -> list[Outcome]:
     keys = [
         None if customer.customer_id is None else customer_key(customer.customer_id, runtime.pseudonym_key)
@@ -166,6 +221,10 @@ def _score(
     identity = model.identity
     if identity.use_case == CREDIT_RISK:
         outcomes = _with_policy(outcomes, runtime, decided_at)
+    active = runtime.trials.of(model)
+    if active is not None and active.trial.mode == "shadow":
+        decided = [(one.decision_id, one.item) for one in outcomes if not isinstance(one, ApiError)]
+        arm = runtime.trials.shadow(ShadowTask(active, request_id, decided_at, decided)) if decided else None
     rows: list[LoggedPrediction] = []
     for outcome in outcomes:
         if isinstance(outcome, ApiError):
@@ -186,6 +245,7 @@ def _score(
                 prediction=result.prediction,
                 context=_logged_context(result, identity.use_case),
                 scoring_ms=scoring_ms,
+                arm=arm,
                 tables=item.tables,
             )
         )

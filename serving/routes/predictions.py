@@ -239,14 +239,21 @@ async def _answer(
 ) -> Response:
     runtime: Runtime = request.app.state.runtime
     request_id: str = request.scope["request_id"]
-    headers = {RELEASE_HEADER: model.identity.release}
     if is_batch:
-        return await runtime.in_worker(
-            lambda: json_response(score_many(model, customers, runtime, request_id), headers)
-        )
+        return await runtime.in_worker(lambda: _released(score_many(model, customers, runtime, request_id)))
+    is_pinned = RELEASE_HEADER in request.headers
+
+    def answered() -> Response:
+        return _released(score_one(model, customers[0], runtime, request_id, is_pinned=is_pinned))
+
     if model.runs_in_event_loop and customers[0].raw is None:
-        return json_response(score_one(model, customers[0], runtime, request_id), headers)
-    return await runtime.in_worker(lambda: json_response(score_one(model, customers[0], runtime, request_id), headers))
+        return answered()
+    return await runtime.in_worker(answered)
+
+
+def _released(answer: dict[str, Any]) -> Response:
+    """Return an answer with the release that gave it, which a trial may have chosen."""
+    return json_response(answer, {RELEASE_HEADER: answer["release"]})
 
 
 async def _answer_once(
