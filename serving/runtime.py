@@ -20,8 +20,8 @@ from serving.prediction_log import PredictionLog
 from serving.redis_features import redis_opener
 from serving.release_board import ReleaseBoard
 from serving.settings import ServingSettings
-from serving.trial_traffic import TrialTraffic
 from serving.tracing import tracer_of
+from serving.trial_traffic import TrialTraffic
 
 T = TypeVar("T")
 
