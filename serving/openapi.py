@@ -15,6 +15,7 @@ from pydantic.json_schema import models_json_schema
 from serving import schemas
 from serving.deprecation import mark_deprecated
 from serving.errors import ERROR_TYPES
+from serving.runtime import Runtime
 
 DocumentedModel = tuple[type[BaseModel], Literal["validation", "serialization"]]
 
@@ -125,6 +126,9 @@ def openapi(app: FastAPI) -> dict[str, Any]:
         )
         components = document.setdefault("components", {})
         components["schemas"] = {**components.get("schemas", {}), **definitions["$defs"]}
+        for model in components["schemas"].values():
+            for field in ("customer_ids", "items"):
+                _state_limit(model.get("properties", {}).get(field, {}), app)
         components["securitySchemes"] = {
             "apiKey": {
                 "type": "apiKey",
@@ -138,6 +142,14 @@ def openapi(app: FastAPI) -> dict[str, Any]:
         mark_deprecated(document, app.state.deprecations)
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _state_limit(batch: dict[str, Any], app: FastAPI) -> None:
+    """Say how long a batch may be on this server, which may take less than the schema."""
+    runtime: Runtime | None = getattr(app.state, "runtime", None)
+    for choice in batch.get("anyOf", []):
+        if runtime is not None and "maxItems" in choice:
+            choice["maxItems"] = runtime.settings.max_batch_items
 
 
 def secured_by(scope: str | None) -> dict[str, Any]:

@@ -273,17 +273,27 @@ def request_model(name: str, features: type[StrictModel], examples: Mapping[str,
             ),
         ),
     )
+    item.model_config["json_schema_extra"] = {
+        "anyOf": [_given("customer_id"), _given("features"), _given("raw")],
+        "not": {"allOf": [_given("features"), _given("raw")]},
+    }
+    item.model_rebuild(force=True)
     model.model_config["json_schema_extra"] = {
+        "oneOf": [_given(field) for field in model.model_fields],
         "examples": [
             {"customer_id": "C0000001"},
             {"features": dict(examples)},
             {"customer_ids": ["C0000001", "C0000002"]},
             {"items": [{"customer_id": "C0000001"}, {"features": dict(examples)}]},
-        ]
+        ],
     }
     model.item_model = item
     model.model_rebuild(force=True)
     return model
+
+
+def _given(field: str) -> dict[str, Any]:
+    return {"required": [field], "properties": {field: {"not": {"type": "null"}}}}
 
 
 class Reason(Answer):

@@ -24,6 +24,8 @@ from ml.segmentation.model import Segment, SegmentationModel, ValueThresholds, s
 from ml.segmentation.schema import FEATURES as SEGMENTATION_FEATURES
 from ml.segmentation.schema import SHAPE_COLUMNS
 from ml.sufficiency import Finding, SufficiencyReport
+from ml.tariff_matching.training import train
+from ml.tariffs.catalogue import load_catalogue
 from ml.wording import Bilingual
 from serving.identity import customer_key
 from serving.model_store import ModelStore, ReleaseManifest
@@ -264,6 +266,22 @@ def publish(
         approved_by="automatic policy",
         marts_version=marts_version,
         retained_snapshots=retained_snapshots,
+    )
+
+
+def publish_tariff_matching(store: ModelStore, work_dir: Path, *, customers_count: int = 30) -> ReleaseManifest:
+    """Train, store and release a small tariff model."""
+    features, cube = tariff_tables(customers_count)
+    manifest = train(features, cube, load_catalogue()).write(work_dir / "tariff_matching")
+    store.store_bundle(work_dir / "tariff_matching")
+    return store.publish_release(
+        "tariff_matching",
+        manifest.version,
+        features,
+        gate=approval("tariff_matching"),
+        approved_by="automatic policy",
+        marts_version="m1",
+        customer_tables={"customer_load_cube": cube},
     )
 
 

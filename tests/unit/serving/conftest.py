@@ -11,7 +11,7 @@ from serving.app import build_app
 from serving.model_store import ModelStore
 from serving.runtime import Runtime
 from serving.settings import ServingSettings
-from tests.unit.serving.builders import publish
+from tests.unit.serving.builders import key_of, publish, publish_tariff_matching
 
 with warnings.catch_warnings():
     # Starlette asks for httpx2, which the lock does not hold yet.
@@ -26,6 +26,19 @@ def released_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     work_dir = tmp_path_factory.mktemp("bundles")
     for use_case in ("segmentation", "credit_risk"):
         publish(ModelStore(home), work_dir, use_case)
+    return home
+
+
+@pytest.fixture(scope="session")
+def complete_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """State folder with a release of every use case, from which customer 29 was erased; read only."""
+    home = tmp_path_factory.mktemp("complete")
+    work_dir = tmp_path_factory.mktemp("bundles")
+    store = ModelStore(home)
+    for use_case in ("segmentation", "credit_risk"):
+        publish(store, work_dir, use_case)
+    publish_tariff_matching(store, work_dir)
+    store.erase_customer(key_of(29), lambda path: path.name == "features.sqlite")
     return home
 
 

@@ -8,9 +8,6 @@ from typing import Any
 import pyarrow.dataset as ds
 import pytest
 from fastapi.testclient import TestClient
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
 from ml.credit_risk.schema import DIMENSIONS
 from serving import schemas
@@ -347,33 +344,6 @@ def test_answers_carry_security_headers(client: TestClient) -> None:
 
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Cache-Control"] == "no-store"
-
-
-JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
-    max_leaves=12,
-)
-BODIES = st.one_of(
-    JSON_VALUES,
-    st.fixed_dictionaries({}, optional=dict.fromkeys(("customer_id", "customer_ids", "items"), JSON_VALUES)),
-    st.fixed_dictionaries(
-        {
-            "features": st.fixed_dictionaries(
-                {"customer_class": st.sampled_from(["residential", "industrial", "x"])},
-                optional={name: JSON_VALUES for name in list(schemas.CREDIT_RISK_EXAMPLE) if name != "customer_class"},
-            )
-        }
-    ),
-)
-
-
-@hypothesis_settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(body=BODIES, path=st.sampled_from([SEGMENTATION, TARIFF, CREDIT]))
-def test_no_body_makes_the_server_fail(client: TestClient, body: object, path: str) -> None:
-    response = client.post(path, content=json.dumps(body).encode(), headers=JSON_HEADERS)
-
-    assert response.status_code in (200, 400, 404, 422) or (path == TARIFF and response.status_code == 503)
 
 
 def test_an_answer_names_its_release_in_a_header_and_can_be_pinned_to_it(client: TestClient) -> None:
