@@ -1,13 +1,24 @@
 """Landings in which entities are missing or unusual: every mart is built, and says honestly what it cannot know."""
 
 import datetime as dt
+import json
+import shutil
 
+import duckdb
 import pandas as pd
 import pytest
 
+from ml.feature_definitions import FeatureDefinitions
+from orchestration.feature_definitions import feature_definitions
 from orchestration.marts import MARTS, MARTS_AFTER_MODELS
+from orchestration.settings import PlatformSettings
+from orchestration.use_cases import USE_CASES
+from serving.raw_features import RawFeatureMaker
+from serving.raw_schemas import RawCustomer
+from serving.use_cases import feature_columns
 from tests.integration.dbt.conftest import ZONE, DbtProject
 from tests.integration.dbt.landing_factory import LandingFactory, month_start_at
+from tests.integration.raw_rows import raw_request
 
 SPRING_CHANGE = dt.date(2025, 3, 30)
 AUTUMN_CHANGE = dt.date(2025, 10, 26)
@@ -73,6 +84,9 @@ def readings_only(dbt_project: DbtProject, tmp_path_factory: pytest.TempPathFact
     )
     dbt_project.use(landing)
     dbt_project.run("build", "readings_only", "--exclude-resource-type", "unit_test")
+    # Later runs of the project compile it anew, and point to other landings.
+    shutil.copy(dbt_project.work / "target" / "manifest.json", dbt_project.work / "readings_only.json")
+    (dbt_project.work / "readings_only").symlink_to(landing.path)
     return dbt_project
 
 
@@ -243,3 +257,41 @@ def test_an_empty_landing_builds_empty_marts(dbt_project: DbtProject, tmp_path_f
     marts = {**MARTS, **MARTS_AFTER_MODELS}
     counts = {mart: len(dbt_project.read("empty", f"from marts.{mart}")) for mart in marts}
     assert counts == dict.fromkeys(marts, 0)
+
+
+@pytest.fixture(scope="module")
+def definitions(readings_only: DbtProject) -> dict[str, FeatureDefinitions]:
+    """How the features of these marts were made, as a release would take it along."""
+    manifest = json.loads((readings_only.work / "readings_only.json").read_bytes())
+    settings = PlatformSettings(home=readings_only.work, time_zone=ZONE, jurisdiction="DE", _env_file=None)  # type: ignore[call-arg]  # pydantic-settings
+    with duckdb.connect(str(readings_only.path("readings_only")), read_only=True) as connection:
+        return {use_case.name: feature_definitions(use_case, manifest, connection, settings) for use_case in USE_CASES}
+
+
+@pytest.mark.parametrize("customer", ["hourly", "quarter", "daily", "pair", "billed"])
+def test_raw_rows_make_the_features_of_the_marts(
+    readings_only: DbtProject, definitions: dict[str, FeatureDefinitions], customer: str
+) -> None:
+    month, now = dt.date(2025, 10, 1), dt.datetime(2025, 12, 1, tzinfo=dt.UTC)
+    entities = ("meters", "meter_readings", "bills")
+    request = raw_request(readings_only.work / "readings_only", customer, month, dt.datetime.max, entities)
+    raw = RawCustomer.model_validate_json(json.dumps(request))
+
+    for use_case, of_release in definitions.items():
+        names = [column.name for column in feature_columns(use_case)]
+        made = RawFeatureMaker(of_release, names).make(raw, now=now)
+
+        of_customer = f"customer_key = '{customer}'"
+        mart = readings_only.read(
+            "readings_only",
+            f"select {', '.join(names)} from marts.{of_release.feature_table} "
+            f"where {of_customer} and as_of_month = '{month}'",
+        )
+        expected = {name: None if pd.isna(value) else value for name, value in mart.iloc[0].items()}
+        assert made.features == expected, use_case
+        for name, table in made.tables.items():
+            known = readings_only.read("readings_only", f"from marts.{name} where {of_customer}")
+            by_cell = ["month", "day_type", "slot"]
+            expected_cells = known.sort_values(by_cell, ignore_index=True).drop(columns="customer_key")
+            cells = duckdb.from_arrow(table).df().sort_values(by_cell, ignore_index=True).drop(columns="customer_key")
+            pd.testing.assert_frame_equal(cells, expected_cells)
