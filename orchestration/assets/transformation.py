@@ -5,7 +5,7 @@ predictions. SQL belongs in ``dbt_project``; this module runs it, reports what h
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from graphlib import TopologicalSorter
 from io import StringIO
@@ -27,12 +27,22 @@ from orchestration.dbt import (
     explained_failure,
     table_facts,
 )
+from orchestration.dbt_stages import (
+    AFTER_MODELS_STAGE,
+    FIRST_STAGE,
+    CheckOutcome,
+    Stage,
+    first_stage_fingerprint,
+    forget_stage,
+    note_stage,
+    notes_in_force,
+    second_stage_fingerprint,
+)
 from orchestration.feature_definitions import write_feature_definitions
-from orchestration.marts import MARTS, MARTS_AFTER_MODELS, current_marts, publish_marts
+from orchestration.marts import MartsVersion, current_marts, publish_marts
 from orchestration.metadata import column_lineage_metadata
 from orchestration.portraits import publish_portraits
 from orchestration.predictions import UnreadablePredictionsError, check_batch_files, write_source_contracts
-from orchestration.second_stage import CheckOutcome, inputs_fingerprint, note_stage, notes_in_force
 from orchestration.settings import PlatformSettings
 from orchestration.use_cases import USE_CASES
 
@@ -57,18 +67,18 @@ _RETRY = dg.RetryPolicy(max_retries=1, delay=5)
 def dbt_models(
     context: dg.AssetExecutionContext, dbt: DbtCliResource, settings: dg.ResourceParam[PlatformSettings]
 ) -> Iterator[Any]:
-    """Build and test the models, then publish the marts.
+    """Build and test the models, then publish the marts, and how features are made of raw rows.
 
-    A test of severity error stops everything that reads the model; the marts of the last good run stay current.
+    Unchanged inputs start no dbt. A test of severity error stops everything that reads the model; the marts of the last
+    good run stay current.
     """
-    settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
-    write_source_contracts(settings.predictions_dir, [use_case.name for use_case in USE_CASES])
-    yield from _built(context, dbt, settings)
-    if _are_selected(context, MARTS):
-        marts = publish_marts(settings.warehouse_path, settings.marts_dir, memory_limit=settings.duckdb_memory_limit)
+
+    def publish_definitions(_marts: MartsVersion) -> None:
         built = json.loads((_target_path(settings) / "manifest.json").read_bytes())
         write_feature_definitions(settings, built, USE_CASES)
-        context.log.info(f"Marts version {marts.name} is current: {sum(marts.row_counts.values()):,} rows.")
+
+    settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
+    yield from _stage(context, dbt, settings, FIRST_STAGE, first_stage_fingerprint(settings), publish_definitions)
 
 
 @dbt_assets(
@@ -88,20 +98,34 @@ def dbt_models_after_scoring(
     Unchanged inputs start no dbt.
     """
     current_marts(settings.marts_dir)
-    is_whole = _are_selected(context, MARTS_AFTER_MODELS)
-    manifest = json.loads(dbt_project.manifest_path.read_bytes())
-    fingerprint = inputs_fingerprint(settings, manifest)
-    notes = notes_in_force(settings, fingerprint)
-    if is_whole and notes is not None and _all_ran(context, notes.tests):
-        context.log.info("Neither predictions nor data changed; the marts after the models stay as they are.")
-        publish_portraits(current_marts(settings.after_models_marts_dir), settings)
-        yield from _unchanged(context, settings, manifest, notes.tests)
-        return
-    write_source_contracts(settings.predictions_dir, [use_case.name for use_case in USE_CASES])
     try:
         check_batch_files(settings.predictions_dir)
     except UnreadablePredictionsError as error:
         raise dg.Failure(str(error), allow_retries=False) from None
+    fingerprint = second_stage_fingerprint(settings, json.loads(dbt_project.manifest_path.read_bytes()))
+    yield from _stage(
+        context, dbt, settings, AFTER_MODELS_STAGE, fingerprint, lambda marts: publish_portraits(marts, settings)
+    )
+
+
+def _stage(
+    context: dg.AssetExecutionContext,
+    dbt: DbtCliResource,
+    settings: PlatformSettings,
+    stage: Stage,
+    fingerprint: str,
+    publish_beside: Callable[[MartsVersion], object],
+) -> Iterator[Any]:
+    """Build, test and publish one stage, or report that it stays as it is."""
+    is_whole = all(dg.AssetKey(["marts", mart]) in context.selected_asset_keys for mart in stage.marts)
+    notes = notes_in_force(stage, settings, fingerprint)
+    if is_whole and notes is not None and _all_ran(context, notes.tests):
+        context.log.info("Nothing that these models are made from has changed; they stay as they are.")
+        publish_beside(current_marts(stage.marts_dir(settings)))
+        yield from _unchanged(context, settings, notes.tests)
+        return
+    forget_stage(stage, settings)
+    write_source_contracts(settings.predictions_dir, [use_case.name for use_case in USE_CASES])
     tests = []
     for event in _built(context, dbt, settings):
         if isinstance(event, dg.AssetCheckResult):
@@ -110,39 +134,39 @@ def dbt_models_after_scoring(
     if is_whole:
         marts = publish_marts(
             settings.warehouse_path,
-            settings.after_models_marts_dir,
+            stage.marts_dir(settings),
             memory_limit=settings.duckdb_memory_limit,
-            marts=MARTS_AFTER_MODELS,
+            marts=stage.marts,
         )
-        publish_portraits(marts, settings)
-        note_stage(settings, fingerprint, tests)
-        context.log.info(f"Marts after the models, version {marts.name}: {sum(marts.row_counts.values()):,} rows.")
+        publish_beside(marts)
+        note_stage(stage, settings, fingerprint, tests)
+        context.log.info(f"Marts version {marts.name} is current: {sum(marts.row_counts.values()):,} rows.")
 
 
 def _unchanged(
     context: dg.AssetExecutionContext,
     settings: PlatformSettings,
-    manifest: Mapping[str, Any],
     tests: Sequence[CheckOutcome],
-) -> Iterator[dg.MaterializeResult]:
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Report tables that stay as they are and what their tests found, so that what follows them goes on."""
+    manifest = json.loads(dbt_project.manifest_path.read_bytes())
     facts = table_facts(settings.warehouse_path)
     lineages = kept_lineages(manifest, settings.warehouse_path.with_name(CACHE_FILE))
     parents = {
         key: context.assets_def.asset_deps[key] & context.selected_asset_keys for key in context.selected_asset_keys
     }
     kept = {"status": "unchanged, kept"}
+    asked = [test for test in tests if _check_key(test) in context.selected_asset_check_keys]
     # Dagster demands parents before children.
     for key in TopologicalSorter(parents).static_order():
         yield dg.MaterializeResult(
             asset_key=key,
             metadata={**kept, **_table_metadata(tuple(key.path), facts, lineages)},
-            check_results=[
-                _check_result(test, kept)
-                for test in tests
-                if test.asset == tuple(key.path) and _check_key(test) in context.selected_asset_check_keys
-            ],
+            check_results=[_check_result(test, kept) for test in asked if test.asset == tuple(key.path)],
         )
+    for test in asked:
+        if dg.AssetKey(test.asset) not in context.selected_asset_keys:
+            yield _check_result(test, kept)
 
 
 def _all_ran(context: dg.AssetExecutionContext, tests: Sequence[CheckOutcome]) -> bool:
@@ -176,10 +200,6 @@ def _check_result(test: CheckOutcome, metadata: Mapping[str, Any]) -> dg.AssetCh
         severity=dg.AssetCheckSeverity.WARN if test.is_warning else dg.AssetCheckSeverity.ERROR,
         metadata={**metadata, **failed_rows},
     )
-
-
-def _are_selected(context: dg.AssetExecutionContext, marts: Iterable[str]) -> bool:
-    return all(dg.AssetKey(["marts", mart]) in context.selected_asset_keys for mart in marts)
 
 
 def _built(context: dg.AssetExecutionContext, dbt: DbtCliResource, settings: PlatformSettings) -> Iterator[Any]:

@@ -1,14 +1,24 @@
-"""When dbt's second stage may be left out: only while nothing that it reads, runs or publishes has changed."""
+"""When a stage of dbt may be left out: only while nothing that it reads, runs or publishes has changed."""
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
-from orchestration.marts import MARTS_AFTER_MODELS, publish_marts
-from orchestration.second_stage import CheckOutcome, inputs_fingerprint, note_stage, notes_in_force
+from orchestration.dbt_stages import (
+    AFTER_MODELS_STAGE,
+    FIRST_STAGE,
+    CheckOutcome,
+    first_stage_fingerprint,
+    forget_stage,
+    note_stage,
+    notes_in_force,
+    second_stage_fingerprint,
+)
+from orchestration.marts import MARTS, MARTS_AFTER_MODELS, publish_marts
 from orchestration.settings import PlatformSettings
 
 MANIFEST: dict[str, Any] = {
@@ -75,29 +85,29 @@ def predictions_file(settings: PlatformSettings) -> Path:
 
 
 def is_left_out(settings: PlatformSettings) -> bool:
-    return notes_in_force(settings, inputs_fingerprint(settings, MANIFEST)) is not None
+    return notes_in_force(AFTER_MODELS_STAGE, settings, second_stage_fingerprint(settings, MANIFEST)) is not None
 
 
 def test_second_stage_is_left_out_once_its_inputs_are_noted(settings: PlatformSettings) -> None:
     assert not is_left_out(settings)
 
-    note_stage(settings, inputs_fingerprint(settings, MANIFEST), TESTS)
+    note_stage(AFTER_MODELS_STAGE, settings, second_stage_fingerprint(settings, MANIFEST), TESTS)
 
     assert is_left_out(settings)
 
 
 def test_what_tests_found_is_kept_with_the_tables(settings: PlatformSettings) -> None:
-    fingerprint = inputs_fingerprint(settings, MANIFEST)
-    note_stage(settings, fingerprint, TESTS)
+    fingerprint = second_stage_fingerprint(settings, MANIFEST)
+    note_stage(AFTER_MODELS_STAGE, settings, fingerprint, TESTS)
 
-    notes = notes_in_force(settings, fingerprint)
+    notes = notes_in_force(AFTER_MODELS_STAGE, settings, fingerprint)
 
     assert notes is not None
     assert list(notes.tests) == TESTS
 
 
 def test_changed_table_of_the_first_stage_counts(settings: PlatformSettings) -> None:
-    note_stage(settings, inputs_fingerprint(settings, MANIFEST), TESTS)
+    note_stage(AFTER_MODELS_STAGE, settings, second_stage_fingerprint(settings, MANIFEST), TESTS)
     with duckdb.connect(str(settings.warehouse_path)) as connection:
         connection.execute("update intermediate.int_load set kwh = 2")
 
@@ -108,7 +118,7 @@ def test_changed_table_of_the_first_stage_counts(settings: PlatformSettings) -> 
 def test_recomputed_month_of_a_table_that_is_made_by_month_counts(
     settings: PlatformSettings, model: str, counts: bool
 ) -> None:
-    note_stage(settings, inputs_fingerprint(settings, MANIFEST), TESTS)
+    note_stage(AFTER_MODELS_STAGE, settings, second_stage_fingerprint(settings, MANIFEST), TESTS)
     with duckdb.connect(str(settings.warehouse_path)) as connection:
         connection.execute("update intermediate.processed_months set fingerprint = 'b' where model_name = ?", [model])
 
@@ -116,7 +126,7 @@ def test_recomputed_month_of_a_table_that_is_made_by_month_counts(
 
 
 def test_own_tables_do_not_count(settings: PlatformSettings) -> None:
-    note_stage(settings, inputs_fingerprint(settings, MANIFEST), TESTS)
+    note_stage(AFTER_MODELS_STAGE, settings, second_stage_fingerprint(settings, MANIFEST), TESTS)
     with duckdb.connect(str(settings.warehouse_path)) as connection:
         connection.execute("update marts.customer_portrait set customer_key = 2")
 
@@ -124,14 +134,14 @@ def test_own_tables_do_not_count(settings: PlatformSettings) -> None:
 
 
 def test_month_that_was_scored_again_counts(settings: PlatformSettings) -> None:
-    note_stage(settings, inputs_fingerprint(settings, MANIFEST), TESTS)
+    note_stage(AFTER_MODELS_STAGE, settings, second_stage_fingerprint(settings, MANIFEST), TESTS)
     os.utime(predictions_file(settings), (1, 1))
 
     assert not is_left_out(settings)
 
 
 def test_changed_variable_counts(settings: PlatformSettings) -> None:
-    note_stage(settings, inputs_fingerprint(settings, MANIFEST), TESTS)
+    note_stage(AFTER_MODELS_STAGE, settings, second_stage_fingerprint(settings, MANIFEST), TESTS)
 
     assert not is_left_out(settings.model_copy(update={"time_zone": "Europe/Berlin"}))
 
@@ -139,7 +149,7 @@ def test_changed_variable_counts(settings: PlatformSettings) -> None:
 def test_moved_home_is_up_to_date(settings: PlatformSettings, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    note_stage(settings, inputs_fingerprint(settings, MANIFEST), TESTS)
+    note_stage(AFTER_MODELS_STAGE, settings, second_stage_fingerprint(settings, MANIFEST), TESTS)
     for folder in settings.home.iterdir():
         if folder != home:
             folder.rename(home / folder.name)
@@ -148,7 +158,52 @@ def test_moved_home_is_up_to_date(settings: PlatformSettings, tmp_path: Path) ->
 
 
 def test_lost_marts_are_made_anew(settings: PlatformSettings) -> None:
-    note_stage(settings, inputs_fingerprint(settings, MANIFEST), TESTS)
+    note_stage(AFTER_MODELS_STAGE, settings, second_stage_fingerprint(settings, MANIFEST), TESTS)
     (settings.after_models_marts_dir / "CURRENT").unlink()
 
     assert not is_left_out(settings)
+
+
+def test_tables_that_are_being_made_are_not_taken_for_finished(settings: PlatformSettings) -> None:
+    note_stage(AFTER_MODELS_STAGE, settings, second_stage_fingerprint(settings, MANIFEST), TESTS)
+    forget_stage(AFTER_MODELS_STAGE, settings)
+
+    assert not is_left_out(settings)
+
+
+class TestFirstStage:
+    @pytest.fixture
+    def home(self, settings: PlatformSettings) -> PlatformSettings:
+        """A home with one delivery, from which the marts were published."""
+        bills = settings.landing_dir / "deliveries" / "2026-08-01-aa" / "bills" / "part-0.parquet"
+        bills.parent.mkdir(parents=True)
+        bills.write_bytes(b"bills")
+        with duckdb.connect(str(settings.warehouse_path)) as connection:
+            for mart, order in MARTS.items():
+                connection.execute(
+                    f"create or replace table marts.{mart} as select {', '.join(f'1 as {name}' for name in order)}"
+                )
+        publish_marts(settings.warehouse_path, settings.marts_dir, memory_limit="200MB")
+        note_stage(FIRST_STAGE, settings, first_stage_fingerprint(settings), TESTS)
+        return settings
+
+    def test_it_is_left_out_while_nothing_is_landed(self, home: PlatformSettings) -> None:
+        assert notes_in_force(FIRST_STAGE, home, first_stage_fingerprint(home)) is not None
+
+    @pytest.mark.parametrize("file", ["2026-09-01-bb/bills/part-0.parquet", "2026-08-01-aa/bills/part-0.parquet"])
+    def test_new_or_rewritten_file_counts(self, home: PlatformSettings, file: str) -> None:
+        path = home.landing_dir / "deliveries" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"bills and one more")
+
+        assert notes_in_force(FIRST_STAGE, home, first_stage_fingerprint(home)) is None
+
+    def test_removed_delivery_counts(self, home: PlatformSettings) -> None:
+        shutil.rmtree(home.landing_dir / "deliveries" / "2026-08-01-aa")
+
+        assert notes_in_force(FIRST_STAGE, home, first_stage_fingerprint(home)) is None
+
+    def test_lost_warehouse_is_made_anew(self, home: PlatformSettings) -> None:
+        home.warehouse_path.unlink()
+
+        assert notes_in_force(FIRST_STAGE, home, first_stage_fingerprint(home)) is None
