@@ -5,6 +5,7 @@ The method follows the number of rows of the rarer outcome on the calibration sl
 """
 
 import math
+from bisect import bisect_right
 from typing import Annotated, Literal
 
 import numpy as np
@@ -68,7 +69,7 @@ class Calibrator(BaseModel):
             return y[0] + (margin - x[0])
         if margin >= x[-1]:
             return y[-1] + (margin - x[-1])
-        right = int(np.searchsorted(x, margin, side="right"))
+        right = bisect_right(x, margin)
         left = right - 1
         return y[left] + (y[right] - y[left]) / (x[right] - x[left]) * (margin - x[left])
 
