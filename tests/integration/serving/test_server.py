@@ -4,13 +4,9 @@ import json
 import os
 import random
 import re
-import signal
-import socket
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,10 +20,9 @@ from ml.tariff_matching.model import TariffMatchingModel
 from ml.tariff_matching.training import train
 from ml.tariffs.catalogue import load_catalogue
 from serving import schemas
-from serving.model_store import ModelStore
+from tests.integration.serving.servers import PROJECT_ROOT, Server, start_server, wait_until
 from tests.unit.serving.builders import approval, customer_id, key_of, publish, tariff_tables
 
-PROJECT_ROOT = Path(__file__).resolve().parents[3]
 SEGMENTATION = "/v1/segmentation/assign"
 TARIFF = "/v1/tariff_matching/recommend"
 CREDIT = "/v1/credit_risk/score"
@@ -36,68 +31,14 @@ pytestmark = pytest.mark.slow
 
 
 @dataclass
-class Server:
-    """A running server and what it said before the first release."""
+class ObservedServer(Server):
+    """A running server, what it said before the first release, and what its tariff model predicts."""
 
-    url: str
-    home: Path
-    work_dir: Path
-    process: subprocess.Popen[bytes]
     before_first_release: dict[str, httpx.Response] = field(default_factory=dict)
     tariff_predictions: pd.DataFrame = field(default_factory=pd.DataFrame)
 
-    @property
-    def store(self) -> ModelStore:
-        return ModelStore(self.home)
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def start_server(home: Path, work_dir: Path) -> Server:
-    port = free_port()
-    with (work_dir / "server.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "serving"],
-            cwd=PROJECT_ROOT,
-            env={**os.environ, "KILOWISE_HOME": str(home), "KILOWISE_PORT": str(port)},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    server = Server(f"http://127.0.0.1:{port}", home, work_dir, process)
-    wait_until(lambda: answers(server, "/livez") == 200, 60, f"no server; see {work_dir / 'server.log'}")
-    return server
-
-
-def stop_server(server: Server) -> int:
-    server.process.send_signal(signal.SIGTERM)
-    return server.process.wait(timeout=30)
-
-
-def answers(server: Server, path: str) -> int | None:
-    try:
-        return httpx.get(server.url + path).status_code
-    except httpx.TransportError:
-        return None
-
-
-def wait_until(condition: Callable[[], bool], seconds: float, message: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(message)
-        time.sleep(0.05)
-
-
-def served_release(server: Server, use_case: str) -> str | None:
-    releases = httpx.get(server.url + "/v1/releases").json()["releases"]
-    return next((entry["release"] for entry in releases if entry["use_case"] == use_case), None)
-
-
-def publish_tariff_matching(server: Server) -> None:
+def publish_tariff_matching(server: ObservedServer) -> None:
     features, cube = tariff_tables()
     result = train(features, cube, load_catalogue())
     manifest = result.write(server.work_dir / "tariff")
@@ -117,10 +58,10 @@ def publish_tariff_matching(server: Server) -> None:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObservedServer]:
     """A server that started with nothing released and then saw the first releases appear."""
     home, work_dir = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("work")
-    server = start_server(home, work_dir)
+    server = ObservedServer(**vars(start_server(home, work_dir)))
     for path in ("/readyz", "/docs", "/v1/releases"):
         server.before_first_release[path] = httpx.get(server.url + path)
     server.before_first_release[CREDIT] = httpx.post(server.url + CREDIT, json={"customer_id": "a"})
@@ -132,10 +73,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     )
     yield server
     if server.process.poll() is None:
-        stop_server(server)
+        server.stop()
 
 
-def test_without_any_release_the_server_lives_and_says_what_to_do(server: Server) -> None:
+def test_without_any_release_the_server_lives_and_says_what_to_do(server: ObservedServer) -> None:
     before = server.before_first_release
 
     assert before["/readyz"].status_code == 503
@@ -146,15 +87,15 @@ def test_without_any_release_the_server_lives_and_says_what_to_do(server: Server
     assert before[CREDIT].json()["type"] == "no_release"
 
 
-def test_the_first_release_makes_it_ready_without_a_restart(server: Server) -> None:
-    assert answers(server, "/readyz") == 200
+def test_the_first_release_makes_it_ready_without_a_restart(server: ObservedServer) -> None:
+    assert server.status_of("/readyz") == 200
 
     answer = httpx.post(server.url + CREDIT, json={"customer_id": customer_id(1)})
 
     schemas.CreditRiskAnswer.model_validate_json(answer.content)
 
 
-def test_the_server_listens_on_loopback_only(server: Server) -> None:
+def test_the_server_listens_on_loopback_only(server: ObservedServer) -> None:
     port = int(server.url.rsplit(":", 1)[1])
     hexadecimal = f":{port:04X}"
 
@@ -168,45 +109,8 @@ def test_the_server_listens_on_loopback_only(server: Server) -> None:
     assert listening == [f"0100007F{hexadecimal}"]
 
 
-def test_releases_and_rollbacks_under_load_fail_no_request(server: Server) -> None:
-    variant_of = {served_release(server, "segmentation"): 0}
-    stop = threading.Event()
-    seen: list[tuple[int, str, str]] = []
-
-    def call_until_stopped(number: int) -> None:
-        with httpx.Client(base_url=server.url, timeout=30) as client:
-            while not stop.is_set():
-                # A batch: were two releases ever mixed, it would show in the names of the segments.
-                response = client.post(SEGMENTATION, json={"customer_ids": [customer_id(n) for n in range(number, 30)]})
-                body = response.json()
-                names = [result["prediction"]["segment_name"] for result in body.get("results", [])] or [""]
-                seen.extend((response.status_code, body.get("release", ""), name) for name in names)
-
-    callers = [threading.Thread(target=call_until_stopped, args=(number,)) for number in range(6)]
-    for caller in callers:
-        caller.start()
-    for variant in (1, 2, 3):
-        manifest = publish(server.store, server.work_dir, "segmentation", variant=variant)
-        variant_of[manifest.name] = variant
-        wait_until(lambda name=manifest.name: served_release(server, "segmentation") == name, 20, "not taken up")
-    for name in list(variant_of)[:2]:
-        began = time.monotonic()
-        server.store.rollback("segmentation", name or "", by="test", reason="test")
-        wait_until(lambda name=name: served_release(server, "segmentation") == name, 20, "rollback not taken up")
-        assert time.monotonic() - began < 30
-    stop.set()
-    for caller in callers:
-        caller.join()
-
-    assert {status for status, _, _ in seen} == {200}
-    assert {release for _, release, _ in seen} == set(variant_of)
-    named = [(release, name) for _, release, name in seen if name.rsplit(" ", 1)[-1].isdigit()]
-    assert named
-    assert all(name.endswith(f" {variant_of[release]}") for release, name in named)
-
-
-def test_a_damaged_release_is_not_served(server: Server) -> None:
-    served = served_release(server, "credit_risk")
+def test_a_damaged_release_is_not_served(server: ObservedServer) -> None:
+    served = server.served_release("credit_risk")
     assert served is not None
     folder = server.store.releases_dir / "credit_risk"
     damaged = folder / "0099-202608-ffffffffff"
@@ -266,7 +170,7 @@ def fuzzed_bodies(count: int) -> Iterator[tuple[str, bytes]]:
         yield path, bytes(content[: generator.randrange(len(content))] if kind > 0.93 else content)
 
 
-def test_three_hundred_fuzzed_bodies_make_no_server_error(server: Server) -> None:
+def test_three_hundred_fuzzed_bodies_make_no_server_error(server: ObservedServer) -> None:
     statuses: dict[int, int] = {}
     with httpx.Client(base_url=server.url) as client:
         for path, content in fuzzed_bodies(300):
@@ -277,10 +181,10 @@ def test_three_hundred_fuzzed_bodies_make_no_server_error(server: Server) -> Non
 
     assert set(statuses) <= {200, 400, 404, 422}
     assert {200, 400, 422} <= set(statuses)
-    assert "Traceback" not in (server.work_dir / "server.log").read_text()
+    assert "Traceback" not in server.log
 
 
-def test_protocol_errors_have_the_one_shape(server: Server) -> None:
+def test_protocol_errors_have_the_one_shape(server: ObservedServer) -> None:
     json_type = {"Content-Type": "application/json"}
     with httpx.Client(base_url=server.url) as client:
         refused = {
@@ -297,7 +201,7 @@ def test_protocol_errors_have_the_one_shape(server: Server) -> None:
         assert schemas.Problem.model_validate_json(response.content).request_id == response.headers["X-Request-Id"]
 
 
-def test_tariff_advice_equals_the_models(server: Server) -> None:
+def test_tariff_advice_equals_the_models(server: ObservedServer) -> None:
     wanted = {"customer_ids": [customer_id(number) for number in range(20)]}
 
     response = httpx.post(server.url + TARIFF, json=wanted, timeout=30)
@@ -310,7 +214,7 @@ def test_tariff_advice_equals_the_models(server: Server) -> None:
     assert any(entry["prediction"]["is_switch_recommended"] for entry in response.json()["results"])
 
 
-def test_tariff_advice_explains_itself(server: Server) -> None:
+def test_tariff_advice_explains_itself(server: ObservedServer) -> None:
     body = {"customer_ids": [customer_id(number) for number in range(20)]}
 
     results = httpx.post(server.url + TARIFF, json=body, timeout=30).json()["results"]
@@ -329,7 +233,7 @@ def test_tariff_advice_explains_itself(server: Server) -> None:
     assert entry["load_last_month"] is not None
 
 
-def test_tariff_advice_without_a_known_load_is_an_estimate_and_says_so(server: Server) -> None:
+def test_tariff_advice_without_a_known_load_is_an_estimate_and_says_so(server: ObservedServer) -> None:
     body = {"features": schemas.TARIFF_MATCHING_EXAMPLE}
 
     answer = schemas.TariffMatchingAnswer.model_validate_json(httpx.post(server.url + TARIFF, json=body).content)
@@ -340,7 +244,7 @@ def test_tariff_advice_without_a_known_load_is_an_estimate_and_says_so(server: S
     assert result["alternatives"]
 
 
-def test_metrics_are_summed_over_the_processes(server: Server) -> None:
+def test_metrics_are_summed_over_the_processes(server: ObservedServer) -> None:
     text = httpx.get(server.url + "/metrics").text
 
     assert 'kilowise_requests_total{route="/v1/credit_risk/score",status="200"}' in text
@@ -348,16 +252,16 @@ def test_metrics_are_summed_over_the_processes(server: Server) -> None:
     assert customer_id(1) not in text
 
 
-def test_a_normal_stop_writes_every_prediction(server: Server, tmp_path: Path) -> None:
+def test_a_normal_stop_writes_every_prediction(server: ObservedServer, tmp_path: Path) -> None:
     other = start_server(server.home, tmp_path)
-    wait_until(lambda: answers(other, "/readyz") == 200, 20, "not ready")
+    wait_until(lambda: other.status_of("/readyz") == 200, 20, "not ready")
     log_dir = server.home / "predictions" / "log" / "credit_risk"
     request_ids = set()
     with httpx.Client(base_url=other.url) as client:
         for number in range(100):
             request_ids.add(client.post(CREDIT, json={"customer_id": customer_id(number % 30)}).json()["request_id"])
 
-    assert stop_server(other) == 0
+    assert other.stop() == 0
 
     logged = ds.dataset(log_dir, partitioning="hive").to_table(columns=["request_id"])["request_id"].to_pylist()
     assert request_ids <= set(logged)
@@ -379,7 +283,7 @@ CURL_COMMANDS = [
 
 
 @pytest.mark.parametrize("command", CURL_COMMANDS)
-def test_commands_of_the_call_page_work_as_typed(server: Server, command: str) -> None:
+def test_commands_of_the_call_page_work_as_typed(server: ObservedServer, command: str) -> None:
     typed = command.replace("http://127.0.0.1:3100", server.url)
 
     finished = subprocess.run(["bash", "-c", typed], capture_output=True, check=True)
@@ -392,7 +296,7 @@ def test_commands_of_the_call_page_work_as_typed(server: Server, command: str) -
         assert "prediction" in (answer["result"] if "result" in answer else answer["results"][0])
 
 
-def test_python_of_the_call_page_works_as_typed(server: Server) -> None:
+def test_python_of_the_call_page_works_as_typed(server: ObservedServer) -> None:
     (program,) = fenced_blocks("python")
 
     finished = subprocess.run(
