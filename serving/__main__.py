@@ -52,12 +52,19 @@ def server_environment(settings: ServingSettings) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         # BentoML makes spans of its own, which cost a fifth of the throughput, unless the whole SDK is off.
         "OTEL_SDK_DISABLED": "true" if settings.traces == "off" else "false",
-        # Its supervisor knows no JSON: there only its errors are let out.
-        **({"BENTOML_QUIET": "true"} if settings.log_format == "json" else {}),
         # One thread per prediction: the server's requests are its parallelism.
         "OMP_NUM_THREADS": "1",
         "KILOWISE_HOME": str(settings.home),
     }
+
+
+def server_command(settings: ServingSettings) -> list[str]:
+    """Return the command that runs BentoML's supervisor."""
+    command = [sys.executable, "-m", "bentoml", "serve", SERVICE]
+    command += ["--host", settings.host, "--port", str(settings.port), "--working-dir", str(PROJECT_ROOT)]
+    command += ["--timeout-graceful-shutdown", str(settings.shutdown_seconds)]
+    # The supervisor knows no JSON: there only its errors are let out.
+    return [*command, "--quiet"] if settings.log_format == "json" else command
 
 
 def _serve(settings: ServingSettings) -> int:
@@ -68,9 +75,7 @@ def _serve(settings: ServingSettings) -> int:
         logging.getLogger("serving").info("starts on %s", address)
     else:
         print(f"Kilowise API on {address} (pages: /docs, /readyz, /metrics)", flush=True)
-    command = [sys.executable, "-m", "bentoml", "serve", SERVICE]
-    command += ["--host", settings.host, "--port", str(settings.port), "--working-dir", str(PROJECT_ROOT)]
-    command += ["--timeout-graceful-shutdown", str(settings.shutdown_seconds)]
+    command = server_command(settings)
     # Replaces this process, so that a signal reaches BentoML's supervisor and its exit status is ours.
     os.execve(sys.executable, command, {**os.environ, **server_environment(settings)})  # noqa: S606  # no shell
 

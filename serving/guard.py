@@ -82,7 +82,8 @@ class RequestGuard:
             # Only known routes become labels; everything else is one, whatever a caller types.
             endpoint = scope.get("route")
             known = getattr(endpoint, "name", "unknown_page") != "unknown_page"
-            route = getattr(endpoint, "path", UNKNOWN_ROUTE) if known else UNKNOWN_ROUTE
+            # A request that was refused before it found a route may still carry that of the mount, which has no path.
+            route = (known and getattr(endpoint, "path", None)) or UNKNOWN_ROUTE
             seconds = perf_counter() - started_at
             metrics.REQUESTS.labels(route, status).inc()
             metrics.REQUEST_SECONDS.labels(route).observe(seconds)

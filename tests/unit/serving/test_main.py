@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.__main__ import main, server_environment
+from serving.__main__ import main, server_command, server_environment
 from serving.api_keys import KeyRing
 from serving.settings import ServingSettings
 
@@ -125,9 +125,14 @@ def test_spans_are_made_only_where_they_are_asked_for(tmp_path: Path) -> None:
 
 
 def test_with_json_lines_the_supervisor_is_quiet(tmp_path: Path) -> None:
-    assert "BENTOML_QUIET" not in server_environment(ServingSettings(_env_file=None, home=tmp_path))
-    json_lines = server_environment(ServingSettings(_env_file=None, home=tmp_path, log_format="json"))
-    assert json_lines["BENTOML_QUIET"] == "true"
+    assert "--quiet" not in server_command(ServingSettings(_env_file=None, home=tmp_path))
+    assert "--quiet" in server_command(ServingSettings(_env_file=None, home=tmp_path, log_format="json"))
+
+
+def test_requests_in_work_have_the_time_that_the_operator_gives(tmp_path: Path) -> None:
+    command = server_command(ServingSettings(_env_file=None, home=tmp_path, shutdown_seconds=17))
+
+    assert command[command.index("--timeout-graceful-shutdown") + 1] == "17"
 
 
 def test_telemetry_is_off(tmp_path: Path) -> None:

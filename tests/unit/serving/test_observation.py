@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
+from serving.app import build_app
 from serving.logs import JsonFormatter
 from serving.runtime import Runtime
 from serving.settings import ServingSettings
 from serving.tracing import RequestTracer
 from tests.unit.serving.builders import customer_id
-from tests.unit.serving.conftest import client_of
+from tests.unit.serving.conftest import TestClient, client_of
 
 CREDIT = "/v1/credit_risk/score"
 
@@ -50,6 +53,17 @@ def test_each_request_is_one_line_that_names_no_customer(observed: Runtime, line
     assert first["request_id"] == scored.headers["X-Request-Id"]
     assert (second["route"], second["status"]) == ("other", 404)
     assert not any(word in "".join(lines) for word in (customer_id(1), customer_id(2), customer_id(3), "secret-key"))
+
+
+def test_a_call_that_is_refused_before_it_finds_a_route_has_none(observed: Runtime, lines: list[str]) -> None:
+    """As in the server, where the application is mounted in BentoML's, and the mount's route has an empty path."""
+    app = build_app()
+    app.state.runtime = observed
+    client = TestClient(Starlette(routes=[Mount("/", app)]))
+
+    assert client.get("/v1/releases", headers={"X-Filler": "x" * 20_000}).status_code == 431
+
+    assert json.loads(lines[0])["route"] == "other"
 
 
 def test_request_lines_are_off_by_default(runtime: Runtime, lines: list[str]) -> None:
