@@ -47,7 +47,9 @@ def test_requests_made_from_the_document_are_answered_as_it_says(app: FastAPI, p
     def send(case: Any) -> None:
         response = case.call()
         # These releases come without portraits of the customers.
-        assert response.status_code < 500 or (response.status_code, response.json()["type"]) == (503, "no_release")
+        if (response.status_code, case.path) == (503, "/v1/customers/{customer_id}"):
+            return
+        assert response.status_code < 500
         if response.status_code == 422 and any(words in response.text for words in BEYOND_JSON_SCHEMA):
             return
         case.validate_response(response)
