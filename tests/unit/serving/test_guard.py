@@ -3,11 +3,18 @@ from pathlib import Path
 
 import anyio
 import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
 from serving.app import build_app
+from serving.guard import ServerPagesGuard
 from serving.runtime import Runtime
 from serving.settings import ServingSettings
 from tests.unit.serving.builders import customer_id
+from tests.unit.serving.conftest import TestClient
 
 CREDIT = "/v1/credit_risk/score"
 
@@ -64,3 +71,20 @@ def test_a_slow_body_is_408(released_home: Path) -> None:
     runtime.stop()
 
     assert response.status_code == 408
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/livez", 200), ("/readyz", 200), ("/healthz", 200), ("/schema.json", 404), ("/docs", 200)]
+)
+def test_of_bentomls_own_pages_only_the_probes_are_shown(path: str, status: int) -> None:
+    async def inner(_request: Request) -> PlainTextResponse:
+        return PlainTextResponse("inside")
+
+    app = ServerPagesGuard(Starlette(routes=[Route("/{path:path}", inner)]))
+
+    answer = TestClient(app).get(path)
+
+    assert answer.status_code == status
+    assert ("inside" in answer.text) is (status == 200)
+    # What is not BentoML's own gets its headers from the application inside.
+    assert ("X-Content-Type-Options" in answer.headers) is (path != "/docs")
