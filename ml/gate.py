@@ -96,7 +96,8 @@ class GatePolicy(_Frozen):
         champion: Demand against the released model; applies when there is one.
         limits: Limits on figures (calibration, stability, fairness and others).
         required_criteria: Criteria of the evaluation itself that must have passed.
-        trial: Demand on a trial in shadow on live traffic; by default none, so that models are released by themselves.
+        trial: Demand on a trial in shadow on live traffic; None, as by default, lets models out without, and is the
+            only choice where nothing is served yet.
     """
 
     use_case: str
@@ -173,8 +174,7 @@ def decide(
         The decision. It is approved only if every criterion passed or is overridden by a valid override.
     """
     demanded = _criteria(evaluation, policy, has_champion, champion)
-    if policy.trial is not None and has_champion:
-        # Before the first release there is no traffic to try a model on.
+    if policy.trial is not None:
         demanded.append(judge_trial(trial, policy.trial, challenger_version=challenger_version, decided_on=decided_on))
     criteria = [
         criterion.model_copy(update={"overridden_by": _override_text(criterion, overrides, decided_on)})

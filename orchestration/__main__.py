@@ -16,6 +16,8 @@ from orchestration.credit_desk import add_commands as add_credit_commands
 from orchestration.credit_desk import run_command as run_credit_command
 from orchestration.manifest import renew_manifest
 from orchestration.settings import PROJECT_ROOT, PlatformSettings
+from orchestration.trial_commands import add_commands as add_trial_commands
+from orchestration.trial_commands import run_command as run_trial_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     erasing.add_argument("customer_id", metavar="CUSTOMER_ID", help="the supplier's id of the customer")
     add_credit_commands(commands)
     add_audience_commands(commands)
+    add_trial_commands(commands)
     replaying = commands.add_parser("replay", help="compute a logged decision again and compare every digit")
     replaying.add_argument("request_id", metavar="REQUEST_ID", help="id of an answer of the API, or of a batch")
     replaying.add_argument("--customer", default="", metavar="CUSTOMER_ID", help="only this customer of a batch")
@@ -51,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return run_credit_command(parsed, settings, _say)
         if parsed.command == "audience":
             return run_audience_command(parsed, settings, _say)
+        if parsed.command == "trial":
+            return run_trial_command(parsed, settings, _say)
         return run(settings)
     except ValidationError as error:
         for problem in error.errors():

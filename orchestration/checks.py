@@ -11,6 +11,7 @@ import dagster as dg
 if TYPE_CHECKING:
     from ml.gate import GateDecision
     from ml.sufficiency import SufficiencyReport
+    from ml.trials import TrialRequirement, TrialSummary
     from monitoring.verdicts import Verdict
     from orchestration.lifecycle import ScoredMonth
 
@@ -20,6 +21,7 @@ SUFFICIENT = "data_is_sufficient"
 GATE = "release_gate"
 SCORED = "every_customer_is_scored"
 STABLE = "no_drift_that_matters"
+TRIED = "trial_keeps_its_limits"
 
 WARN = dg.AssetCheckSeverity.WARN
 ERROR = dg.AssetCheckSeverity.ERROR
@@ -107,6 +109,40 @@ def scored_result(months: Sequence["ScoredMonth"]) -> dg.AssetCheckResult:
         passed=not missing,
         severity=WARN,
         description="Not scored: " + ", ".join(missing) if missing else "All months are scored.",
+    )
+
+
+def trial_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
+    """Return the check that holds a trial on live traffic against its limits."""
+    return dg.AssetCheckSpec(
+        TRIED,
+        asset=asset,
+        description="Enough decisions in shadow, agreement with the champion, speed and errors, as "
+        "KILOWISE_TRIAL_REQUIREMENTS demands them, else by the default limits. It warns; where a trial is demanded, "
+        "the gate refuses.",
+    )
+
+
+def trial_result(summary: "TrialSummary | None", requirement: "TrialRequirement | None") -> dg.AssetCheckResult:
+    """Return the result for a trial; without one there is nothing to hold against anything."""
+    from ml.trials import TrialRequirement, judge_trial
+
+    if summary is None:
+        return dg.AssetCheckResult(
+            check_name=TRIED, passed=requirement is None, severity=WARN, description="No challenger was tried."
+        )
+    criterion = judge_trial(
+        summary,
+        requirement or TrialRequirement(),
+        challenger_version=summary.challenger_version,
+        decided_on=(summary.last_decided_at or summary.started_at).date(),
+    )
+    return dg.AssetCheckResult(
+        check_name=TRIED,
+        passed=criterion.passed is True,
+        severity=WARN,
+        description=criterion.reason,
+        metadata={"required": criterion.required},
     )
 
 

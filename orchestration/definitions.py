@@ -13,6 +13,7 @@ from orchestration.assets.release import build_release_asset
 from orchestration.assets.segmentation import build_segmentation_assets
 from orchestration.assets.tariff_matching import build_tariff_matching_assets
 from orchestration.assets.transformation import dbt_models, dbt_models_after_scoring
+from orchestration.assets.trials import build_trial_asset
 from orchestration.automation import build_automation_sensor
 from orchestration.partitions import build_monthly_partitions
 from orchestration.progress import progress_logger
@@ -46,6 +47,7 @@ def build_definitions(
             *build_credit_risk_assets(months),
             *(build_release_asset(use_case) for use_case in USE_CASES),
             *(build_drift_asset(use_case, months) for use_case in USE_CASES),
+            *(build_trial_asset(use_case) for use_case in USE_CASES),
             build_site_asset(USE_CASES),
         ]
     return dg.Definitions(

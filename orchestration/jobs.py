@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -19,10 +20,12 @@ PREDICTIONS = dg.AssetSelection.key_prefixes("predictions")
 # Part of the data's group, but it follows the scoring as well.
 AFTER_MODELS = dg.AssetSelection.tag(dbt.AFTER_MODELS, "")
 MONITORING = dg.AssetSelection.key_prefixes("monitoring")
+TRIALS = dg.AssetSelection.key_prefixes("trials")
 
 full_refresh = dg.define_asset_job(
     "full_refresh",
-    selection=dg.AssetSelection.all(),
+    # Trials are reported when somebody asks: the main job has none to report.
+    selection=dg.AssetSelection.all() - TRIALS,
     description="Everything, once: deliveries, dbt, three models trained, judged and released, customers scored, drift "
     "reviewed. Choose the months to score and review as a range of partitions.",
 )
@@ -66,6 +69,12 @@ review_drift = dg.define_asset_job(
     description="Reviews the chosen months against the reference of the released models and renews the reports.",
 )
 
+review_trials = dg.define_asset_job(
+    "review_trials",
+    selection=TRIALS,
+    description="Reports what the latest trial of each challenger on live traffic showed so far.",
+)
+
 
 class RollbackConfig(dg.Config):
     """Which release to serve again, and who decided so."""
@@ -99,6 +108,75 @@ def move_release_pointer(
 def rollback_release() -> None:
     """Move the release pointer back."""
     move_release_pointer()
+
+
+class TrialConfig(dg.Config):
+    """Which challenger to try, how, and who asks for it."""
+
+    use_case: str
+    started_by: str
+    mode: str = Field(default="shadow", description="`shadow`: nobody is told. `share`: it answers some customers.")
+    share: float = Field(default=1.0, gt=0, le=1, description="Share of the traffic.")
+
+
+@dg.op
+def put_on_trial(
+    context: dg.OpExecutionContext, config: TrialConfig, settings: dg.ResourceParam[PlatformSettings]
+) -> None:
+    """Try the challenger of the last training on live traffic; what is released stays."""
+    from orchestration.trials import TrialError, start_trial
+
+    try:
+        if config.mode not in ("shadow", "share"):
+            raise TrialError(f"There is no mode {config.mode!r}; there are: shadow, share.")
+        mode: Literal["shadow", "share"] = "share" if config.mode == "share" else "shadow"
+        trial = start_trial(settings, config.use_case, mode=mode, share=config.share, by=config.started_by)
+    except KilowiseError as error:
+        raise dg.Failure("; ".join(str(error).splitlines()), allow_retries=False) from None
+    context.log.info(f"{trial.release} of {trial.use_case} is tried: {trial.mode}, {trial.share:.1%} of the traffic.")
+    context.add_output_metadata({"trial": trial.trial_id, "release": trial.release, "champion": trial.champion_version})
+
+
+@dg.job(
+    name="start_trial",
+    description="Tries the challenger of one use case on live traffic: in shadow, where nobody is told, or on a share "
+    "of the customers. Servers take it up within a second; the answers say which release gave them.",
+)
+def start_trial_job() -> None:
+    """Begin a trial."""
+    put_on_trial()
+
+
+class TrialEndConfig(dg.Config):
+    """Which trial to end, and who asks for it."""
+
+    use_case: str
+    stopped_by: str
+
+
+@dg.op
+def take_off_trial(
+    context: dg.OpExecutionContext, config: TrialEndConfig, settings: dg.ResourceParam[PlatformSettings]
+) -> None:
+    """End a trial and say what it showed."""
+    from orchestration.trials import stop_trial
+
+    try:
+        trial, summary = stop_trial(settings, config.use_case, by=config.stopped_by)
+    except KilowiseError as error:
+        raise dg.Failure("; ".join(str(error).splitlines()), allow_retries=False) from None
+    for sentence in summary.sentences():
+        context.log.info(sentence)
+    context.add_output_metadata({"trial": trial.trial_id, "in words": " ".join(summary.sentences())})
+
+
+@dg.job(
+    name="stop_trial",
+    description="Ends the trial of one use case and says what it showed; the release answers every customer again.",
+)
+def stop_trial_job() -> None:
+    """End a trial."""
+    take_off_trial()
 
 
 class PriceSimulationConfig(dg.Config):
@@ -289,8 +367,17 @@ ASSET_JOBS = [
     release_models,
     score_customers,
     review_drift,
+    review_trials,
 ]
 """Jobs that materialise assets."""
 
-SINGLE_JOBS = [rollback_release, simulate_prices, rehearse_credit_policy, rank_dunning, select_audience]
+SINGLE_JOBS = [
+    rollback_release,
+    start_trial_job,
+    stop_trial_job,
+    simulate_prices,
+    rehearse_credit_policy,
+    rank_dunning,
+    select_audience,
+]
 """Jobs that do one thing beside the graph."""

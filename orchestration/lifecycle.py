@@ -19,6 +19,7 @@ from orchestration.feature_definitions import read_feature_definitions
 from orchestration.files import replace_text
 from orchestration.marts import MartsVersion
 from orchestration.settings import PlatformSettings
+from orchestration.trials import evidence_of, trial_requirement
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -188,9 +189,14 @@ def judge_challenger(
         except BundleError:
             # Its hashes prove it unchanged, so what cannot be read was written by other code.
             champion_bundle = None
+    # Before the first release there is no traffic to try a model on.
+    requirement = trial_requirement(settings, use_case.name) if champion else None
+    version = bundle.manifest.version
     decision = decide(
         bundle.evaluation,
-        policy=use_case.gate_policy(),
+        policy=use_case.gate_policy().model_copy(update={"trial": requirement}),
+        trial=evidence_of(settings, use_case.name, version) if requirement else None,
+        challenger_version=version,
         decided_on=decided_on,
         has_champion=champion_bundle is not None,
         champion=comparison,
@@ -251,6 +257,7 @@ def release_challenger(
         marts_version=marts.name,
         customer_tables=use_case.snapshot_tables(marts, settings),
         definitions=definitions,
+        retained_snapshots=settings.retained_snapshots,
     )
 
 

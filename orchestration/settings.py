@@ -67,6 +67,12 @@ class PlatformSettings(BaseSettings):
 
     seed: int = Field(default=20240901, ge=0, description="Seed of every training")
     release_policy: Literal["automatic", "approval"] = "automatic"
+    trial_requirements: dict[str, dict[str, float]] = Field(
+        default={}, description="By use case, what a trial in shadow must show before a release; by default none"
+    )
+    retained_snapshots: int = Field(
+        default=5, ge=1, le=1000, description="Feature snapshots kept per use case, to go back to and to replay"
+    )
     retrain_on_act: bool = Field(default=False, description="Train a challenger when a drift verdict says act")
     catalogue_paths: tuple[Path, ...] = Field(default=(), description="Tariff files beside the built-in catalogue")
     credit_policy: str = Field(default="cn_local", description="Id of the credit policy that says what follows")
@@ -97,6 +103,20 @@ class PlatformSettings(BaseSettings):
     @classmethod
     def _fit_for_environment(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
         check_pseudonym_key(value.get_secret_value(), info.data.get("environment", "production"))
+        return value
+
+    @field_validator("trial_requirements")
+    @classmethod
+    def _known_limits(cls, value: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+        if value:
+            # Only then: these modules load pandas, and settings are read at every start.
+            from ml.columns import USE_CASES
+            from ml.trials import TrialRequirement
+
+            for use_case, limits in value.items():
+                if use_case not in USE_CASES:
+                    raise ValueError(f"{use_case!r} is no use case; there are: {', '.join(USE_CASES)}")
+                TrialRequirement.model_validate(limits)
         return value
 
     @field_validator("home", "inbox", "mapping", "contact_policy", "service_targets")

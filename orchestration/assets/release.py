@@ -7,6 +7,7 @@ from orchestration.lifecycle import release_challenger
 from orchestration.marts import current_marts
 from orchestration.metadata import report_link
 from orchestration.settings import PlatformSettings
+from orchestration.trials import settle_trial
 from orchestration.use_cases import UseCase
 
 
@@ -38,6 +39,7 @@ def build_release_asset(use_case: UseCase) -> dg.AssetsDefinition:
         manifest = release_challenger(
             use_case, current_marts(settings.marts_dir), settings, approved_by=config.approved_by
         )
+        trial = settle_trial(use_case, current_marts(settings.marts_dir), settings)
         if manifest is None:
             context.log.info(f"{use_case.name}: nothing is released.")
             return dg.MaterializeResult(metadata={"status": "nothing is released"})
@@ -51,6 +53,7 @@ def build_release_asset(use_case: UseCase) -> dg.AssetsDefinition:
                 "approved_by": manifest.approved_by,
                 "customers": manifest.customers_count,
                 "features_as_of": f"{manifest.feature_as_of_month:%Y-%m}",
+                "trial": "none" if trial is None else f"{trial.release}: {trial.mode}, {trial.share:.1%}",
                 "page": report_link(settings, settings.reports_dir / "site" / use_case.name / "index.html"),
             },
         )

@@ -14,6 +14,7 @@ from ml.gate import (
     decide,
 )
 from ml.sufficiency import Finding, SufficiencyReport
+from ml.trials import TrialRequirement
 
 TODAY = date(2026, 11, 22)
 POLICY = GatePolicy(
@@ -244,3 +245,12 @@ def test_a_limit_without_a_limit_is_refused():
 def test_a_decision_survives_json():
     decision = judge(badly_calibrated(), overrides=[override()])
     assert GateDecision.model_validate_json(decision.model_dump_json()) == decision
+
+
+def test_a_trial_that_the_policy_demands_refuses_while_it_is_missing():
+    demanding = POLICY.model_copy(update={"trial": TrialRequirement(decisions=10)})
+
+    decision = judge(evaluation(), policy=demanding, challenger_version="v2")
+
+    assert not decision.approved
+    assert "A trial on live traffic is demanded, but v2 had none." in decision.reason
