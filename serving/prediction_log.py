@@ -37,6 +37,10 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 SHADOW = "shadow"
 
+FROM_SNAPSHOT = "snapshot"
+FROM_REQUEST = "request"
+FROM_RAW = "raw"
+
 
 @dataclass(frozen=True, slots=True)
 class LoggedPrediction:
@@ -61,6 +65,8 @@ class LoggedPrediction:
         error: Why the challenger gave no prediction; None otherwise.
         tables: Further rows of the customer that came with the request, by the name of their mart; they are nowhere
             else, and a replay needs them.
+        features_from: `FROM_SNAPSHOT`, `FROM_REQUEST` or `FROM_RAW`: where the features came from.
+        raw: Raw rows behind the features as `serving.raw_keeping` packs them; of few requests only.
     """
 
     request_id: str
@@ -79,6 +85,8 @@ class LoggedPrediction:
     arm: str | None = None
     error: str | None = None
     tables: "Mapping[str, pa.Table] | None" = None
+    features_from: str | None = None
+    raw: bytes | None = None
 
 
 class PredictionLog:
@@ -337,6 +345,8 @@ def log_schema(use_case: str) -> "pa.Schema":
             ("arm", pa.string()),
             ("error", pa.string()),
             ("tables", pa.binary()),
+            ("features_from", pa.string()),
+            ("raw", pa.binary()),
         ]
     )
 
@@ -373,6 +383,8 @@ def log_table(
             "arm": row.arm,
             "error": row.error,
             "tables": packed_tables(row.tables) if row.tables else None,
+            "features_from": row.features_from,
+            "raw": row.raw,
         }
         for row in rows
     ]

@@ -17,6 +17,7 @@ from serving.model_store import ModelStore
 from serving.policy_desk import PolicyDesk
 from serving.portrait_store import PortraitBoard
 from serving.prediction_log import PredictionLog
+from serving.raw_keeping import RawKeeper
 from serving.redis_features import redis_opener
 from serving.release_board import ReleaseBoard
 from serving.settings import ServingSettings
@@ -41,6 +42,7 @@ class Runtime:
         tracer: Makes a span per request, or None when traces are off.
         policy_desk: Says what follows from a credit score.
         portraits: Portraits that are served.
+        raw_keeper: Keeps the raw rows behind a few answers.
         requests_in_flight_count: Requests in work or waiting in this process.
     """
 
@@ -62,6 +64,7 @@ class Runtime:
         )
         self.trials = TrialTraffic(store, self.log, poll_seconds=settings.release_poll_seconds)
         self.policy_desk = PolicyDesk.of(settings)
+        self.raw_keeper = RawKeeper(settings.raw_kept_per_hour)
         self.portraits = PortraitBoard(settings.home, poll_seconds=settings.release_poll_seconds)
         self.idempotency = IdempotencyStore(
             settings.idempotency_path,

@@ -15,7 +15,7 @@ from ml.errors import KilowiseError
 from serving import metrics, schemas
 from serving.errors import ApiError
 from serving.identity import customer_key
-from serving.prediction_log import CHALLENGER, CHAMPION, LoggedPrediction
+from serving.prediction_log import CHALLENGER, CHAMPION, FROM_RAW, FROM_REQUEST, FROM_SNAPSHOT, LoggedPrediction
 from serving.raw_landing import RefusedRowError
 from serving.raw_schemas import MOST_RAW_CUSTOMERS, RawCustomer
 from serving.released_model import RawDataUnavailableError, ReleasedModel, ScoringInput, ScoringResult
@@ -33,6 +33,13 @@ class RequestedCustomer:
     customer_id: str | None
     features: dict[str, Any] | None
     raw: RawCustomer | None = None
+
+    @property
+    def features_from(self) -> str:
+        """Where the features come from, in the words of the log."""
+        if self.raw is not None:
+            return FROM_RAW
+        return FROM_SNAPSHOT if self.features is None else FROM_REQUEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +233,7 @@ def _score(
         decided = [(one.decision_id, one.item) for one in outcomes if not isinstance(one, ApiError)]
         arm = runtime.trials.shadow(ShadowTask(active, request_id, decided_at, decided)) if decided else None
     rows: list[LoggedPrediction] = []
-    for outcome in outcomes:
+    for customer, outcome in zip(customers, outcomes, strict=True):
         if isinstance(outcome, ApiError):
             continue
         item, result = outcome.item, outcome.result
@@ -247,6 +254,8 @@ def _score(
                 scoring_ms=scoring_ms,
                 arm=arm,
                 tables=item.tables,
+                features_from=customer.features_from,
+                raw=runtime.raw_keeper.keep(customer.raw) if customer.raw and runtime.log else None,
             )
         )
     metrics.PREDICTIONS.labels(identity.use_case, identity.release).inc(len(rows))

@@ -97,6 +97,12 @@ class ServingSettings(BaseSettings):
 
     log_predictions: bool = Field(default=True, description="Write one row per prediction to the prediction log")
     prediction_log_rows: int = Field(default=50_000, ge=1, description="Rows held in memory before rows are dropped")
+    raw_kept_per_hour: int = Field(
+        default=12,
+        ge=0,
+        le=3_600,
+        description="Requests an hour whose raw rows, without ids, are logged beside the answer to be computed again",
+    )
     prediction_log_flush_seconds: float = Field(default=10.0, gt=0, description="Longest time a row stays in memory")
     prediction_log_retention_days: int | None = Field(
         default=None, ge=1, description="Days of the prediction log that are kept beside today; by default all"

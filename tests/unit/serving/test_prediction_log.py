@@ -76,6 +76,8 @@ def test_columns_are_those_of_batch_predictions() -> None:
         "arm",
         "error",
         "tables",
+        "features_from",
+        "raw",
     ]
 
 
