@@ -30,3 +30,22 @@
         or {{ version }}.visible_until_month_number > {{ as_of_month_number }}
     )
 {%- endmacro %}
+
+{#-
+    The as-of months from which something else is known about a customer's month: where a contribution becomes visible
+    or is superseded, and nowhere else.
+-#}
+{% macro version_starts(contributions) -%}
+    select
+        customer_key,
+        month_number,
+        visible_from_month_number
+    from {{ contributions }}
+    union
+    select
+        customer_key,
+        month_number,
+        visible_until_month_number as visible_from_month_number
+    from {{ contributions }}
+    where visible_until_month_number is not null
+{%- endmacro %}

@@ -16,21 +16,9 @@ with daily_contributions as (
 
 ),
 
--- What is known about a month changes only where a contribution becomes visible or is superseded.
 version_starts as (
 
-    select
-        customer_key,
-        month_number,
-        visible_from_month_number
-    from daily_contributions
-    union
-    select
-        customer_key,
-        month_number,
-        visible_until_month_number as visible_from_month_number
-    from daily_contributions
-    where visible_until_month_number is not null
+    {{ version_starts('daily_contributions') }}
 
 ),
 

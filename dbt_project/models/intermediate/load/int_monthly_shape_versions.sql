@@ -29,18 +29,7 @@ with slot_contributions as (
 
 version_starts as (
 
-    select
-        customer_key,
-        month_number,
-        visible_from_month_number
-    from slot_contributions
-    union
-    select
-        customer_key,
-        month_number,
-        visible_until_month_number as visible_from_month_number
-    from slot_contributions
-    where visible_until_month_number is not null
+    {{ version_starts('slot_contributions') }}
 
 ),
 

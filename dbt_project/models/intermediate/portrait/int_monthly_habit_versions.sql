@@ -23,18 +23,7 @@ districts as (
 
 version_starts as (
 
-    select
-        customer_key,
-        month_number,
-        visible_from_month_number
-    from daily_contributions
-    union
-    select
-        customer_key,
-        month_number,
-        visible_until_month_number as visible_from_month_number
-    from daily_contributions
-    where visible_until_month_number is not null
+    {{ version_starts('daily_contributions') }}
 
 ),
 
