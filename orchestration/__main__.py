@@ -37,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     replaying = commands.add_parser("replay", help="compute a logged decision again and compare every digit")
     replaying.add_argument("request_id", metavar="REQUEST_ID", help="id of an answer of the API, or of a batch")
     replaying.add_argument("--customer", default="", metavar="CUSTOMER_ID", help="only this customer of a batch")
+    deciding = commands.add_parser("decisions", help="write logged credit decisions with what happened afterwards")
+    deciding.add_argument("output", type=Path, metavar="FILE", help="Parquet or CSV file to write")
     parsed = parser.parse_args(arguments)
     try:
         settings = PlatformSettings()
@@ -50,6 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from orchestration.replay import run_command as replay
 
             return replay(settings, parsed.request_id, parsed.customer, _say)
+        if parsed.command == "decisions":
+            from orchestration.decisions import export_decisions
+
+            return export_decisions(settings, parsed.output, _say)
         if parsed.command == "credit":
             return run_credit_command(parsed, settings, _say)
         if parsed.command == "audience":
