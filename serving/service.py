@@ -23,6 +23,9 @@ from serving.settings import ServingSettings
 _WITHOUT_SPANS = suppress_http_instrumentation()
 _WITHOUT_SPANS.__enter__()
 
+# Already here, because uvicorn looks its protocol up before the service is made; that sets the limits it was told.
+install(ConnectionLimits())
+
 app = build_app()
 
 
