@@ -50,9 +50,12 @@ def test_equal_shapes_form_one_segment(config: SegmentationConfig) -> None:
     assert np.allclose(solution.centres, 1.0)
 
 
-def test_more_segments_than_customers_is_no_error(config: SegmentationConfig) -> None:
-    shapes = _groups(3, np.random.default_rng(3))[::20]
-    assert _divide(shapes, range(5, 20), config).chosen.segments_count < len(shapes)
+@pytest.mark.parametrize(("every", "expected"), [(20, 1), (3, 3)])
+def test_of_more_segments_than_customers_those_are_tried_that_can_be_filled(
+    every: int, expected: int, config: SegmentationConfig
+) -> None:
+    shapes = _groups(3, np.random.default_rng(3))[::every]
+    assert _divide(shapes, range(2, len(shapes) + 5), config).chosen.segments_count == expected
 
 
 def test_a_few_outliers_do_not_get_a_segment(config: SegmentationConfig) -> None:

@@ -260,6 +260,22 @@ def test_customers_without_a_class_are_counted_and_keep_no_other_out(
     assert "unknown" not in set(reference.drop("night-0000"))
 
 
+@pytest.mark.parametrize(
+    "all_have",
+    [
+        pytest.param({"observed_days_count": 14.0}, id="two weeks of readings"),
+        pytest.param({"annual_kwh": 0.0, "mean_daily_kwh": 0.0}, id="no use at all"),
+    ],
+)
+def test_what_is_unusable_of_everybody_is_said_to_be_too_little(
+    features: pd.DataFrame, small_config: SegmentationConfig, all_have: dict[str, float]
+) -> None:
+    unusable = features.assign(**all_have)
+    assert "0 residential and 0 business customers have a load shape" in check_sufficiency(unusable).sentence()
+    with pytest.raises(InsufficientDataError, match="0 residential and 0 business customers"):
+        train(unusable, config=small_config)
+
+
 def test_no_customers_are_said_to_be_none(features: pd.DataFrame) -> None:
     assert "There are no customers with interval readings" in check_sufficiency(features.head(0)).sentence()
 
