@@ -31,7 +31,7 @@ CREDIT_RISK = "credit_risk"
 _SHOWN = 5
 """Decisions of a batch that are told one by one."""
 _BATCH_PREFIX = "batch-"
-_TITLES = {"segmentation": "segment", "tariff_matching": "tariff advice", CREDIT_RISK: "credit decision"}
+_TITLES = {"segmentation": "segment", "tariff_matching": "tariff recommendation", CREDIT_RISK: "credit decision"}
 
 
 class ReplayError(KilowiseError):
