@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ml.trials import TrialRequirement, TrialSummary
     from monitoring.verdicts import Verdict
     from orchestration.lifecycle import ScoredMonth
+    from orchestration.serving_parity import Parity
 
 RECONCILED = "rows_reconcile"
 HOLIDAYS = "holidays_are_known"
@@ -22,6 +23,7 @@ GATE = "release_gate"
 SCORED = "every_customer_is_scored"
 STABLE = "no_drift_that_matters"
 TRIED = "trial_keeps_its_limits"
+ONLINE_AS_OFFLINE = "online_equals_offline"
 
 WARN = dg.AssetCheckSeverity.WARN
 ERROR = dg.AssetCheckSeverity.ERROR
@@ -143,6 +145,23 @@ def trial_result(summary: "TrialSummary | None", requirement: "TrialRequirement 
         severity=WARN,
         description=criterion.reason,
         metadata={"required": criterion.required},
+    )
+
+
+def parity_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
+    """Return the check that the API answers what the offline path would have answered."""
+    return dg.AssetCheckSpec(
+        ONLINE_AS_OFFLINE,
+        asset=asset,
+        description="Logged answers, computed again, are the same to the last digit: predictions by their release, "
+        "features by the marts, features of raw rows by the definitions of the marts.",
+    )
+
+
+def parity_result(parity: "Parity") -> dg.AssetCheckResult:
+    """Return the result of a comparison; any difference is an error."""
+    return dg.AssetCheckResult(
+        check_name=ONLINE_AS_OFFLINE, passed=parity.is_equal, severity=ERROR, description=parity.sentence
     )
 
 

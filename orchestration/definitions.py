@@ -11,6 +11,7 @@ from orchestration.assets.drift import build_drift_asset, build_site_asset
 from orchestration.assets.ingestion import build_inbox_asset, landing
 from orchestration.assets.release import build_release_asset
 from orchestration.assets.segmentation import build_segmentation_assets
+from orchestration.assets.serving_parity import build_serving_parity_asset
 from orchestration.assets.tariff_matching import build_tariff_matching_assets
 from orchestration.assets.transformation import dbt_models, dbt_models_after_scoring
 from orchestration.assets.trials import build_trial_asset
@@ -48,6 +49,7 @@ def build_definitions(
             *(build_release_asset(use_case) for use_case in USE_CASES),
             *(build_drift_asset(use_case, months) for use_case in USE_CASES),
             *(build_trial_asset(use_case) for use_case in USE_CASES),
+            *(build_serving_parity_asset(use_case) for use_case in USE_CASES),
             build_site_asset(USE_CASES),
         ]
     return dg.Definitions(

@@ -21,11 +21,12 @@ PREDICTIONS = dg.AssetSelection.key_prefixes("predictions")
 AFTER_MODELS = dg.AssetSelection.tag(dbt.AFTER_MODELS, "")
 MONITORING = dg.AssetSelection.key_prefixes("monitoring")
 TRIALS = dg.AssetSelection.key_prefixes("trials")
+SERVING = dg.AssetSelection.key_prefixes("serving")
 
 full_refresh = dg.define_asset_job(
     "full_refresh",
-    # Trials are reported when somebody asks: the main job has none to report.
-    selection=dg.AssetSelection.all() - TRIALS,
+    # Trials are reported when somebody asks, and answers are compared at night: the main job has none of them.
+    selection=dg.AssetSelection.all() - TRIALS - SERVING,
     description="Everything, once: deliveries, dbt, three models trained, judged and released, customers scored, drift "
     "reviewed. Choose the months to score and review as a range of partitions.",
 )
@@ -73,6 +74,14 @@ review_trials = dg.define_asset_job(
     "review_trials",
     selection=TRIALS,
     description="Reports what the latest trial of each challenger on live traffic showed so far.",
+)
+
+
+check_serving_parity = dg.define_asset_job(
+    "check_serving_parity",
+    selection=SERVING,
+    description="Computes a sample of the API's answers of the last days again by the offline path. Any difference "
+    "fails a check.",
 )
 
 
@@ -368,6 +377,7 @@ ASSET_JOBS = [
     score_customers,
     review_drift,
     review_trials,
+    check_serving_parity,
 ]
 """Jobs that materialise assets."""
 

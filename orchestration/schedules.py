@@ -43,6 +43,13 @@ def build_schedules(
             description="Every night: land what suppliers delivered and bring the marts up to date.",
         ),
         dg.ScheduleDefinition(
+            name="check_serving_parity_nightly",
+            job=jobs.check_serving_parity,
+            cron_schedule="30 3 * * *",
+            execution_timezone=settings.time_zone,
+            description="Every night, after the data: compute a sample of the API's answers again and compare.",
+        ),
+        dg.ScheduleDefinition(
             name="train_models_quarterly",
             job=jobs.train_models,
             cron_schedule="0 4 5 1,4,7,10 *",
