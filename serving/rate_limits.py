@@ -14,6 +14,7 @@ import math
 import mmap
 import os
 import struct
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -97,6 +98,8 @@ class SharedUsage:
         self._monotonic = monotonic
         self._wall_clock = wall_clock
         self._offset_by_name: dict[str, int] = {}
+        # Locks of a file do not keep the threads of one process apart.
+        self._thread_lock = threading.Lock()
         self._descriptor, self._table = _open_table(path)
 
     def close(self) -> None:
@@ -108,6 +111,10 @@ class SharedUsage:
 
     def admit(self, name: str, allowance: Allowance) -> Admission:
         """Count one request of a caller, or say which limit it exceeds; a refused request costs nothing."""
+        with self._thread_lock:
+            return self._admit(name, allowance)
+
+    def _admit(self, name: str, allowance: Allowance) -> Admission:
         offset = self._offset_by_name.get(name)
         if offset is None:
             offset = self._offset_by_name[name] = self._find_or_take(name)
@@ -147,12 +154,13 @@ class SharedUsage:
         offset = self._offset_by_name.get(name)
         if quota is None or offset is None or count <= 0:
             return None
-        self._lock(offset)
-        owner, full_at, day, counted = _RECORD.unpack_from(self._table, offset)
-        is_within = counted + count <= quota
-        if is_within:
-            _RECORD.pack_into(self._table, offset, owner, full_at, day, counted + count)
-        self._unlock(offset)
+        with self._thread_lock:
+            self._lock(offset)
+            owner, full_at, day, counted = _RECORD.unpack_from(self._table, offset)
+            is_within = counted + count <= quota
+            if is_within:
+                _RECORD.pack_into(self._table, offset, owner, full_at, day, counted + count)
+            self._unlock(offset)
         return None if is_within else max(quota - counted, 0)
 
     def _find_or_take(self, name: str) -> int:

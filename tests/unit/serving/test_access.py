@@ -191,6 +191,22 @@ def test_the_quota_of_the_day_counts_customers_and_holds_after_a_restart(api: Ke
     assert 0 < int(rest[1].headers["Retry-After"]) <= 86_400
 
 
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_lines_are_counted_as_customers_too(api: KeyedApi, end: str) -> None:
+    key = api.key("shop", "credit_risk", allowance=Allowance(1_000, 1_000, 5))
+    lines = "\n".join(json.dumps({"customer_id": customer_id(number)}) for number in range(3)) + end
+    client = api.client()
+
+    answers = [
+        client.post(CREDIT, content=lines, headers={**key, "Content-Type": "application/x-ndjson"}) for _ in range(2)
+    ]
+
+    results = [[json.loads(line) for line in answer.text.splitlines()[:-1]] for answer in answers]
+    assert all("prediction" in line["result"] for line in results[0])
+    assert [line["result"]["error"]["type"] for line in results[1]] == ["quota_exhausted"] * 3
+    assert '"day";r=1;' in answers[1].headers["RateLimit"]
+
+
 def test_who_has_no_key_is_slowed_down_by_network_and_nobody_else_is(api: KeyedApi) -> None:
     key = api.key("shop", "credit_risk")
     client = api.client(unknown_client_requests_per_second=0.001, unknown_client_burst_count=3)

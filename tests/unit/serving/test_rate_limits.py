@@ -2,6 +2,7 @@ import math
 import multiprocessing
 import os
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -210,6 +211,18 @@ def test_limits_hold_exactly_across_processes(tmp_path: Path, burst: int, quota:
         admitted = pool.starmap(spend_until_refused, [(tmp_path / "usage.bin", allowance, 1_000)] * 3)
 
     assert sum(admitted) == 1_500
+
+
+def test_limits_hold_exactly_across_threads(tmp_path: Path) -> None:
+    usage = SharedUsage(tmp_path / "usage.bin", monotonic=lambda: 1.0)
+    allowance = Allowance(requests_per_second=1, burst_count=100_000, quota_per_day=3_000)
+    usage.admit("shop", allowance)
+
+    with ThreadPoolExecutor(4) as pool:
+        charged = pool.map(lambda _: usage.charge("shop", allowance, 2) is None, range(2_000))
+        admitted = pool.map(lambda _: usage.admit("shop", allowance).refusal is None, range(2_000))
+
+        assert 1 + 2 * sum(charged) + sum(admitted) == 3_000
 
 
 def test_the_file_is_the_owners_and_holds_no_name(tmp_path: Path) -> None:
