@@ -57,17 +57,17 @@ class RawCustomerRow(RawRow):
     """The customer. What is not known is left out."""
 
     customer_id: CustomerId | None = Field(default=None, description="Names the answer; for a stranger leave it out")
-    customer_class: Literal[CUSTOMER_CLASSES] | None = None  # type: ignore[valid-type]  # made from the house's list
-    district: Text | None = None
-    transformer_id: Text | None = None
-    feeder_id: Text | None = None
-    voltage_level: Literal[VOLTAGE_LEVELS] | None = None  # type: ignore[valid-type]  # as above
+    customer_class: Literal[CUSTOMER_CLASSES] | None = Field(default=None, description="Class of use")  # type: ignore[valid-type]  # made from the house's list
+    district: Text | None = Field(default=None, description="District of the supply area")
+    transformer_id: Text | None = Field(default=None, description="Distribution transformer")
+    feeder_id: Text | None = Field(default=None, description="Medium-voltage feeder")
+    voltage_level: Literal[VOLTAGE_LEVELS] | None = Field(default=None, description="Voltage of the supply")  # type: ignore[valid-type]  # as above
     contract_capacity_kva: Annotated[float, Field(ge=0, le=1e7)] | None = Field(default=None, description="[kVA]")
-    industry_code: Text | None = None
-    supply_route: Literal[SUPPLY_ROUTES] | None = None  # type: ignore[valid-type]  # as above
+    industry_code: Text | None = Field(default=None, description="Industry classification code")
+    supply_route: Literal[SUPPLY_ROUTES] | None = Field(default=None, description="Who sells the energy")  # type: ignore[valid-type]  # as above
     credit_limit_amount: Annotated[float, Field(ge=0, le=1e12)] | None = Field(default=None, description="[currency]")
-    registered_date: Day | None = None
-    closed_date: Day | None = None
+    registered_date: Day | None = Field(default=None, description="First local day as a customer")
+    closed_date: Day | None = Field(default=None, description="Last local day as a customer")
     attributes: dict[str, str | float | bool | None] | None = Field(
         default=None, max_length=50, description="Further columns of the supplier, such as contract_end_date"
     )
@@ -81,13 +81,15 @@ class RawCustomerRow(RawRow):
 class RawMeter(RawRow):
     """A meter while it stands at the customer."""
 
-    meter_id: Text
-    interval_minutes: Literal[15, 30, 60, 120, 180, 240, 360, 480, 720, 1440]
+    meter_id: Text = Field(description="The supplier's id of the meter")
+    interval_minutes: Literal[15, 30, 60, 120, 180, 240, 360, 480, 720, 1440] = Field(
+        description="Length of a reading interval [min]"
+    )
     multiplier: Annotated[float, Field(ge=1e-6, le=1e5)] | None = Field(
         default=None, description="Factor on kwh, kvarh and export_kwh of its readings; 1 when left out"
     )
-    installed_date: Day | None = None
-    removed_date: Day | None = None
+    installed_date: Day | None = Field(default=None, description="First local day of the meter at this customer")
+    removed_date: Day | None = Field(default=None, description="Last local day of the meter at this customer")
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -98,7 +100,7 @@ class RawMeter(RawRow):
 class RawReading(RawRow):
     """Energy of one interval."""
 
-    meter_id: Text
+    meter_id: Text = Field(description="Meter of the request that was read")
     read_at: Instant = Field(description="Start of the interval")
     kwh: Annotated[float, Field(ge=0, le=1e9)] | None = Field(
         default=None, description="Energy before the meter's multiplier [kWh]; empty only when quality is missing"
@@ -111,12 +113,12 @@ class RawReading(RawRow):
 class RawBill(RawRow):
     """A bill."""
 
-    bill_id: Text
+    bill_id: Text = Field(description="The supplier's id of the bill")
     period_start: Day = Field(description="First local day that is billed")
     period_end: Day = Field(description="First local day that is no longer billed")
     kwh: Annotated[float, Field(ge=-1e9, le=1e9)] | None = Field(default=None, description="Billed energy [kWh]")
     amount: Amount = Field(description="Amount due [currency]")
-    issued_date: Day
+    issued_date: Day = Field(description="Local day on which the bill was issued")
     due_date: Day = Field(description="Last local day on which payment is in time")
 
     @model_validator(mode="after")
@@ -129,9 +131,9 @@ class RawBill(RawRow):
 class RawPayment(RawRow):
     """A payment towards a bill of the request."""
 
-    payment_id: Text
-    bill_id: Text
-    paid_date: Day
+    payment_id: Text = Field(description="The supplier's id of the payment")
+    bill_id: Text = Field(description="Bill of the request that is paid")
+    paid_date: Day = Field(description="Local day on which the money arrived")
     amount: Amount = Field(description="Amount paid; negative when paid back [currency]")
     channel: Text | None = Field(default=None, description="carried_over: no money came, a later bill contains it")
 
@@ -139,13 +141,17 @@ class RawPayment(RawRow):
 class RawContact(RawRow):
     """A contact with the service desk, without its text."""
 
-    contact_id: Text
-    opened_at: Instant
-    first_response_at: Instant | None = None
-    closed_at: Instant | None = None
-    channel: Text | None = None
-    topic: Text | None = None
-    satisfaction: Literal[1, 2, 3, 4, 5] | None = None
+    contact_id: Text = Field(description="The supplier's id of the contact")
+    opened_at: Instant = Field(description="Instant at which the contact was opened")
+    first_response_at: Instant | None = Field(
+        default=None, description="Instant of the first answer; empty while there is none"
+    )
+    closed_at: Instant | None = Field(
+        default=None, description="Instant at which it was closed; empty while it is open"
+    )
+    channel: Text | None = Field(default=None, description="Way of contact")
+    topic: Text | None = Field(default=None, description="What it was about, as a category")
+    satisfaction: Literal[1, 2, 3, 4, 5] | None = Field(default=None, description="From 1 (worst) to 5")
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -158,10 +164,12 @@ class RawContact(RawRow):
 class RawTariffEnrolment(RawRow):
     """From when to when the customer has a tariff."""
 
-    valid_from: Day
-    tariff_id: Text
+    valid_from: Day = Field(description="First local day on the tariff")
+    tariff_id: Text = Field(description="Tariff of the catalogue")
     valid_to: Day | None = Field(default=None, description="Last local day on the tariff; empty while it lasts")
-    billing_basis: Text | None = None
+    billing_basis: Text | None = Field(
+        default=None, description="Chosen basis of the demand charge, where the tariff offers a choice"
+    )
     contracted_kw: Annotated[float, Field(ge=0, le=1e7)] | None = Field(default=None, description="[kW]")
 
     @model_validator(mode="after")
@@ -173,9 +181,9 @@ class RawTariffEnrolment(RawRow):
 class RawProgrammeEnrolment(RawRow):
     """From when to when the customer takes part in a programme."""
 
-    programme: Text
-    joined_date: Day
-    left_date: Day | None = None
+    programme: Text = Field(description="Value-added service, demand response or app")
+    joined_date: Day = Field(description="First local day in the programme")
+    left_date: Day | None = Field(default=None, description="Last local day in the programme")
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -186,9 +194,9 @@ class RawProgrammeEnrolment(RawRow):
 class RawInspection(RawRow):
     """An inspection of the installation."""
 
-    inspection_id: Text
-    inspected_date: Day
-    outcome: Literal["normal", "theft", "tampering", "meter_fault"]
+    inspection_id: Text = Field(description="The supplier's id of the inspection")
+    inspected_date: Day = Field(description="Local day of the inspection")
+    outcome: Literal["normal", "theft", "tampering", "meter_fault"] = Field(description="What was found")
 
 
 class RawCustomer(RawRow):
@@ -203,15 +211,29 @@ class RawCustomer(RawRow):
         "out: the latest month with rows that is over",
         examples=["2026-09-01"],
     )
-    customer: RawCustomerRow = Field(default_factory=RawCustomerRow)
-    meters: list[RawMeter] | None = Field(default=None, max_length=20)
-    meter_readings: list[RawReading] | None = Field(default=None, max_length=MOST_READINGS)
-    bills: list[RawBill] | None = Field(default=None, max_length=MOST_ROWS)
-    payments: list[RawPayment] | None = Field(default=None, max_length=MOST_ROWS)
-    service_contacts: list[RawContact] | None = Field(default=None, max_length=MOST_ROWS)
-    tariff_enrolments: list[RawTariffEnrolment] | None = Field(default=None, max_length=MOST_ROWS)
-    programme_enrolments: list[RawProgrammeEnrolment] | None = Field(default=None, max_length=MOST_ROWS)
-    inspections: list[RawInspection] | None = Field(default=None, max_length=MOST_ROWS)
+    customer: RawCustomerRow = Field(default_factory=RawCustomerRow, description="Who the customer is")
+    meters: list[RawMeter] | None = Field(default=None, max_length=20, description="Meters that stood at the customer")
+    meter_readings: list[RawReading] | None = Field(
+        default=None,
+        max_length=MOST_READINGS,
+        description="Readings; those of the 36 months up to as_of_month are looked at",
+    )
+    bills: list[RawBill] | None = Field(default=None, max_length=MOST_ROWS, description="Bills")
+    payments: list[RawPayment] | None = Field(
+        default=None, max_length=MOST_ROWS, description="Payments towards these bills"
+    )
+    service_contacts: list[RawContact] | None = Field(
+        default=None, max_length=MOST_ROWS, description="Contacts with the service desk"
+    )
+    tariff_enrolments: list[RawTariffEnrolment] | None = Field(
+        default=None, max_length=MOST_ROWS, description="Tariffs of the customer"
+    )
+    programme_enrolments: list[RawProgrammeEnrolment] | None = Field(
+        default=None, max_length=MOST_ROWS, description="Programmes of the customer"
+    )
+    inspections: list[RawInspection] | None = Field(
+        default=None, max_length=MOST_ROWS, description="Inspections of the installation"
+    )
 
     @model_validator(mode="after")
     def _as_of_month_is_a_first(self) -> Self:
