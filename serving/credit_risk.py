@@ -13,9 +13,6 @@ from serving.released_model import ReleasedModel, ScoringInput, ScoringResult
 
 _COLUMNS = by_name(FEATURES)
 
-_SMALLEST_FRAME_ROWS = 16
-"""From here on a data frame is the faster way in: 1,000 rows take 27 ms instead of 97 ms, but one row 3 ms, not 0.6."""
-
 
 class ReleasedCreditRisk(ReleasedModel):
     """The credit model of one release; adds the reasons in words to each answer."""
@@ -24,12 +21,7 @@ class ReleasedCreditRisk(ReleasedModel):
         self._model = CreditRiskModel.from_files(files)
 
     def _score(self, inputs: Sequence[ScoringInput]) -> list[ScoringResult]:
-        if len(inputs) >= _SMALLEST_FRAME_ROWS:
-            frame = self._feature_frame(inputs)
-            predictions, explanations = self._model.predict_and_explain(frame)
-            answers = list(zip(self._prediction_records(predictions), explanations, strict=True))
-        else:
-            answers = self._model.predict_records([item.features for item in inputs])
+        answers = self._model.predict_records([item.features for item in inputs])
         points = self._model.points_per_log_odds
         return [
             ScoringResult(

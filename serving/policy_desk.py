@@ -1,7 +1,8 @@
 """Says what follows from a credit score by the policy of today and what is on record of the customer.
 
 The register is read when its file changes, so an upheld appeal or a recorded protection counts in the next answer. A
-register that is damaged while the server runs is reported in the log, and the last sound one counts on.
+register that is damaged while the server runs is reported in the log, and the last sound one counts on. So does the
+policy when the clock jumps to a day before every policy.
 """
 
 import logging
@@ -13,7 +14,7 @@ from typing import Self
 from zoneinfo import ZoneInfo
 
 from ml.credit_risk.policy import PolicyDay, PolicyOutcome, case_of
-from ml.credit_risk.policy_schema import load_policies, policy_on
+from ml.credit_risk.policy_schema import PolicyError, load_policies, policy_on
 from ml.credit_risk.register import REGISTER_FILE, Register, RegisterError
 from serving.released_model import ScoringInput, ScoringResult
 from serving.settings import ServingSettings
@@ -46,6 +47,7 @@ class PolicyDesk:
         self._state = self._file_state()
         self._register = Register.read(self._path)
         self._today: PolicyDay | None = None
+        self._day_without_policy: date | None = None
         self._policy_day(datetime.now(self._zone).date())
 
     @classmethod
@@ -63,8 +65,7 @@ class PolicyDesk:
         self, scored: Iterable[tuple[ScoringInput, ScoringResult]], decided_at: datetime
     ) -> list[PolicyOutcome]:
         """Return what follows for customers who were scored at one instant."""
-        day = decided_at.astimezone(self._zone).date()
-        desk = self._policy_day(day)
+        desk = self._policy_day(decided_at.astimezone(self._zone).date())
         register = self._current_register()
         return [
             desk.outcome(
@@ -73,8 +74,8 @@ class PolicyDesk:
                     probability=result.prediction["default_probability"],
                     rating=result.details["rating_in_force"],
                     policy=desk.policy,
-                    as_of=day,
-                    standing=register.standing(item.customer_key, day),
+                    as_of=desk.as_of,
+                    standing=register.standing(item.customer_key, desk.as_of),
                 )
             )
             for item, result in scored
@@ -82,9 +83,17 @@ class PolicyDesk:
 
     def _policy_day(self, day: date) -> PolicyDay:
         known = self._today
-        if known is None or known.as_of != day:
+        if known is not None and day in (known.as_of, self._day_without_policy):
+            return known
+        try:
             policy = policy_on(self._policies, self._policy_id, day)
-            known = self._today = PolicyDay(policy, day, currency=self._currency)
+        except PolicyError as error:
+            if known is None:
+                raise
+            logger.error("%s The clock may be wrong; the policy of %s counts on", error, known.as_of)
+            self._day_without_policy = day
+            return known
+        known = self._today = PolicyDay(policy, day, currency=self._currency)
         return known
 
     def _current_register(self) -> Register:

@@ -1,13 +1,16 @@
+import gc
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 from prometheus_client import REGISTRY
 
 from serving.model_store import ModelStore
 from serving.release_board import ReleaseBoard
-from serving.released_model import ReleasedModel
+from serving.released_model import ReleasedModel, ScoringInput
 from tests.unit.serving.builders import key_of, publish
 
 USE_CASE = "segmentation"
@@ -175,3 +178,33 @@ def test_an_erased_customer_is_gone_from_every_loaded_release(
     model = board.get(USE_CASE)
     assert model is not None
     assert list(model.many_from_snapshot([key_of(3), key_of(4)])) == [key_of(4)]
+
+
+def test_a_hundred_swaps_leave_nothing_behind(board: ReleaseBoard, store: ModelStore, tmp_path: Path) -> None:
+    names = [publish(store, tmp_path, "credit_risk", variant=variant).name for variant in (0, 1)]
+    pointer = store.releases_dir / "credit_risk" / "CURRENT"
+    process = psutil.Process()
+
+    def swap(times: int) -> None:
+        for number in range(times):
+            pointer.write_text(names[number % 2])
+            board.refresh()
+            model = board.get("credit_risk")
+            assert model is not None
+            assert model.identity.release == names[number % 2]
+            model.predict([ScoringInput(features) for features in model_inputs(model)])
+
+    def living_models() -> int:
+        return sum(isinstance(thing, ReleasedModel) for thing in gc.get_objects())
+
+    swap(10)
+    models_count, files_count, before_bytes = living_models(), process.num_fds(), process.memory_info().rss
+    swap(100)
+
+    assert living_models() == models_count
+    assert process.num_fds() == files_count
+    assert process.memory_info().rss - before_bytes < 10_000_000
+
+
+def model_inputs(model: ReleasedModel) -> list[dict[str, Any]]:
+    return [item.features for item in model.many_from_snapshot(model.features.sample_keys(5)).values()]
