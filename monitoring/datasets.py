@@ -44,6 +44,8 @@ KEY_COLUMNS = frozenset(
         "sequence",
         "row_digest",
         "tables",
+        "features_from",
+        "raw",
         *HISTORY_COLUMNS,
     }
 )
