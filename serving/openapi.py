@@ -42,13 +42,21 @@ RETRY_AFTER_HEADER = {
         "example": 1,
     }
 }
+LIMIT_HEADERS = {
+    "RateLimit": _header(
+        "What is left of the key's rate and quota; absent without limits / 剩余额度", '"rate";r=99;t=1'
+    ),
+    "RateLimit-Policy": _header("The key's rate and quota; absent without limits / 额度", '"rate";q=100;w=10'),
+}
 ANSWER_HEADERS = {
     **REQUEST_ID_HEADER,
+    **LIMIT_HEADERS,
     "Kilowise-Release": _header("The release that answered / 应答发布", "0003-202608-1a2b3c4d5e"),
     "Idempotency-Replayed": _header("`true` when this is the answer given before / 重放应答", "true", enum=["true"]),
 }
 CONDITIONAL_HEADERS = {
     **REQUEST_ID_HEADER,
+    **LIMIT_HEADERS,
     "ETag": _header("Version of the answer, for `If-None-Match` / 应答版本", 'W/"0f3a91c2"'),
     "Cache-Control": _header("It may be kept, and is asked for again before use / 缓存方式", "private, no-cache"),
 }
@@ -164,8 +172,8 @@ def secured_by(scope: str | None) -> dict[str, Any]:
 
 
 def documented_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the documentation of error statuses for ``responses`` of a route; 500 is added to each."""
-    return {status: _documented_error(status) for status in (*statuses, 500)}
+    """Return the documentation of error statuses for ``responses`` of a route; 431 and 500 are added to each."""
+    return {status: _documented_error(status) for status in (*statuses, 431, 500)}
 
 
 def _documented_error(status: int) -> dict[str, Any]:

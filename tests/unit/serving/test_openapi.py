@@ -61,7 +61,7 @@ def test_every_parameter_header_and_status_is_described(_path: str, _method: str
         assert response["description"], status
         assert "X-Request-Id" in response["headers"], status
         assert all(header["description"] for header in response["headers"].values())
-    assert {"200", "401", "429", "500"} <= set(operation["responses"])
+    assert {"200", "401", "429", "431", "500"} <= set(operation["responses"])
     for status in {"409", "429", "503"} & set(operation["responses"]):
         assert "Retry-After" in operation["responses"][status]["headers"]
 

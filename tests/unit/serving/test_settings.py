@@ -54,5 +54,5 @@ def test_secrets_are_not_printed() -> None:
 
 @pytest.mark.parametrize("address", ["lmdb", "http://127.0.0.1:6379", ""])
 def test_features_come_from_the_file_or_from_redis(address: str) -> None:
-    with pytest.raises(ValueError, match="redis://127.0.0.1:6379/0"):
+    with pytest.raises(ValueError, match=r"redis://127\.0\.0\.1:6379/0"):
         ServingSettings(_env_file=None, feature_store=SecretStr(address))
