@@ -48,6 +48,9 @@ FEATURES_AS_OF = Gauge(
     multiprocess_mode="mostrecent",
 )
 LOG_ROWS = Counter("kilowise_prediction_log_rows", "Rows of the prediction log by what became of them", ["outcome"])
+for _outcome in ("written", "dropped", "lost"):
+    # To Prometheus the first of a kind is no increase, unless there was a 0 before.
+    LOG_ROWS.labels(_outcome)
 LOG_WRITE_FAILURES = Counter("kilowise_prediction_log_write_failures", "Failed writes; their rows are tried again")
 LOG_PENDING_ROWS = Gauge(
     "kilowise_prediction_log_pending_rows", "Rows that wait to be written", multiprocess_mode="livesum"

@@ -81,6 +81,20 @@ def test_columns_are_those_of_batch_predictions() -> None:
     ]
 
 
+def test_what_never_happened_is_counted_as_none() -> None:
+    """An alert on an increase needs the 0 before it."""
+    printed = subprocess.run(
+        [sys.executable, "-c", "from serving import metrics; print(metrics.exposition().decode())"],
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+    for outcome in ("written", "dropped", "lost"):
+        assert f'kilowise_prediction_log_rows_total{{outcome="{outcome}"}} 0.0' in printed
+
+
 def test_a_normal_stop_loses_nothing(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path, key=KEY, capacity_rows=100_000, flush_seconds=0.01)
     log.start()
