@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,6 @@ import pandas as pd
 import pyarrow.dataset as ds
 import pytest
 
-from ml.credit_risk.schema import RATINGS
 from ml.tariff_matching.model import TariffMatchingModel
 from ml.tariff_matching.training import train
 from ml.tariffs.catalogue import load_catalogue
@@ -267,46 +265,6 @@ def test_a_normal_stop_writes_every_prediction(server: ObservedServer, tmp_path:
     assert request_ids <= set(logged)
     assert len(request_ids) == 100
     assert customer_id(1) not in (tmp_path / "server.log").read_text()
-
-
-def fenced_blocks(language: str) -> list[str]:
-    page = (PROJECT_ROOT / "docs" / "call.md").read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
-
-
-CURL_COMMANDS = [
-    f"curl{command}"
-    for block in fenced_blocks("bash")
-    if block.startswith("curl")
-    for command in block.split("curl")[1:]
-]
-
-
-@pytest.mark.parametrize("command", CURL_COMMANDS)
-def test_commands_of_the_call_page_work_as_typed(server: ObservedServer, command: str) -> None:
-    typed = command.replace("http://127.0.0.1:3100", server.url)
-
-    finished = subprocess.run(["bash", "-c", typed], capture_output=True, check=True)
-
-    answer = json.loads(finished.stdout)
-    if "municipal" in command:
-        documented = json.loads(next(block for block in fenced_blocks("json") if "invalid_request" in block))
-        assert {**answer, "request_id": ""} == {**documented, "request_id": ""}
-    else:
-        assert "prediction" in (answer["result"] if "result" in answer else answer["results"][0])
-
-
-def test_python_of_the_call_page_works_as_typed(server: ObservedServer) -> None:
-    (program,) = fenced_blocks("python")
-
-    finished = subprocess.run(
-        [sys.executable, "-c", program.replace("http://127.0.0.1:3100", server.url)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-
-    assert finished.stdout.splitlines()[0] in RATINGS
 
 
 def test_bentoml_build_packs_serving_and_ml_and_nothing_else(tmp_path: Path) -> None:
