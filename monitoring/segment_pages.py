@@ -362,14 +362,15 @@ def _facts(profile: "pd.Series[float]", members: "pd.DataFrame") -> tuple[Fact, 
         _fact(Bilingual(en="Contacts a year, per customer", zh="户均年工单"), profile["contacts_mean"], "{:.2f}"),
     ]
     if "unpaid_amount" in members:
-        unpaid = members["unpaid_amount"]
+        # Of nobody is a debt known where no payments are delivered.
+        unpaid = members["unpaid_amount"].dropna()
         owing = f"{int((unpaid > 0).sum()):,}"
         facts.append(
             _fact(
                 Bilingual(en="Past due and unpaid, of a year's bills", zh="逾期欠费占年电费"),
-                100 * unpaid.sum() / billed.sum() if billed.sum() else np.nan,
+                100 * unpaid.sum() / billed.sum() if len(unpaid) and billed.sum() else np.nan,
                 "{:.2f} %",
-                Bilingual(en=f"{owing} customers", zh=f"{owing} 户"),
+                Bilingual(en=f"{owing} customers", zh=f"{owing} 户") if len(unpaid) else None,
             )
         )
     if "mean_satisfaction_12m" in members:

@@ -73,7 +73,7 @@ def home(tmp_path: Path) -> Path:
             "customer_key": frame["customer_key"],
             "tariff_id": ["flat"] * 150 + ["time_of_use"] * 150,
             "currency": "CNY",
-            "unpaid_amount": [87.6] * 20 + [0.0] * 280,
+            "unpaid_amount": [87.6] * 20 + [0.0] * 180 + [np.nan] * 100,
             "mean_satisfaction_12m": [4.0] * 10 + [np.nan] * 290,
         }
     )
@@ -131,6 +131,8 @@ def test_the_figures_are_those_of_the_latest_month(home: Path) -> None:
     assert facts["Billed per kWh"] == ("0.100", "CNY")
     assert facts["Past due and unpaid, of a year's bills"] == ("1.00 %", "20 customers")
     assert facts["Satisfaction, 1 to 5"] == ("4.00", "10 customers answered")
+    unknown = {fact.title.en: (fact.value, fact.note.en) for fact in second.facts}
+    assert unknown["Past due and unpaid, of a year's bills"] == ("–", "")
     tariffs = next(mix for mix in first.mixes if mix.title.en == "Tariff")
     assert [(part.title.en, part.percent) for part in tariffs.parts] == [("flat", 75.0), ("time_of_use", 25.0)]
     assert all(sum(part.percent for part in mix.parts) == pytest.approx(100) for mix in first.mixes)
