@@ -7,7 +7,9 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from prometheus_client import REGISTRY
@@ -17,7 +19,7 @@ from ml.credit_risk.rating import HISTORY_COLUMNS
 from ml.credit_risk.schema import FEATURES, PREDICTIONS
 from serving.log_ledger import Ledger, LedgerEntry, ledger_key
 from serving.log_verification import verify_log
-from serving.prediction_log import SHADOW, LoggedPrediction, PredictionLog, log_schema
+from serving.prediction_log import SHADOW, LoggedPrediction, PredictionLog, log_schema, unpacked_tables
 from serving.settings import PROJECT_ROOT
 
 KEY = ledger_key(b"a secret of this test")
@@ -52,7 +54,7 @@ def counted(outcome: str) -> float:
     return REGISTRY.get_sample_value("kilowise_prediction_log_rows_total", {"outcome": outcome}) or 0.0
 
 
-def read(directory: Path) -> list[dict[str, object]]:
+def read(directory: Path) -> list[dict[str, Any]]:
     return [record for path in sorted(directory.rglob("*.parquet")) for record in pq.read_table(path).to_pylist()]
 
 
@@ -333,6 +335,19 @@ def test_what_a_challenger_says_in_shadow_lies_apart(log: PredictionLog, tmp_pat
     folders = {path.parent.relative_to(tmp_path / "log").as_posix() for path in tmp_path.rglob("*.parquet")}
 
     assert folders == {"shadow/credit_risk/date=2026-09-05", "credit_risk/date=2026-09-05"}
+
+
+def test_tables_that_came_with_a_request_come_back_as_they_were(log: PredictionLog, tmp_path: Path) -> None:
+    cube = pa.table({"customer_key": ["raw", "raw"], "month": [date(2026, 8, 1)] * 2, "kwh": [1.5, None]})
+    nothing = pa.table({"customer_key": pa.array([], pa.string())})
+
+    log.record([replace(row(1), tables={"customer_load_cube": cube, "customer_programmes": nothing}), row(2)])
+    log.flush()
+
+    first, second = read(tmp_path)
+    assert unpacked_tables(first["tables"]) == {"customer_load_cube": cube, "customer_programmes": nothing}
+    assert second["tables"] is None
+    assert verify_log(tmp_path / "log", KEY).problems == ()
 
 
 def refuse(_self: Path, _target: Path) -> None:
