@@ -9,7 +9,7 @@ with it. The text file ``CURRENT`` beside the releases names the one that is ser
 - one process at a time changes anything; readers need no lock.
 
 ``orchestration`` calls this module and those of portraits, trials and the prediction log, and nothing else of
-``serving``. BentoML is imported inside functions, because Dagster loads this module whenever it loads its code location.
+``serving``. BentoML is imported inside functions, because Dagster loads this module with its code location.
 """
 
 import fcntl
