@@ -21,6 +21,7 @@ from orchestration.lifecycle import forget_lost_challengers
 from orchestration.price_simulation import FOLDER as SIMULATIONS_FOLDER
 from orchestration.settings import PlatformSettings
 from orchestration.traces import CustomerTrace
+from serving.idempotency import forget_answers
 from serving.model_store import ModelStore
 from serving.portrait_store import remove_portraits
 
@@ -111,6 +112,7 @@ def remove_derived(settings: PlatformSettings, trace: CustomerTrace, say: Say) -
     for marts_dir in (settings.after_models_marts_dir, settings.marts_dir):
         (marts_dir / "CURRENT").unlink(missing_ok=True)
     remove_portraits(settings.home)
+    say(f"Answers kept for callers who send a request again: all {forget_answers(settings.home):,} forgotten.")
     for folder in (settings.after_models_marts_dir, settings.marts_dir / "versions", settings.warehouse_path.parent):
         if folder.exists():
             shutil.rmtree(folder)

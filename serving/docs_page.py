@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -44,6 +45,7 @@ def _operation(path: str, method: str, operation: Mapping[str, Any], schemas: Ma
     answers = [_resolve(choice, schemas) for choice in answer.get("oneOf", [answer]) if choice]
     return {
         "path": path,
+        "example_path": _example_path(path, operation),
         "method": method.upper(),
         "summary": operation["summary"],
         "examples": [_example(example) for example in (request or {}).get("examples", [])],
@@ -55,6 +57,14 @@ def _operation(path: str, method: str, operation: Mapping[str, Any], schemas: Ma
             if status >= "400"
         ],
     }
+
+
+def _example_path(path: str, operation: Mapping[str, Any]) -> str:
+    """Return a path with examples in the place of its parameters, so that it can be sent."""
+    for parameter in operation.get("parameters", []):
+        if parameter["in"] == "path":
+            path = path.replace(f"{{{parameter['name']}}}", quote(str(parameter["example"]), safe=""))
+    return path
 
 
 def _kinds(response: Mapping[str, Any]) -> list[str]:

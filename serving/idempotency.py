@@ -22,6 +22,9 @@ from pathlib import Path
 
 from serving.errors import ApiError
 
+ANSWERS_FILE = Path("idempotency") / "answers.sqlite"
+"""Where the answers are below the state folder."""
+
 LEASE_SECONDS = 60.0
 """A request that has not finished after this time has died with its process; BentoML ends it by then."""
 
@@ -62,6 +65,28 @@ def idempotency_key(header: str) -> str:
             field="Idempotency-Key",
         )
     return key
+
+
+def forget_answers(home: Path) -> int:
+    """Forget every kept answer, because one may be about a customer who is erased, and return how many there were.
+
+    Which answers those are nobody can say: they name no customer. Servers that run go on with an empty store.
+
+    Args:
+        home: The state folder.
+    """
+    path = home / ANSWERS_FILE
+    if not path.is_file():
+        return 0
+    connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+    try:
+        forgotten = connection.execute("DELETE FROM answers").rowcount
+        # Deleted rows stay readable in free pages and in the log of changes until both are written anew.
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        connection.close()
+    return int(forgotten)
 
 
 class IdempotencyStore:

@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ml.errors import KilowiseError
+from serving.idempotency import ANSWERS_FILE
 from serving.logs import LogFormat
 from serving.tracing import Traces
 
@@ -167,7 +168,7 @@ class ServingSettings(BaseSettings):
     @property
     def idempotency_path(self) -> Path:
         """Answers kept under a caller's key, one file for all worker processes."""
-        return self.home / "idempotency" / "answers.sqlite"
+        return self.home / ANSWERS_FILE
 
     @property
     def api_keys_path(self) -> Path:

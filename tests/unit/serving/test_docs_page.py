@@ -42,6 +42,22 @@ def test_what_stands_between_backticks_is_code_and_nothing_else_is_markup():
     assert "Not &lt;b&gt;bold&lt;/b&gt;, <code>a &lt; b</code>" in page
 
 
+def test_a_path_can_be_sent_as_it_stands_on_the_page():
+    described = document()
+    described["paths"]["/v1/score/{number}"] = {
+        "get": {
+            "summary": "Read",
+            "parameters": [{"name": "number", "in": "path", "example": "C 1"}],
+            "responses": {"200": {"description": "Done", "content": {"text/html": {}}}},
+        }
+    }
+
+    page = render_docs_page(described)
+
+    assert 'data-path="/v1/score/C%201"' in page
+    assert "<code>/v1/score/{number}</code>" in page
+
+
 def test_examples_are_named_by_what_they_send():
     page = render_docs_page(document(examples=[{"customer_id": "C1"}, {"features": {"annual_kwh": 2900}}]))
 

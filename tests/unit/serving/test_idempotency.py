@@ -12,7 +12,14 @@ import pytest
 from fastapi.testclient import TestClient
 
 from serving.errors import ApiError
-from serving.idempotency import LEASE_SECONDS, Claim, IdempotencyStore, idempotency_key
+from serving.idempotency import (
+    ANSWERS_FILE,
+    LEASE_SECONDS,
+    Claim,
+    IdempotencyStore,
+    forget_answers,
+    idempotency_key,
+)
 from serving.runtime import Runtime
 from serving.settings import ServingSettings
 from tests.unit.serving.builders import customer_id
@@ -117,6 +124,21 @@ def test_the_oldest_answers_make_room(tmp_path: Path, clock: Clock) -> None:
     store.close()
 
     assert kept == [False, False, False, True, True]
+
+
+def test_an_erasure_forgets_all_answers_while_the_server_runs(tmp_path: Path, clock: Clock) -> None:
+    assert forget_answers(tmp_path) == 0
+    store = store_at(tmp_path / ANSWERS_FILE, clock)
+    for number in range(3):
+        store.finish(claimed(store, key=str(number)), b"answer" * 1_000)
+
+    assert forget_answers(tmp_path) == 3
+
+    assert isinstance(store.claim("one", "1", b"body"), Claim)
+    assert zlib.compress(b"answer" * 1_000, 1) not in b"".join(
+        path.read_bytes() for path in (tmp_path / ANSWERS_FILE).parent.iterdir()
+    )
+    store.close()
 
 
 def test_a_store_that_cannot_be_written_is_503(tmp_path: Path, clock: Clock) -> None:
