@@ -265,14 +265,13 @@ class KeyRing:
     ) -> None:
         self._path = path
         self._clock = clock
-        self._seen: object = None
+        self._seen: object = _signature(path)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._known: list[tuple[bytes, ApiKey, Caller]] = []
         self.is_open = may_be_open and not path.exists()
         if self.is_open:
             return
-        self._seen = _signature(path)
         self._put_in_force(read_keys(path))
         if not may_be_open and not any(key.state(clock()) == "active" for _, key, _ in self._known):
             raise ApiKeyError(f"no key in {path} is active; `python -m serving keys add NAME` makes one")

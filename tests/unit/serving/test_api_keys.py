@@ -291,6 +291,17 @@ def test_a_file_that_becomes_unusable_leaves_the_last_keys_in_force_and_says_so(
     assert metrics.API_KEY_FILE_USABLE._value.get() == 1
 
 
+def test_an_open_api_does_not_complain_about_the_keys_that_it_does_not_need(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = KeyRing(path, may_be_open=True)
+
+    keys.refresh()
+
+    assert keys.is_open
+    assert caplog.messages == []
+
+
 def test_development_is_open_until_the_first_key_and_never_again(path: Path) -> None:
     keys = KeyRing(path, may_be_open=True)
     assert keys.is_open
