@@ -4,6 +4,7 @@ dbt leaves the compiled statements in its manifest; nothing is compiled a second
 it, except that it reads landed rows from tables instead of files, and all months at once instead of batch by batch.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,21 +27,27 @@ _TAKEN_AS_ROWS = frozenset({"holidays", "int_system_peak_hours"})
 
 
 def write_feature_definitions(
-    settings: PlatformSettings, manifest: Mapping[str, Any], use_cases: "Sequence[UseCase]"
+    settings: PlatformSettings, manifest: Mapping[str, Any], use_cases: "Sequence[UseCase]", marts_version: str
 ) -> None:
     """Keep the definitions of all use cases beside the published marts.
 
-    A build of some models compiles only those; then what a whole build has left stays.
+    A build of some models compiles only those; then what a whole build has left stays. So do definitions that were
+    made of the same statements and marts.
 
     Args:
         settings: Settings of the platform; the warehouse must hold what the manifest says.
         manifest: dbt's manifest after a build, with the compiled code of what was built.
         use_cases: The use cases.
+        marts_version: Version of the marts that this build has published.
     """
     import duckdb
 
     chains = [_chain(manifest, [use_case.feature_mart, *use_case.raw_tables]) for use_case in use_cases]
     if not all(_is_compiled(node) for chain in chains for node in chain):
+        return
+    made_from = _fingerprint(chains, marts_version)
+    path = settings.marts_dir / DEFINITIONS_FILE
+    if path.exists() and json.loads(path.read_text(encoding="utf-8"))["made_from"] == made_from:
         return
     limit = {"memory_limit": settings.duckdb_memory_limit}
     with duckdb.connect(str(settings.warehouse_path), read_only=True, config=limit) as connection:
@@ -48,7 +55,7 @@ def write_feature_definitions(
             use_case.name: feature_definitions(use_case, manifest, connection, settings).model_dump(mode="json")
             for use_case in use_cases
         }
-    replace_text(settings.marts_dir / DEFINITIONS_FILE, json.dumps(definitions, sort_keys=True))
+    replace_text(path, json.dumps({"made_from": made_from, "definitions": definitions}, sort_keys=True))
 
 
 def read_feature_definitions(marts_dir: Path, use_case: str) -> FeatureDefinitions | None:
@@ -56,7 +63,8 @@ def read_feature_definitions(marts_dir: Path, use_case: str) -> FeatureDefinitio
     path = marts_dir / DEFINITIONS_FILE
     if not path.exists():
         return None
-    return FeatureDefinitions.model_validate(json.loads(path.read_text(encoding="utf-8"))[use_case])
+    definitions = json.loads(path.read_text(encoding="utf-8"))["definitions"]
+    return FeatureDefinitions.model_validate(definitions[use_case])
 
 
 def feature_definitions(
@@ -116,6 +124,11 @@ def _chain(manifest: Mapping[str, Any], marts: Sequence[str]) -> list[Mapping[st
 
 def _is_compiled(node: Mapping[str, Any]) -> bool:
     return node["name"] in _TAKEN_AS_ROWS or bool(node.get("compiled_code"))
+
+
+def _fingerprint(chains: Sequence[Sequence[Mapping[str, Any]]], marts_version: str) -> str:
+    codes = [node.get("compiled_code", "") for chain in chains for node in chain]
+    return hashlib.sha256("\0".join([marts_version, *codes]).encode()).hexdigest()
 
 
 def _statement(manifest: Mapping[str, Any], node: Mapping[str, Any]) -> Relation:

@@ -73,9 +73,9 @@ def dbt_models(
     good run stay current.
     """
 
-    def publish_definitions(_marts: MartsVersion) -> None:
+    def publish_definitions(marts: MartsVersion) -> None:
         built = json.loads((_target_path(settings) / "manifest.json").read_bytes())
-        write_feature_definitions(settings, built, USE_CASES)
+        write_feature_definitions(settings, built, USE_CASES, marts.name)
 
     settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
     yield from _stage(context, dbt, settings, FIRST_STAGE, first_stage_fingerprint(settings), publish_definitions)
