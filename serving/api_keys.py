@@ -271,6 +271,8 @@ class KeyRing:
         self._known: list[tuple[bytes, ApiKey, Caller]] = []
         self.is_open = may_be_open and not path.exists()
         if self.is_open:
+            # Nothing is wrong: no file is needed.
+            metrics.API_KEY_FILE_USABLE.set(1)
             return
         self._put_in_force(read_keys(path))
         if not may_be_open and not any(key.state(clock()) == "active" for _, key, _ in self._known):

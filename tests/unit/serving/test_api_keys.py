@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from serving import metrics
 from serving.api_keys import (
@@ -294,12 +295,14 @@ def test_a_file_that_becomes_unusable_leaves_the_last_keys_in_force_and_says_so(
 def test_an_open_api_does_not_complain_about_the_keys_that_it_does_not_need(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    metrics.API_KEY_FILE_USABLE.set(0)
     keys = KeyRing(path, may_be_open=True)
 
     keys.refresh()
 
     assert keys.is_open
     assert caplog.messages == []
+    assert REGISTRY.get_sample_value("kilowise_api_key_file_usable") == 1
 
 
 def test_development_is_open_until_the_first_key_and_never_again(path: Path) -> None:
