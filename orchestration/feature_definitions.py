@@ -47,7 +47,7 @@ def write_feature_definitions(
         return
     made_from = _fingerprint(chains, marts_version)
     path = settings.marts_dir / DEFINITIONS_FILE
-    if path.exists() and json.loads(path.read_text(encoding="utf-8"))["made_from"] == made_from:
+    if path.exists() and json.loads(path.read_text(encoding="utf-8")).get("made_from") == made_from:
         return
     limit = {"memory_limit": settings.duckdb_memory_limit}
     with duckdb.connect(str(settings.warehouse_path), read_only=True, config=limit) as connection:
@@ -63,8 +63,8 @@ def read_feature_definitions(marts_dir: Path, use_case: str) -> FeatureDefinitio
     path = marts_dir / DEFINITIONS_FILE
     if not path.exists():
         return None
-    definitions = json.loads(path.read_text(encoding="utf-8"))["definitions"]
-    return FeatureDefinitions.model_validate(definitions[use_case])
+    kept = json.loads(path.read_text(encoding="utf-8")).get("definitions", {}).get(use_case)
+    return None if kept is None else FeatureDefinitions.model_validate(kept)
 
 
 def feature_definitions(
