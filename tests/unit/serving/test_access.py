@@ -10,6 +10,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from serving.api_keys import Allowance, ApiKeyError, ApiScope, add_key, revoke_keys, rotate_key
+from serving.model_store import ModelStore
+from serving.release_board import ReleaseBoard
 from serving.runtime import Runtime
 from serving.settings import ServingConfigurationError, ServingSettings
 from tests.unit.serving.builders import customer_id
@@ -24,10 +26,10 @@ GENEROUS = Allowance(requests_per_second=1_000, burst_count=1_000, quota_per_day
 class KeyedApi:
     """An API with a key file of its own on a home with releases."""
 
-    def __init__(self, released_home: Path, state_dir: Path) -> None:
-        self.keys_path = state_dir / "api_keys.json"
-        self.state_dir = state_dir
-        self._home = released_home
+    def __init__(self, home: Path, board: ReleaseBoard) -> None:
+        self.keys_path = home / "api_keys.json"
+        self._home = home
+        self._board = board
         self._runtimes: list[Runtime] = []
 
     def key(self, name: str, *scopes: ApiScope, allowance: Allowance = GENEROUS, **options: Any) -> dict[str, str]:
@@ -43,7 +45,7 @@ class KeyedApi:
                 **settings,
             )
         )
-        runtime.board.refresh()
+        runtime.board = self._board
         self._runtimes.append(runtime)
         client = client_of(runtime)
         return TestClient(client.app, raise_server_exceptions=False, follow_redirects=False, client=(address, 50_000))
@@ -55,14 +57,17 @@ class KeyedApi:
         return [json.loads(line) for path in folder.glob("*.jsonl") for line in path.read_text().splitlines()]
 
 
+@pytest.fixture(scope="module")
+def board(released_home: Path) -> ReleaseBoard:
+    """Releases that are loaded once for all tests; what the API writes is each test's own."""
+    board = ReleaseBoard(ModelStore(released_home), poll_seconds=1)
+    board.refresh()
+    return board
+
+
 @pytest.fixture
-def api(released_home: Path, tmp_path: Path) -> Iterator[KeyedApi]:
-    # Releases are shared; what the API writes beside them is this test's own.
-    home = tmp_path / "home"
-    home.mkdir()
-    for name in ("models", "releases"):
-        (home / name).symlink_to(released_home / name)
-    api = KeyedApi(home, tmp_path)
+def api(board: ReleaseBoard, tmp_path: Path) -> Iterator[KeyedApi]:
+    api = KeyedApi(tmp_path, board)
     yield api
     api.audit()
 
