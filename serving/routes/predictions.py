@@ -137,7 +137,6 @@ def _add_prediction_route(app: FastAPI, route: Route) -> None:
         customers, is_batch = requested_customers(body, largest_batch=settings.max_batch_items)
         if is_batch and NDJSON in request.headers.get("accept", ""):
             return _streamed(request, numbered_blocks(customers), model, close=lambda: None)
-        runtime.access.charge(request.scope["caller"], len(customers))
         key = request.headers.get(IDEMPOTENCY_HEADER)
         if key is not None:
             return await _answer_once(request, model, customers, is_batch=is_batch, key=key, data=data)
@@ -222,6 +221,10 @@ def _answering_model(runtime: Runtime, use_case: str, wanted: str | None) -> Rel
     if wanted is None or wanted == model.identity.release:
         return model
     loaded = runtime.board.loaded(use_case)
+    active = runtime.trials.of(model)
+    if active is not None and active.trial.mode == "share":
+        # Its answers name the challenger's release, so callers may hold on to it.
+        loaded[active.model.identity.release] = active.model
     if wanted not in loaded:
         raise ApiError(
             409,
@@ -239,6 +242,8 @@ async def _answer(
 ) -> Response:
     runtime: Runtime = request.app.state.runtime
     request_id: str = request.scope["request_id"]
+    # Not before: what was answered once is not charged again when it is asked again.
+    runtime.access.charge(request.scope["caller"], len(customers))
     if is_batch:
         return await runtime.in_worker(lambda: _released(score_many(model, customers, runtime, request_id)))
     is_pinned = RELEASE_HEADER in request.headers

@@ -213,6 +213,19 @@ def test_batches_pinned_requests_and_strangers_are_answered_by_the_champion(
     assert sorted(logged(runtime)["arm"].fillna("").tolist()) == ["", "", "", "", "challenger"]
 
 
+@pytest.mark.parametrize(("mode", "expected"), [("share", 200), ("shadow", 409)])
+def test_a_caller_may_hold_on_to_a_challenger_that_answers_and_to_no_other(
+    runtime: Runtime, client: TestClient, home: Path, work_dir: Path, mode: str, expected: int
+) -> None:
+    trial = start(home, work_dir, mode=mode, share=1.0)
+    runtime.trials.refresh()
+
+    pinned = client.post(CREDIT, json={"customer_id": customer_id(0)}, headers={"Kilowise-Release": trial.release})
+
+    assert pinned.status_code == expected
+    assert (pinned.headers.get("Kilowise-Release") == trial.release) == (expected == 200)
+
+
 def test_champion_answers_where_the_challenger_fails_and_the_failure_is_kept(
     runtime: Runtime, client: TestClient, home: Path, work_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
