@@ -73,7 +73,7 @@ def http() -> Sequence[Measurement]:
     if shutil.which("wrk") is None:
         raise RuntimeError("the HTTP figures need the load generator wrk: `apt-get install wrk`")
     with tempfile.TemporaryDirectory(prefix="kilowise-bench-") as folder, ExitStack() as servers:
-        home = _released_home(Path(folder))
+        home = released_home(Path(folder))
         inline, by_id, batch = _write_bodies(home, Path(folder))
         ours = servers.enter_context(_kilowise(home))
         peer = servers.enter_context(_fastapi(home))
@@ -112,7 +112,7 @@ def http() -> Sequence[Measurement]:
     ]
 
 
-def _released_home(folder: Path) -> Path:
+def released_home(folder: Path) -> Path:
     """Return a copy of the state folder's releases, made by the main job when there are none yet."""
     source = ServingSettings().home
     home = folder / "home"
