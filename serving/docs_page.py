@@ -45,6 +45,7 @@ def _operation(path: str, method: str, operation: Mapping[str, Any], schemas: Ma
     answers = [_resolve(choice, schemas) for choice in answer.get("oneOf", [answer]) if choice]
     return {
         "path": path,
+        "parameters": operation.get("parameters", []),
         "example_path": _example_path(path, operation),
         "method": method.upper(),
         "summary": operation["summary"],

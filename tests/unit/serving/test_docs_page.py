@@ -47,7 +47,7 @@ def test_a_path_can_be_sent_as_it_stands_on_the_page():
     described["paths"]["/v1/score/{number}"] = {
         "get": {
             "summary": "Read",
-            "parameters": [{"name": "number", "in": "path", "example": "C 1"}],
+            "parameters": [{"name": "number", "in": "path", "example": "C 1", "description": "Which one"}],
             "responses": {"200": {"description": "Done", "content": {"text/html": {}}}},
         }
     }
@@ -56,6 +56,7 @@ def test_a_path_can_be_sent_as_it_stands_on_the_page():
 
     assert 'data-path="/v1/score/C%201"' in page
     assert "<code>/v1/score/{number}</code>" in page
+    assert "<td>Which one</td>" in page
 
 
 def test_examples_are_named_by_what_they_send():

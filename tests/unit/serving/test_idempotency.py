@@ -224,6 +224,17 @@ def test_the_same_request_while_the_first_is_in_work_is_409(
     assert send(keyed_client, body).content == answers[0].content
 
 
+def test_an_answer_given_again_is_charged_once(keyed_client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime: Runtime = keyed_client.app.state.runtime  # type: ignore[attr-defined]  # TestClient types an ASGI callable
+    charged: list[int] = []
+    monkeypatch.setattr(runtime.access, "charge", lambda _caller, count: charged.append(count))
+
+    for _ in range(2):
+        send(keyed_client, {"customer_ids": [customer_id(1), customer_id(2)]})
+
+    assert charged == [2]
+
+
 def test_neither_ids_nor_keys_are_stored(keyed_client: TestClient, tmp_path: Path) -> None:
     send(keyed_client, {"customer_ids": [customer_id(1), customer_id(2)]}, key="secret-key-of-caller")
 
