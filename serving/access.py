@@ -28,6 +28,7 @@ from serving.settings import ServingConfigurationError, ServingSettings
 
 API_PREFIX = "/v1/"
 METRICS_PAGE = "/metrics"
+CUSTOMERS = "customers"
 DOCS_PAGES = ("/", "/docs", "/openapi.json")
 UNKNOWN_ROUTE = "other"
 
@@ -130,8 +131,7 @@ class AccessControl:
                 ApiError(431, "headers_too_large", f"the headers may have {self._largest_header_bytes} bytes together"),
                 None,
             )
-        client = scope["client"]
-        address = client[0] if client else ""
+        address = _address(scope)
         if self._keys.is_open:
             if is_from_outside(address):
                 refusal = ApiError(
@@ -145,23 +145,26 @@ class AccessControl:
             return self._decide_without_key(scope, request_id, address, presented, identified)
         return self._decide_with_key(scope, request_id, address, identified)
 
-    def charge(self, caller: Caller, customers_count: int) -> None:
+    def charge(self, scope: Scope, customers_count: int) -> None:
         """Count the customers of a batch against the day's quota; the request itself has counted one.
 
         Raises:
             ApiError: The batch is more than the quota has left; nothing is counted.
         """
+        caller: Caller = scope["caller"]
         if caller.allowance is None:
             return
         left_count = self._usage.charge(caller.name, caller.allowance, customers_count - 1)
         if left_count is not None:
-            raise ApiError(
+            refusal = ApiError(
                 429,
                 "quota_exhausted",
                 f"this request asks about {customers_count} customers, and {left_count + 1} are left of today's quota "
                 f"of {caller.allowance.quota_per_day}; it is renewed at midnight UTC",
                 retry_after_seconds=_seconds_to_midnight(),
             )
+            self._denied_call(scope, scope["request_id"], _address(scope), refusal, "quota_exhausted", caller.name)
+            raise refusal
 
     def _decide_without_key(
         self, scope: Scope, request_id: str, address: str, presented: str, refused: RefusedKey
@@ -191,18 +194,17 @@ class AccessControl:
                 return self._denied_call(
                     scope, request_id, address, refusal, admission.refusal, caller.name, headers=headers
                 )
-        needed = None if scope["path"] in self._public_pages else _needed_scope(scope["path"])
-        if needed is not None and not caller.may(needed):
+        needed = () if scope["path"] in self._public_pages else _needed_scopes(scope["path"])
+        if needed and not any(caller.may(one) for one in needed):
             refusal = ApiError(
                 403,
                 "forbidden",
-                f"this needs a key with the scope {needed}; the key of {caller.name} has "
+                f"this needs a key with the scope {' or '.join(needed)}; the key of {caller.name} has "
                 f"{', '.join(sorted(caller.scopes))}",
-                allowed=[needed],
+                allowed=needed,
             )
-            return self._denied_call(
-                scope, request_id, address, refusal, f"scope_{needed}", caller.name, headers=headers
-            )
+            reason = f"scope_{needed[0]}" if len(needed) == 1 else "scope_of_a_use_case"
+            return self._denied_call(scope, request_id, address, refusal, reason, caller.name, headers=headers)
         return Decision(None, caller, headers)
 
     def _denied_call(
@@ -236,15 +238,22 @@ def _bearer(authorization: bytes) -> bytes:
     return credentials.strip() if scheme.lower() == b"bearer" else b""
 
 
-def _needed_scope(path: str) -> ApiScope | None:
-    """Return the scope without which a path is closed; None where any key will do."""
+def _address(scope: Scope) -> str:
+    client = scope["client"]
+    return client[0] if client else ""
+
+
+def _needed_scopes(path: str) -> tuple[ApiScope, ...]:
+    """Return the scopes of which a key must have one; none where any key will do."""
     if path == METRICS_PAGE:
-        return "admin"
+        return ("admin",)
     if path.startswith(API_PREFIX):
-        use_case = path[len(API_PREFIX) :].partition("/")[0]
-        if use_case in USE_CASES:
-            return cast(ApiScope, use_case)
-    return None
+        subject = path[len(API_PREFIX) :].partition("/")[0]
+        if subject in USE_CASES:
+            return (cast(ApiScope, subject),)
+        if subject == CUSTOMERS:
+            return cast(tuple[ApiScope, ...], tuple(USE_CASES))
+    return ()
 
 
 def _route_template(scope: Scope) -> str:

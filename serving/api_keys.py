@@ -121,7 +121,8 @@ class ApiKey(BaseModel):
 
     def state(self, now: datetime) -> Literal["active", "expired", "revoked"]:
         """Return whether the key opens the API at a time."""
-        if self.revoked_at is not None and self.revoked_at <= now:
+        # Also when the clock went back behind the revocation.
+        if self.revoked_at is not None:
             return "revoked"
         return "expired" if self.expires_at is not None and self.expires_at <= now else "active"
 

@@ -117,7 +117,7 @@ async def answer_lines(
             return None
         try:
             # The request has paid for one customer when it came in.
-            runtime.access.charge(request.scope["caller"], len(block) + (counts["lines_count"] > 0))
+            runtime.access.charge(request.scope, len(block) + (counts["lines_count"] > 0))
         except ApiError as refusal:
             block = [(number, refusal) for number, _ in block]
         return _answered(block, model, runtime, request_id, counts)

@@ -243,7 +243,7 @@ async def _answer(
     runtime: Runtime = request.app.state.runtime
     request_id: str = request.scope["request_id"]
     # Not before: what was answered once is not charged again when it is asked again.
-    runtime.access.charge(request.scope["caller"], len(customers))
+    runtime.access.charge(request.scope, len(customers))
     if is_batch:
         return await runtime.in_worker(lambda: _released(score_many(model, customers, runtime, request_id)))
     is_pinned = RELEASE_HEADER in request.headers

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 
 from serving.api_keys import Allowance, ApiKeyError, ApiScope, add_key, revoke_keys, rotate_key
 from serving.model_store import ModelStore
@@ -317,6 +318,8 @@ def test_the_audit_names_every_denied_call_by_reason_and_no_other(api: KeyedApi)
     slow = api.key("slow", "segmentation", allowance=Allowance(0.001, 1, None))
     spent = api.key("spent", "segmentation", allowance=Allowance(1_000, 1_000, 1))
     expired = api.key("old", "credit_risk", expires_at=now - timedelta(seconds=1))
+    machine_room = api.key("prometheus", "admin")
+    batches = api.key("batches", "segmentation", allowance=Allowance(1_000, 1_000, 1))
     client = api.client()
     client.post(CREDIT, json=BODY, headers=shop)
     client.post(CREDIT, json={"customer_id": "nobody"}, headers=shop)
@@ -331,8 +334,10 @@ def test_the_audit_names_every_denied_call_by_reason_and_no_other(api: KeyedApi)
         (SEGMENTATION, slow),
         (SEGMENTATION, spent),
         (SEGMENTATION, spent),
+        (f"/v1/customers/{customer_id(1)}", machine_room),
     ]:
         client.post(path, json=BODY, headers=key)
+    client.post(SEGMENTATION, json={"customer_ids": [customer_id(1), customer_id(2)]}, headers=batches)
 
     lines = api.audit()
 
@@ -345,6 +350,15 @@ def test_the_audit_names_every_denied_call_by_reason_and_no_other(api: KeyedApi)
         ("other", "missing_key", None),
         (SEGMENTATION, "rate_limited", "slow"),
         (SEGMENTATION, "quota_exhausted", "spent"),
+        ("/v1/customers/{customer_id}", "scope_of_a_use_case", "prometheus"),
+        (SEGMENTATION, "quota_exhausted", "batches"),
     ]
     assert {line["client_network"] for line in lines} == {"203.0.113.0/24"}
-    assert [line["key_fingerprint"] is not None for line in lines] == [False, True, *[False] * 6]
+    assert [line["key_fingerprint"] is not None for line in lines] == [False, True, *[False] * 8]
+
+
+def test_web_sockets_lead_nowhere(api: KeyedApi) -> None:
+    key = api.key("shop", "credit_risk")
+
+    with pytest.raises(WebSocketDisconnect), api.client().websocket_connect(CREDIT, headers=key):
+        pass

@@ -173,6 +173,7 @@ def test_revocation_shuts_out_at_once(path: Path, by: str) -> None:
     assert revoke_keys(path, getattr(entry, by), now=NOW) == 1
 
     assert reason(ring(path).identify(key)) == "revoked_key"
+    assert reason(ring(path, lambda: NOW - timedelta(days=1)).identify(key)) == "revoked_key"
 
 
 def test_mistakes_of_the_operator_are_named(path: Path) -> None:
