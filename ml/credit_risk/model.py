@@ -272,7 +272,10 @@ class CreditRiskModel:
         ]
 
     def _explanations(self, effects: npt.NDArray[np.float32], values: Sequence[Sequence[Any]]) -> list[Explanation]:
-        by_dimension = [_dimension_sums(row) for row in effects.tolist()]
+        # A column without effect changes no sum; of a scorecard that is most of them.
+        telling = np.flatnonzero(effects.any(axis=0))
+        dimensions = [_DIMENSION_OF[feature] for feature in telling.tolist()]
+        by_dimension = [_dimension_sums(dimensions, row) for row in effects[:, telling].tolist()]
         return [
             Explanation(
                 reasons=[
@@ -299,10 +302,10 @@ class CreditRiskModel:
         return frame[[CUSTOMER_KEY, *names(PREDICTIONS)]]
 
 
-def _dimension_sums(effects: list[float]) -> list[float]:
+def _dimension_sums(dimensions: Sequence[int], effects: Sequence[float]) -> list[float]:
     """Return the sum of one row's effects by dimension, added one by one so that no batch changes the last bit."""
     sums = [0.0] * len(DIMENSIONS)
-    for dimension, effect in zip(_DIMENSION_OF, effects, strict=True):
+    for dimension, effect in zip(dimensions, effects, strict=True):
         sums[dimension] += effect
     return sums
 
