@@ -1,9 +1,9 @@
 """Makes features of raw rows by the statements that made the marts: the definitions of training, not a copy of them.
 
-A release brings the SQL of its feature mart (``ml.feature_definitions``). For every request it runs in an engine of
-its own: in memory, with one thread and little of it, without access to any file, and gone with the answer. This is
-the one module of ``serving`` that imports DuckDB. It must stay so: the warehouse belongs to the pipeline, and an API
-that opened it would lock it.
+A release brings the SQL of its feature mart (``ml.feature_definitions``). It is planned once, in an engine of the
+release's own: in memory, with one thread, little memory and no access to any file. Each request is one transaction
+that is rolled back, so nothing of it stays. This is the one module of ``serving`` that imports DuckDB. It must stay so:
+the warehouse belongs to the pipeline, and an API that opened it would lock it.
 """
 
 import math
@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from ml.columns import CUSTOMER_KEY
 from ml.errors import KilowiseError
-from ml.feature_definitions import FeatureDefinitions, RelationColumn
+from ml.feature_definitions import AS_OF_MONTHS, FeatureDefinitions, RelationColumn
 from serving.raw_landing import FIRST_KNOWN_AT, LandedRows, landed_rows, utc_of_local
 from serving.raw_schemas import RawCustomer
 
@@ -81,6 +81,7 @@ class RawFeatureMaker:
             step.name: _arrow_rows(step.columns, step.rows) for step in definitions.steps if step.kind == "rows"
         }
         self._lock = threading.Lock()
+        self._connection: DuckDBPyConnection | None = None
 
     def make(self, raw: RawCustomer, *, now: datetime) -> RawFeatures:
         """Return the features of one customer.
@@ -99,11 +100,9 @@ class RawFeatureMaker:
             adds_up_parallel_meters=self._definitions.adds_up_parallel_meters,
         )
         month = self._as_of_month(raw, landed, now)
-        with self._lock, _engine() as connection:
+        with self._lock:
             try:
-                self._land(connection, landed, month)
-                self._run(connection)
-                return self._result(connection, month)
+                return self._made(landed, month)
             except duckdb.InterruptException:
                 raise RawFeaturesError(
                     f"making features of these rows takes longer than {_LONGEST_SECONDS:g} seconds; send fewer rows"
@@ -113,9 +112,55 @@ class RawFeatureMaker:
                     f"making features of these rows takes more than {_MEMORY_LIMIT}; send fewer rows"
                 ) from None
             except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
-                raise RawFeaturesError(
-                    "values of these rows are too large to be added up; check their units"
-                ) from error
+                raise RawFeaturesError("these values are too large to be added up; check their units") from error
+
+    def _made(self, landed: LandedRows, month: date) -> RawFeatures:
+        connection = self._connection or self._open()
+        self._connection = None
+        timer = threading.Timer(_LONGEST_SECONDS, connection.interrupt)
+        timer.start()
+        try:
+            connection.execute("begin transaction")
+            self._land(connection, landed, month)
+            for step in self._definitions.steps:
+                if step.kind == "table":
+                    connection.execute(f'execute "{step.name}"')
+            made = self._result(connection, month)
+            connection.execute("rollback")
+        except duckdb.Error:
+            # Whatever state it is in: the next request gets another one.
+            connection.close()
+            raise
+        finally:
+            timer.cancel()
+        self._connection = connection
+        return made
+
+    def _open(self) -> "DuckDBPyConnection":
+        """Return an engine in which every step is planned and holds no row."""
+        connection = duckdb.connect(":memory:", config=_CONFIGURATION)
+        # Planning costs more than a few thousand rows, and the optimizer, a third of it, gives nothing back.
+        connection.execute("set TimeZone = 'UTC'; pragma disable_optimizer; set lock_configuration = true")
+        for schema in ("landing", "seeds", "staging", "intermediate", "marts"):
+            connection.execute(f"create schema {schema}")
+        for name, columns in self._definitions.landing.items():
+            # The folder of a landed file gives its readings their month.
+            partition = (RelationColumn(name="read_month", type="DATE"),) if name == "meter_readings" else ()
+            connection.execute(f'create table landing."{name}" ({_types((*columns, *partition))})')
+        connection.execute(f"create table intermediate.{AS_OF_MONTHS} ({_types(self._definitions.as_of_months)})")
+        for step in self._definitions.steps:
+            target = f'"{step.schema_name}"."{step.name}"'
+            if step.kind == "rows":
+                with _registered(connection, self._rows_taken_along[step.name]) as relation:
+                    connection.execute(f"create table {target} as select {_casts(step.columns)} from {relation}")
+            elif step.kind == "view":
+                connection.execute(f"create view {target} as {step.sql}")
+            else:
+                described = connection.execute(f"describe {step.sql}").fetchall()
+                columns = tuple(RelationColumn(name=column[0], type=column[1]) for column in described)
+                connection.execute(f"create table {target} ({_types(columns)})")
+                connection.execute(f'prepare "{step.name}" as insert into {target} {step.sql}')
+        return connection
 
     def _as_of_month(self, raw: RawCustomer, landed: LandedRows, now: datetime) -> date:
         first_of_month = now.astimezone(self._zone).date().replace(day=1)
@@ -130,11 +175,6 @@ class RawFeatureMaker:
 
     def _land(self, connection: "DuckDBPyConnection", landed: LandedRows, month: date) -> None:
         """Fill the landing tables and the month that is looked back upon."""
-        for name, columns in self._definitions.landing.items():
-            types = ", ".join(f'"{column.name}" {column.type}' for column in columns)
-            # The folder of a landed file gives its readings their month.
-            partition = ", read_month DATE" if name == "meter_readings" else ""
-            connection.execute(f'create table landing."{name}" ({types}{partition})')
         for name, rows in landed.tables.items():
             if rows and name in self._definitions.landing:
                 self._insert(connection, name, rows, month)
@@ -145,10 +185,8 @@ class RawFeatureMaker:
             )
         months = pa.Table.from_pylist([self._month(month, landed.has)])
         with _registered(connection, months) as relation:
-            connection.execute(
-                f"create table intermediate.int_as_of_months as select {_casts(self._definitions.as_of_months)} "
-                f"from {relation}"
-            )
+            values = _casts(self._definitions.as_of_months)
+            connection.execute(f"insert into intermediate.{AS_OF_MONTHS} select {values} from {relation}")
 
     def _insert(self, connection: "DuckDBPyConnection", name: str, rows: Sequence[dict[str, Any]], month: date) -> None:
         columns = self._definitions.landing[name]
@@ -202,15 +240,6 @@ class RawFeatureMaker:
     def _midnight(self, day: date) -> datetime:
         return utc_of_local(datetime.combine(day, time()), self._zone)
 
-    def _run(self, connection: "DuckDBPyConnection") -> None:
-        for step in self._definitions.steps:
-            target = f'"{step.schema_name}"."{step.name}"'
-            if step.kind == "rows":
-                with _registered(connection, self._rows_taken_along[step.name]) as relation:
-                    connection.execute(f"create table {target} as select {_casts(step.columns)} from {relation}")
-            else:
-                connection.execute(f"create {step.kind} {target} as {step.sql}")
-
     def _result(self, connection: "DuckDBPyConnection", month: date) -> RawFeatures:
         mart = f'marts."{self._definitions.feature_table}"'
         (row,) = connection.sql(f"from {mart}").to_arrow_table().to_pylist()
@@ -223,22 +252,6 @@ class RawFeatureMaker:
                 for name in self._definitions.customer_tables
             },
         )
-
-
-@contextmanager
-def _engine() -> "Iterator[DuckDBPyConnection]":
-    connection = duckdb.connect(":memory:", config=_CONFIGURATION)
-    timer = threading.Timer(_LONGEST_SECONDS, connection.interrupt)
-    timer.start()
-    try:
-        # Planning costs more than a few thousand rows: the optimizer takes a third of the time and gives nothing back.
-        connection.execute("set TimeZone = 'UTC'; pragma disable_optimizer; set lock_configuration = true")
-        for schema in ("landing", "seeds", "staging", "intermediate", "marts"):
-            connection.execute(f"create schema {schema}")
-        yield connection
-    finally:
-        timer.cancel()
-        connection.close()
 
 
 @contextmanager
@@ -256,6 +269,10 @@ def _arrow(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 
 def _arrow_rows(columns: Sequence[RelationColumn], rows: Sequence[Sequence[Any]]) -> pa.Table:
     return pa.table({column.name: [row[position] for row in rows] for position, column in enumerate(columns)})
+
+
+def _types(columns: Sequence[RelationColumn]) -> str:
+    return ", ".join(f'"{column.name}" {column.type}' for column in columns)
 
 
 def _casts(columns: Sequence[RelationColumn]) -> str:

@@ -126,3 +126,21 @@ def test_values_beyond_every_sum_are_refused() -> None:
         maker("select null as district, cast(sum(amount) as decimal(4, 2)) as amount from landing.bills").make(
             raw(), now=NOW
         )
+
+
+def test_nothing_of_a_customer_is_left_for_the_next() -> None:
+    own = maker()
+
+    first = own.make(raw(), now=NOW).features
+    stranger = own.make(RawCustomer(), now=NOW).features
+
+    assert (first, stranger) == ({"amount": 110.2}, {"amount": None})
+
+
+def test_after_a_refusal_the_next_customer_is_answered() -> None:
+    own = maker("select null as district, cast(sum(amount) as decimal(4, 2)) as amount from landing.bills")
+
+    with pytest.raises(RawFeaturesError):
+        own.make(raw(), now=NOW)
+
+    assert own.make(raw(bills=[bill("2026-08-03", 5.5)]), now=NOW).features == {"amount": 5.5}
