@@ -9,10 +9,10 @@ from tests.integration.platform_home import PlatformHome
 # Five main jobs, of which three are killed.
 pytestmark = pytest.mark.timeout(900)
 
-# A small supplier with one outcome of each kind: segmentation is released, tariff matching is refused, and credit risk
+# A small supplier with one outcome of each kind: tariff matching is released, segmentation is refused, and credit risk
 # has too few customers.
 CHOICES = {
-    "simulated_customers": 60,
+    "simulated_customers": 140,
     "simulated_months": 13,
     "simulated_seed": 5,
     "default_days": 10,
@@ -47,7 +47,7 @@ def survivor(undisturbed: PlatformHome, tmp_path_factory: pytest.TempPathFactory
     assert_visible_is_whole(home)
     assert not (home.path / "marts" / "CURRENT").exists()
 
-    home.run_and_kill_when("releases/segmentation/.incoming-*/release.json")
+    home.run_and_kill_when("releases/tariff_matching/.incoming-*/release.json")
     assert_visible_is_whole(home)
     assert home.marts_version() == undisturbed.marts_version()
 
@@ -71,9 +71,9 @@ def test_models_and_decisions_equal_those_of_an_undisturbed_run(
 ) -> None:
     assert survivor.released_bundles() == undisturbed.released_bundles()
     assert survivor.bundle_versions() == undisturbed.bundle_versions()
-    assert undisturbed.released_bundles()["segmentation"] is not None
-    assert undisturbed.released_bundles()["tariff_matching"] is None
-    assert undisturbed.bundle_versions()["tariff_matching"] != []
+    assert undisturbed.released_bundles()["tariff_matching"] is not None
+    assert undisturbed.released_bundles()["segmentation"] is None
+    assert undisturbed.bundle_versions()["segmentation"] != []
 
 
 def test_predictions_equal_those_of_an_undisturbed_run(survivor: PlatformHome, undisturbed: PlatformHome) -> None:
