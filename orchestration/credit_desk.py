@@ -332,7 +332,8 @@ def _day_of_contested_outcome(parsed: argparse.Namespace, settings: PlatformSett
     from orchestration.replay import decided_at
 
     if parsed.request_id:
-        return decided_at(settings, parsed.request_id, key).astimezone(ZoneInfo(settings.time_zone)).date()
+        decided = decided_at(settings, "credit_risk", parsed.request_id, key)
+        return decided.astimezone(ZoneInfo(settings.time_zone)).date()
     if parsed.outcome_on is not None:
         if parsed.outcome_on > today:
             raise CreditDeskError(f"An outcome of {parsed.outcome_on} does not exist yet; give the day of the letter.")

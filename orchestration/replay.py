@@ -170,13 +170,15 @@ class Replayer:
         return self._models[use_case, name]
 
 
-def decided_at(settings: PlatformSettings, request_id: str, customer_key: str) -> datetime:
-    """Return when a customer got a logged answer.
+def decided_at(settings: PlatformSettings, use_case: str, request_id: str, customer_key: str) -> datetime:
+    """Return when a customer got a logged answer of a use case.
 
     Raises:
         ReplayError: No such answer of this customer is logged.
     """
     found = _of_customer(_logged(settings, {request_id}), settings, request_id, customer_key)
+    if found.use_case != use_case:
+        raise ReplayError(f"The request {request_id} was one of {found.use_case}; give one of {use_case}.")
     instant: datetime = found.rows[0]["decided_at"]
     return instant
 

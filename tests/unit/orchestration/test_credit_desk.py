@@ -48,9 +48,11 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PlatformSetting
     return settings
 
 
-def log_answer(settings: PlatformSettings, customer: str, request_id: str, *, days_ago: int) -> None:
+def log_answer(
+    settings: PlatformSettings, customer: str, request_id: str, *, days_ago: int, use_case: str = "credit_risk"
+) -> None:
     """Log an answer of the API."""
-    folder = settings.predictions_dir / "log" / "credit_risk"
+    folder = settings.predictions_dir / "log" / use_case
     folder.mkdir(parents=True, exist_ok=True)
     row = {
         "request_id": request_id,
@@ -155,7 +157,15 @@ def test_answer_that_somebody_else_got_is_not_contested(
     contested = ("appeal", BAD, "--rule", "veto_arrears", "--ground", "other", "--by", "desk", "--request-id")
 
     assert "not with this customer" in refusal(capsys, *contested, "req-1")
-    assert "No credit decision of the request req-9 is logged" in refusal(capsys, *contested, "req-9")
+    assert "No decision of the request req-9 is logged" in refusal(capsys, *contested, "req-9")
+
+
+def test_only_credit_answers_are_contested(settings: PlatformSettings, capsys: pytest.CaptureFixture[str]) -> None:
+    log_answer(settings, BAD, "req-1", days_ago=1, use_case="segmentation")
+
+    contested = ("appeal", BAD, "--rule", "veto_arrears", "--ground", "other", "--by", "desk", "--request-id", "req-1")
+
+    assert "The request req-1 was one of segmentation; give one of credit_risk." in refusal(capsys, *contested)
 
 
 def test_day_that_is_none_is_said(capsys: pytest.CaptureFixture[str]) -> None:
