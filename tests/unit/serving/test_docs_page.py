@@ -108,3 +108,22 @@ def test_the_page_works_under_its_policy_in_a_browser():
 
     assert complaints == []
     assert styled == "rgb(255, 255, 255)"
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed; install it to test the page")
+def test_the_page_fits_a_telephone_with_everything_unfolded():
+    described = document()
+    described["paths"]["/v1/score"]["post"]["parameters"] = [
+        {"name": "Idempotency-Key" * 4, "in": "header", "description": "Name of the batch"}
+    ]
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        page.set_content(render_docs_page(described))
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        width_px = page.evaluate("document.documentElement.scrollWidth")
+        browser.close()
+
+    assert width_px == 390
