@@ -17,7 +17,7 @@ from orchestration.definitions import build_definitions
 from orchestration.lifecycle import latest_months
 from orchestration.marts import current_marts
 from orchestration.partitions import partition_range_tags
-from orchestration.run_history import spare_disk_syncs
+from orchestration.run_history import reuse_engines, spare_disk_syncs
 from orchestration.settings import PlatformSettings
 from orchestration.use_cases import USE_CASES
 
@@ -64,7 +64,12 @@ def run_jobs(settings: PlatformSettings) -> RunOutcome:
         NoMonthToScoreError: No as-of month of the data is one of the platform's partitions.
     """
     definitions = build_definitions(settings)
-    with _only_main_run(settings.home), spare_disk_syncs(), dg.DagsterInstance.get() as instance:
+    with (
+        _only_main_run(settings.home),
+        spare_disk_syncs(),
+        reuse_engines(),
+        dg.DagsterInstance.get() as instance,
+    ):
         _end_dead_runs(instance)
         refresh_data = definitions.resolve_job_def("refresh_data")
         data = refresh_data.execute_in_process(

@@ -3,9 +3,10 @@ from pathlib import Path
 
 import dagster as dg
 import sqlalchemy
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from sqlalchemy.pool import NullPool
 
-from orchestration.run_history import spare_disk_syncs
+from orchestration.run_history import reuse_engines, spare_disk_syncs
 from orchestration.settings import PROJECT_ROOT
 
 FULL, NORMAL = 2, 1
@@ -41,6 +42,25 @@ def test_write_ahead_log_outlives_the_connections_and_is_merged_at_the_end(tmp_p
     assert not log.exists()
     with _engine(file).connect() as connection:
         assert connection.exec_driver_sql("select count(*) from events").scalar_one() == 0
+
+
+def test_dagster_keeps_one_engine_per_file_while_the_context_lasts(tmp_path: Path) -> None:
+    def engine(instance: dg.DagsterInstance) -> sqlalchemy.Engine:
+        storage = instance.event_log_storage
+        assert isinstance(storage, SqliteEventLogStorage)
+        with storage.index_connection() as connection:
+            return connection.engine
+
+    @dg.asset
+    def supplier() -> int:
+        return 1
+
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        with reuse_engines():
+            assert engine(instance) is engine(instance)
+            assert dg.materialize([supplier], instance=instance).success
+        assert engine(instance) is not engine(instance)
+        assert instance.get_latest_materialization_event(supplier.key) is not None
 
 
 def test_process_that_died_is_started_again_and_a_step_that_failed_is_not(tmp_path: Path) -> None:
