@@ -18,6 +18,7 @@ from orchestration.manifest import renew_manifest
 from orchestration.settings import PROJECT_ROOT, PlatformSettings
 from orchestration.trial_commands import add_commands as add_trial_commands
 from orchestration.trial_commands import run_command as run_trial_command
+from serving.terminal import say
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,21 +48,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if parsed.command == "erase":
             from orchestration.erasure import erase
 
-            return 0 if erase(settings, parsed.customer_id, run, _say) else 1
+            return 0 if erase(settings, parsed.customer_id, run, say) else 1
         if parsed.command == "replay":
             from orchestration.replay import run_command as replay
 
-            return replay(settings, parsed.request_id, parsed.customer, _say)
+            return replay(settings, parsed.request_id, parsed.customer, say)
         if parsed.command == "decisions":
             from orchestration.decisions import export_decisions
 
-            return export_decisions(settings, parsed.output, _say)
+            return export_decisions(settings, parsed.output, say)
         if parsed.command == "credit":
-            return run_credit_command(parsed, settings, _say)
+            return run_credit_command(parsed, settings, say)
         if parsed.command == "audience":
-            return run_audience_command(parsed, settings, _say)
+            return run_audience_command(parsed, settings, say)
         if parsed.command == "trial":
-            return run_trial_command(parsed, settings, _say)
+            return run_trial_command(parsed, settings, say)
         return run(settings)
     except ValidationError as error:
         for problem in error.errors():
@@ -99,7 +100,7 @@ def run(settings: PlatformSettings) -> int:
         if not is_disk_full(str(error)):
             raise
         raise DiskFullError(disk_full_sentence(settings.home)) from error
-    print(render_summary(settings, outcome))
+    say(render_summary(settings, outcome))
     return 0 if outcome.succeeded else 1
 
 
@@ -116,18 +117,14 @@ def land(settings: PlatformSettings) -> int:
         pseudonym_key=settings.pseudonym_key.get_secret_value(),
         time_zone=settings.time_zone,
         memory_limit=settings.duckdb_memory_limit,
-        progress=_say,
+        progress=say,
     )
-    _say(report.sentence())
+    say(report.sentence())
     missing = missing_holidays(settings.landing_dir, settings.jurisdiction, time_zone=settings.time_zone)
     for sentence in (*(file.message for file in report.unreadable), *report.messages, *report.findings, missing):
         if sentence:
-            _say(sentence)
+            say(sentence)
     return 0
-
-
-def _say(sentence: str) -> None:
-    print(sentence, flush=True)
 
 
 if __name__ == "__main__":

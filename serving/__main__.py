@@ -14,6 +14,7 @@ from serving.log_commands import add_log_parser, run_log_command
 from serving.logs import configure_logging
 from serving.policy_desk import PolicyDesk
 from serving.settings import PROJECT_ROOT, ServingSettings
+from serving.terminal import say
 from serving.tracing import check_traces
 
 SERVICE = "serving.service:KilowiseService"
@@ -82,7 +83,7 @@ def _serve(settings: ServingSettings) -> int:
 
 def _run_keys(options: argparse.Namespace) -> int:
     try:
-        print("\n".join(run_keys_command(options, ServingSettings().api_keys_path)))
+        say("\n".join(run_keys_command(options, ServingSettings().api_keys_path)))
     except (KilowiseError, ValidationError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -95,7 +96,7 @@ def _run_log(options: argparse.Namespace) -> int:
     except (KilowiseError, ValidationError) as error:
         print(error, file=sys.stderr)
         return 1
-    print("\n".join(sentences))
+    say("\n".join(sentences))
     return status
 
 
