@@ -41,12 +41,10 @@ class Decision(NamedTuple):
     Attributes:
         refusal: The answer, when the request may not pass.
         caller: Who calls; None for a page that anybody may see.
-        headers: What the answer says of the caller's limits.
     """
 
     refusal: ApiError | None
     caller: Caller | None
-    headers: tuple[Header, ...] = ()
 
 
 def key_ring_of(settings: ServingSettings) -> KeyRing:
@@ -155,16 +153,18 @@ class AccessControl:
         if caller.allowance is None:
             return
         left_count = self._usage.charge(caller.name, caller.allowance, customers_count - 1)
-        if left_count is not None:
-            refusal = ApiError(
-                429,
-                "quota_exhausted",
-                f"this request asks about {customers_count} customers, and {left_count + 1} are left of today's quota "
-                f"of {caller.allowance.quota_per_day}; it is renewed at midnight UTC",
-                retry_after_seconds=_seconds_to_midnight(),
-            )
-            self._denied_call(scope, scope["request_id"], _address(scope), refusal, "quota_exhausted", caller.name)
-            raise refusal
+        if left_count is None:
+            _note_charge(scope, customers_count - 1)
+            return
+        refusal = ApiError(
+            429,
+            "quota_exhausted",
+            f"this request asks about {customers_count} customers, and {left_count + 1} are left of today's quota "
+            f"of {caller.allowance.quota_per_day}; it is renewed at midnight UTC",
+            retry_after_seconds=_seconds_to_midnight(),
+        )
+        self._denied_call(scope, scope["request_id"], _address(scope), refusal, "quota_exhausted", caller.name)
+        raise refusal
 
     def _decide_without_key(
         self, scope: Scope, request_id: str, address: str, presented: str, refused: RefusedKey
@@ -185,15 +185,12 @@ class AccessControl:
         return self._denied_call(scope, request_id, address, refusal, refused.reason, refused.name, fingerprint)
 
     def _decide_with_key(self, scope: Scope, request_id: str, address: str, caller: Caller) -> Decision:
-        headers: tuple[Header, ...] = ()
         if caller.allowance is not None:
             admission = self._usage.admit(caller.name, caller.allowance)
-            headers = _limit_headers(caller.allowance, admission)
+            scope["limits"] = caller.allowance, admission
             if admission.refusal is not None:
                 refusal = _too_many(caller.allowance, admission)
-                return self._denied_call(
-                    scope, request_id, address, refusal, admission.refusal, caller.name, headers=headers
-                )
+                return self._denied_call(scope, request_id, address, refusal, admission.refusal, caller.name)
         needed = () if scope["path"] in self._public_pages else _needed_scopes(scope["path"])
         if needed and not any(caller.may(one) for one in needed):
             refusal = ApiError(
@@ -204,8 +201,8 @@ class AccessControl:
                 allowed=needed,
             )
             reason = f"scope_{needed[0]}" if len(needed) == 1 else "scope_of_a_use_case"
-            return self._denied_call(scope, request_id, address, refusal, reason, caller.name, headers=headers)
-        return Decision(None, caller, headers)
+            return self._denied_call(scope, request_id, address, refusal, reason, caller.name)
+        return Decision(None, caller)
 
     def _denied_call(
         self,
@@ -216,7 +213,6 @@ class AccessControl:
         reason: str,
         caller_name: str | None = None,
         fingerprint: str | None = None,
-        headers: tuple[Header, ...] = (),
     ) -> Decision:
         self._denied.record(
             DeniedCall(
@@ -230,7 +226,7 @@ class AccessControl:
                 client_network=logged_network(address),
             )
         )
-        return Decision(refusal, None, headers)
+        return Decision(refusal, None)
 
 
 def _bearer(authorization: bytes) -> bytes:
@@ -277,12 +273,22 @@ def _too_many(allowance: Allowance, admission: Admission) -> ApiError:
     return ApiError(429, admission.refusal or "rate_limited", detail, retry_after_seconds=admission.retry_after_seconds)
 
 
-def _limit_headers(allowance: Allowance, admission: Admission) -> tuple[Header, ...]:
-    """Return ``RateLimit`` and ``RateLimit-Policy`` of draft-ietf-httpapi-ratelimit-headers-10."""
+def limit_headers(scope: Scope) -> tuple[Header, ...]:
+    """Return ``RateLimit`` and ``RateLimit-Policy`` of draft-ietf-httpapi-ratelimit-headers-10, as charged so far."""
+    if "limits" not in scope:
+        return ()
+    allowance, admission = cast(tuple[Allowance, Admission], scope["limits"])
     state = f'"rate";r={admission.burst_left_count};t={admission.burst_full_seconds}'
     if admission.quota_left_count is not None:
         state += f', "day";r={admission.quota_left_count};t={admission.quota_renewed_seconds}'
     return (_policy_header(allowance), (b"ratelimit", state.encode()))
+
+
+def _note_charge(scope: Scope, customers_count: int) -> None:
+    allowance, admission = cast(tuple[Allowance, Admission], scope["limits"])
+    if admission.quota_left_count is not None:
+        left_count = max(admission.quota_left_count - customers_count, 0)
+        scope["limits"] = allowance, admission._replace(quota_left_count=left_count)
 
 
 @lru_cache(maxsize=1_000)

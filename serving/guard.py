@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import metrics
-from serving.access import API_PREFIX, UNKNOWN_ROUTE, Header
+from serving.access import API_PREFIX, UNKNOWN_ROUTE, Header, limit_headers
 from serving.errors import ApiError
 from serving.logs import REQUEST_ID, log_request
 
@@ -65,7 +65,7 @@ class RequestGuard:
                 status = message["status"]
                 if span is not None:
                     release = Headers(raw=list(message.get("headers", ()))).get("kilowise-release")
-                message["headers"] = with_security_headers(message.get("headers", ()), request_id, decision.headers)
+                message["headers"] = with_security_headers(message.get("headers", ()), request_id, limit_headers(scope))
             await send(message)
 
         try:

@@ -190,6 +190,7 @@ def test_the_quota_of_the_day_counts_customers_and_holds_after_a_restart(api: Ke
     rest = [api.client().post(CREDIT, json=BODY, headers=key) for _ in range(2)]
 
     assert first.status_code == 200
+    assert '"day";r=2;' in first.headers["RateLimit"]
     assert second.status_code == 429
     assert "asks about 8 customers, and 2 are left" in second.json()["detail"]
     assert [response.status_code for response in rest] == [200, 429]
