@@ -39,6 +39,7 @@ BATCHED = (
 
 # Known after the as-of date of the last month that the base landing knows (its payments arrive in November 2025).
 LATER = dt.datetime(2026, 1, 10)
+WITHOUT_TESTS = ("--exclude-resource-type", "unit_test", "--exclude-resource-type", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def history(dbt_project: DbtProject, tmp_path_factory: pytest.TempPathFactory) -
     landing = LandingFactory.create(tmp_path_factory.mktemp("landing"))
     deliver_history(landing, customers=CUSTOMERS, months=MONTHS)
     dbt_project.use(landing)
-    dbt_project.run("build", "history")
+    dbt_project.run("build", "history", *WITHOUT_TESTS)
     base = _marts(dbt_project, "history")
 
     taken_away = landing.path / "taken_away"
@@ -145,7 +146,7 @@ def history(dbt_project: DbtProject, tmp_path_factory: pytest.TempPathFactory) -
 
     _deliver_what_became_known_later(landing)
     deliver_history(landing, customers=CUSTOMERS, months=MONTHS + 3, first=MONTHS)
-    grown_messages = dbt_project.run("build", "history", "--exclude-resource-type", "unit_test")
+    grown_messages = dbt_project.run("build", "history")
     return History(dbt_project, base, unchanged, unchanged_messages, _marts(dbt_project, "history"), grown_messages)
 
 
