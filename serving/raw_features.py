@@ -45,7 +45,7 @@ _DELIVERY_ID = "request"
 
 
 class RawFeaturesError(KilowiseError):
-    """Features cannot be made of raw rows: too much of it, or values that no sum can hold."""
+    """Features cannot be made of raw rows: too many, values that no sum can hold, or no customer in that month."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,8 @@ class RawFeatureMaker:
 
         Raises:
             RefusedRowError: The landing would not have loaded a row.
-            RawFeaturesError: The month is not over, or the engine could not make features of these values.
+            RawFeaturesError: The month is not over, nobody was a customer in it, or the engine could not make features
+                of these values.
         """
         landed = landed_rows(
             raw,
@@ -102,7 +103,7 @@ class RawFeatureMaker:
         month = self._as_of_month(raw, landed, now)
         with self._lock:
             try:
-                return self._made(landed, month)
+                made = self._made(landed, month)
             except duckdb.InterruptException:
                 raise RawFeaturesError(
                     f"making features of these rows takes longer than {_LONGEST_SECONDS:g} seconds; send fewer rows"
@@ -113,8 +114,15 @@ class RawFeatureMaker:
                 ) from None
             except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
                 raise RawFeaturesError("these values are too large to be added up; check their units") from error
+        if made is None:
+            raise RawFeaturesError(
+                f"the customer was none in {month:%Y-%m}: not registered yet, or closed before; correct as_of_month, "
+                "customer.registered_date or customer.closed_date, or leave the two days out"
+            )
+        return made
 
-    def _made(self, landed: LandedRows, month: date) -> RawFeatures:
+    def _made(self, landed: LandedRows, month: date) -> RawFeatures | None:
+        """Return the features, or None when the mart has no row for this month."""
         connection = self._connection or self._open()
         self._connection = None
         timer = threading.Timer(_LONGEST_SECONDS, connection.interrupt)
@@ -240,9 +248,12 @@ class RawFeatureMaker:
     def _midnight(self, day: date) -> datetime:
         return utc_of_local(datetime.combine(day, time()), self._zone)
 
-    def _result(self, connection: "DuckDBPyConnection", month: date) -> RawFeatures:
+    def _result(self, connection: "DuckDBPyConnection", month: date) -> RawFeatures | None:
         mart = f'marts."{self._definitions.feature_table}"'
-        (row,) = connection.sql(f"from {mart}").to_arrow_table().to_pylist()
+        rows = connection.sql(f"from {mart}").to_arrow_table().to_pylist()
+        if not rows:
+            return None
+        (row,) = rows
         return RawFeatures(
             as_of_month=month,
             district=row.get("district"),

@@ -87,6 +87,14 @@ def test_a_month_that_is_not_over_is_refused() -> None:
     assert maker().make(raw(as_of_month="2026-10-01"), now=at).as_of_month == date(2026, 10, 1)
 
 
+def test_who_was_no_customer_in_the_month_is_refused_and_the_next_one_answered() -> None:
+    engine = maker("select 'north' as district, sum(amount) as amount from landing.bills having count(*) = 2")
+
+    with pytest.raises(RawFeaturesError, match=r"none in 2026-07.*customer\.registered_date"):
+        engine.make(raw(bills=[], as_of_month="2026-07-01"), now=NOW)
+    assert engine.make(raw(), now=NOW).features == {"amount": 110.2}
+
+
 def test_the_engine_knows_the_instant_of_the_month() -> None:
     sql = "select null as district, epoch(as_of_at) as amount from intermediate.int_as_of_months"
 
