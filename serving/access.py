@@ -58,7 +58,7 @@ def key_ring_of(settings: ServingSettings) -> KeyRing:
     if keys.is_open and is_from_outside(settings.host):
         raise ServingConfigurationError(
             f"without API keys the API listens on this machine only, not on {settings.host}: make a key by "
-            "`python -m serving keys add NAME`, or set KILOWISE_HOST=127.0.0.1"
+            "`python -m serving keys add NAME --scope SCOPE`, or set KILOWISE_HOST=127.0.0.1"
         )
     return keys
 

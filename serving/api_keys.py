@@ -153,7 +153,9 @@ def read_keys(path: Path) -> tuple[ApiKey, ...]:
             raise ApiKeyError(f"the key file {path} has mode {mode:o}; run `chmod 600 {path}`")
         return _KeyFile.model_validate_json(path.read_bytes()).keys
     except FileNotFoundError:
-        raise ApiKeyError(f"there is no key file {path}; make one by `python -m serving keys add NAME`") from None
+        raise ApiKeyError(
+            f"there is no key file {path}; make one by `python -m serving keys add NAME --scope SCOPE`"
+        ) from None
     except OSError as error:
         raise ApiKeyError(f"the key file {path} cannot be read ({error.strerror})") from error
     except ValidationError as error:
@@ -277,7 +279,7 @@ class KeyRing:
             return
         self._put_in_force(read_keys(path))
         if not may_be_open and not any(key.state(clock()) == "active" for _, key, _ in self._known):
-            raise ApiKeyError(f"no key in {path} is active; `python -m serving keys add NAME` makes one")
+            raise ApiKeyError(f"no key in {path} is active; `python -m serving keys add NAME --scope SCOPE` makes one")
 
     def start(self) -> None:
         """Follow the file in the background."""

@@ -20,7 +20,7 @@ def build_serving_parity_asset(use_case: UseCase) -> dg.AssetsDefinition:
         deps=[dg.AssetKey(["releases", use_case.name])],
         group_name=use_case.name,
         owners=[OWNER_BY_USE_CASE[use_case.name]],
-        kinds={"parquet"},
+        kinds={"parity"},
         check_specs=[parity_spec(key)],
         description="What the API answered: a sample of the last days' logged answers, computed again. Answers by "
         "their release, features by the marts, features of raw rows by the definitions of the marts. When the check "

@@ -63,7 +63,7 @@ def test_outside_development_the_api_does_not_start_without_keys(
     monkeypatch.setenv("KILOWISE_PSEUDONYM_KEY", "s" * 32)
 
     assert main([]) == 2
-    assert "python -m serving keys add" in capsys.readouterr().err
+    assert "python -m serving keys add NAME --scope SCOPE" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.7", "::"])
