@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from ml.bundle import canonical_json
 from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, names
-from ml.errors import BundleError, TariffError
+from ml.errors import BundleError, InsufficientDataError, TariffError
 from ml.tariff_matching.break_even import BreakEven, break_evens
 from ml.tariff_matching.config import TariffMatchingConfig
 from ml.tariff_matching.decision import (
@@ -237,6 +237,9 @@ class TariffMatchingModel:
 
         Returns:
             ``customer_key`` and the columns of ``PREDICTIONS``, in the order of the input and with its index.
+
+        Raises:
+            InsufficientDataError: No tariff of the catalogue can be priced for the year before a decision.
         """
         prepared = prepare_features(features)
         predictions: list[dict[str, Any]] = [{} for _ in range(len(prepared))]
@@ -337,6 +340,10 @@ class TariffMatchingModel:
             known = KnownOfCustomers.from_features(rows)
             own = self.forecast.similar.estimated_load(keys, classes, known, month, self.config.history_months)
         situation = build_situation(rows, own, self.tariffs, month, self.config, interval_amounts)
+        if not situation.columns:
+            raise InsufficientDataError(
+                f"no tariff can be priced for the year up to {month:%Y-%m}: ask for a later month"
+            )
         outlook = look_ahead(situation, self.forecast, self.config, known=known)
         past = price_window(situation, situation.history, situation.interval_amounts, with_components=True)
         past = past.with_monthly(outlook.choice)

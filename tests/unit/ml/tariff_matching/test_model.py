@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.bundle import TrainingResult
-from ml.errors import BundleError, SchemaMismatchError
+from ml.errors import BundleError, InsufficientDataError, SchemaMismatchError
 from ml.tariff_matching.config import TariffMatchingConfig
 from ml.tariff_matching.features import window
 from ml.tariff_matching.model import TariffMatchingModel
@@ -301,6 +301,15 @@ def test_a_demand_for_each_month_is_never_dearer_than_one_for_the_year(
         whole_year = [one.expected_amount for one in contracted if "contracted_kw" in one.options]
         assert len(by_month) == 1
         assert by_month[0] <= min(whole_year) + 0.01
+
+
+def test_a_month_for_which_no_tariff_has_prices_is_named(
+    model: TariffMatchingModel, facts: pd.DataFrame, town: LoadCube
+) -> None:
+    long_ago = facts.head(1).assign(as_of_month=pd.Timestamp("1995-06-01"))
+
+    with pytest.raises(InsufficientDataError, match="no tariff can be priced for the year up to 1995-06"):
+        model.advise(long_ago, town)
 
 
 def test_an_incomplete_bundle_is_refused(model: TariffMatchingModel) -> None:
