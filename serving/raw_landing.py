@@ -44,7 +44,7 @@ class RefusedRowError(KilowiseError):
     """A raw row that the landing would not load.
 
     Attributes:
-        field: Path of the row and column within the raw data, such as ``meter_readings.17.read_at``.
+        field: Path of the row and column within the raw data, such as ``meter_readings[17].read_at``.
     """
 
     def __init__(self, field: str, what: str) -> None:
@@ -119,7 +119,7 @@ def _distinct(entity: str, given: Sequence[BaseModel], key: Sequence[str]) -> li
         known = found.setdefault(tuple(row[name] for name in key), row)
         if known != row:
             raise RefusedRowError(
-                f"{entity}.{position}.{key[0]}",
+                f"{entity}[{position}].{key[0]}",
                 f"has the same key ({', '.join(key)}) as an earlier row with other content; send the one that holds",
             )
     return list(found.values())
@@ -129,7 +129,7 @@ def _check_payments(raw: RawCustomer) -> None:
     bill_ids = {bill.bill_id for bill in raw.bills or ()}
     for position, payment in enumerate(raw.payments or ()):
         if payment.bill_id not in bill_ids:
-            raise RefusedRowError(f"payments.{position}.bill_id", "names no row of bills; send that bill too")
+            raise RefusedRowError(f"payments[{position}].bill_id", "names no row of bills; send that bill too")
 
 
 def _check_meters(meters: Sequence[RawMeter], adds_up_parallel_meters: bool) -> None:
@@ -139,7 +139,7 @@ def _check_meters(meters: Sequence[RawMeter], adds_up_parallel_meters: bool) -> 
         for other in meters[:position]:
             if meter.meter_id != other.meter_id and _overlap(meter, other):
                 raise RefusedRowError(
-                    f"meters.{position}.installed_date",
+                    f"meters[{position}].installed_date",
                     "lies in the time of another meter; the features of this release know one meter at a time, "
                     "because no customer of the supplier has two: send the main meter alone",
                 )
@@ -173,7 +173,7 @@ def _readings(raw: RawCustomer, zone: ZoneInfo) -> list[dict[str, Any]]:
         known = found.setdefault((reading.meter_id, reading.read_at), row)
         if known != row:
             raise RefusedRowError(
-                f"meter_readings.{position}.read_at",
+                f"meter_readings[{position}].read_at",
                 "has a second reading of the same meter with different content; send the one that holds",
             )
     rows = list(found.values())
@@ -198,12 +198,12 @@ def _occupancy(meter: RawMeter, raw: RawCustomer, zone: ZoneInfo) -> _Occupancy:
 
 def _occupancy_at(meters: Mapping[str, list[_Occupancy]], reading: RawReading, position: int) -> _Occupancy:
     if reading.meter_id not in meters:
-        raise RefusedRowError(f"meter_readings.{position}.meter_id", "names no row of meters; send it too")
+        raise RefusedRowError(f"meter_readings[{position}].meter_id", "names no row of meters; send it too")
     for occupancy in meters[reading.meter_id]:
         if occupancy.from_at <= reading.read_at < occupancy.to_at:
             return occupancy
     raise RefusedRowError(
-        f"meter_readings.{position}.read_at",
+        f"meter_readings[{position}].read_at",
         "is before the meter was installed or after it was removed; correct it, or the dates of the meter",
     )
 
@@ -214,19 +214,19 @@ def _reading(reading: RawReading, occupancy: _Occupancy, position: int, offset_m
     minute = read_at.hour * 60 + read_at.minute
     if read_at.second or read_at.microsecond or (minute + offset_minutes) % min(interval_minutes, 60):
         raise RefusedRowError(
-            f"meter_readings.{position}.read_at",
+            f"meter_readings[{position}].read_at",
             "is not the start of an interval of this meter; correct it, or the meter's interval_minutes",
         )
     quality = reading.quality or "actual"
     if reading.kwh is None and quality != "missing":
-        raise RefusedRowError(f"meter_readings.{position}.kwh", "is missing; fill it in, or set quality to missing")
+        raise RefusedRowError(f"meter_readings[{position}].kwh", "is missing; fill it in, or set quality to missing")
     multiplier = occupancy.meter.multiplier or 1.0
     limits = {"kwh": occupancy.most_kwh, "kvarh": MOST_KWH_PER_INTERVAL, "export_kwh": MOST_KWH_PER_INTERVAL}
     for column, limit in limits.items():
         value = getattr(reading, column)
         if value is not None and abs(value) * multiplier > limit:
             raise RefusedRowError(
-                f"meter_readings.{position}.{column}",
+                f"meter_readings[{position}].{column}",
                 "is more than the meter can pass in one interval; correct it, its unit or the meter's multiplier",
             )
     return {

@@ -116,7 +116,7 @@ def test_a_refused_row_is_named_and_harms_no_other_customer(
     together = client.post(PATHS["credit_risk"], json={"items": [{"raw": broken}, {"raw": full}]})
 
     assert alone.status_code == 422
-    assert alone.json()["field"] == "raw.payments.0.bill_id"
+    assert alone.json()["field"] == "raw.payments[0].bill_id"
     assert [("error" in result) for result in together.json()["results"]] == [True, False]
 
 

@@ -68,44 +68,44 @@ FACTORY = {"customer_class": "industrial", "contract_capacity_kva": 50}
 REFUSED: dict[str, tuple[dict[str, Rows], dict[str, Any], str, str]] = {
     "a reading off the meter's intervals": (
         {"meters": [METER], "meter_readings": [reading("2025-03-01T00:00"), reading("2025-03-01T00:30")]}, HOUSEHOLD,
-        "impossible_value", "meter_readings.1.read_at",
+        "impossible_value", "meter_readings[1].read_at",
     ),
     "a reading before the meter was installed": (
         {"meters": [METER], "meter_readings": [reading("2024-12-31T22:00")]}, HOUSEHOLD,
-        "outside_meter_life", "meter_readings.0.read_at",
+        "outside_meter_life", "meter_readings[0].read_at",
     ),
     "a reading after the meter was removed": (
         {"meters": [METER], "meter_readings": [reading("2025-12-31T23:00")]}, HOUSEHOLD,
-        "outside_meter_life", "meter_readings.0.read_at",
+        "outside_meter_life", "meter_readings[0].read_at",
     ),
     "a reading of an unknown meter": (
         {"meters": [METER], "meter_readings": [{**reading("2025-03-01T00:00"), "meter_id": "M2"}]}, HOUSEHOLD,
-        "orphan", "meter_readings.0.meter_id",
+        "orphan", "meter_readings[0].meter_id",
     ),
     "a reading without energy": (
         {"meters": [METER], "meter_readings": [reading("2025-03-01T00:00"), reading("2025-03-01T01:00", None)]},
-        HOUSEHOLD, "missing_value", "meter_readings.1.kwh",
+        HOUSEHOLD, "missing_value", "meter_readings[1].kwh",
     ),
     "more than a household can draw": (
         {"meters": [METER], "meter_readings": [reading("2025-03-01T00:00", 100.5)]}, HOUSEHOLD,
-        "impossible_value", "meter_readings.0.kwh",
+        "impossible_value", "meter_readings[0].kwh",
     ),
     "more than ten times the contracted capacity": (
         {"meters": [{**METER, "multiplier": 10}], "meter_readings": [reading("2025-03-01T00:00", 50.5)]}, FACTORY,
-        "impossible_value", "meter_readings.0.kwh",
+        "impossible_value", "meter_readings[0].kwh",
     ),
     "Wh under the name of kWh": (
         {"meters": [METER], "meter_readings": day_of(60.0)}, HOUSEHOLD, "wrong_unit", "meter_readings",
     ),
     "two readings of one hour that differ": (
         {"meters": [METER], "meter_readings": [reading("2025-03-01T00:00", 1.0), reading("2025-03-01T00:00", 2.0)]},
-        HOUSEHOLD, "duplicate_key", "meter_readings.1.read_at",
+        HOUSEHOLD, "duplicate_key", "meter_readings[1].read_at",
     ),
     "a payment towards an unknown bill": (
-        {"bills": [BILL], "payments": [{**PAYMENT, "bill_id": "B9"}]}, HOUSEHOLD, "orphan", "payments.0.bill_id",
+        {"bills": [BILL], "payments": [{**PAYMENT, "bill_id": "B9"}]}, HOUSEHOLD, "orphan", "payments[0].bill_id",
     ),
     "two bills of one id that differ": (
-        {"bills": [BILL, {**BILL, "amount": 66.0}]}, HOUSEHOLD, "duplicate_key", "bills.1.bill_id",
+        {"bills": [BILL, {**BILL, "amount": 66.0}]}, HOUSEHOLD, "duplicate_key", "bills[1].bill_id",
     ),
 }  # fmt: skip
 
@@ -187,7 +187,7 @@ def test_meters_side_by_side_are_refused_where_no_rule_adds_them_up() -> None:
     with pytest.raises(RefusedRowError, match="send the main meter alone") as refused:
         landed_rows(raw, time_zone=ZONE, adds_up_parallel_meters=False)
 
-    assert refused.value.field == "meters.1.installed_date"
+    assert refused.value.field == "meters[1].installed_date"
     assert landed_rows(raw, time_zone=ZONE, adds_up_parallel_meters=True).has == {"meters"}
 
 
