@@ -1,7 +1,7 @@
 """The outermost layer of the API: request id, access, concurrency limit, metrics, headers and the shape of errors."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ SECURITY_HEADERS: tuple[Header, ...] = (
 )
 
 PROBES = ("/livez", "/readyz", "/healthz")
+_PROBE_METHODS = ("GET", "HEAD")
 _BENTOML_PAGES = frozenset((*PROBES, "/schema.json"))
 
 
@@ -118,11 +119,13 @@ class ServerPagesGuard:
                 message["headers"] = with_security_headers(message.get("headers", ()))
             await send(message)
 
-        if path in PROBES:
-            await self.app(scope, receive, send_with_headers)
+        if path not in PROBES:
+            response = error_response(ApiError(404, "not_found", "there is no such page; see /docs"), uuid.uuid4().hex)
+            await response(scope, receive, send)
+        elif scope["method"] not in _PROBE_METHODS:
+            await method_not_allowed(path, _PROBE_METHODS, uuid.uuid4().hex)(scope, receive, send)
         else:
-            error = ApiError(404, "not_found", "there is no such page; see /docs")
-            await error_response(error, uuid.uuid4().hex)(scope, receive, send)
+            await self.app(scope, receive, send_with_headers)
 
 
 def with_security_headers(
@@ -146,6 +149,14 @@ def error_response(error: ApiError, request_id: str) -> Response:
         response.headers["Retry-After"] = str(error.retry_after_seconds)
     if error.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def method_not_allowed(path: str, allowed: Sequence[str], request_id: str) -> Response:
+    """Return the refusal of a method that a page does not have."""
+    error = ApiError(405, "method_not_allowed", f"send {' or '.join(allowed)} to {path}", allowed=list(allowed))
+    response = error_response(error, request_id)
+    response.headers["Allow"] = ", ".join(allowed)
     return response
 
 

@@ -10,10 +10,12 @@ from starlette.routing import Route as StarletteRoute
 from serving import metrics
 from serving.docs_page import content_security_policy, render_docs_page
 from serving.errors import ApiError
-from serving.guard import error_response
+from serving.guard import method_not_allowed
 from serving.openapi import openapi
 from serving.responses import conditional_response
 from serving.runtime import Runtime
+
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 
 
 def add_routes(app: FastAPI) -> None:
@@ -41,18 +43,11 @@ def add_routes(app: FastAPI) -> None:
     known_routes = [route for route in app.routes if isinstance(route, StarletteRoute)]
 
     # Last, and for every method: BentoML would answer unknown pages in its own shape.
-    @app.api_route(
-        "/{path:path}", methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], include_in_schema=False
-    )
+    @app.api_route("/{path:path}", methods=_METHODS, include_in_schema=False)
     async def unknown_page(request: Request) -> Response:
         matching = (route for route in known_routes if route.matches(request.scope)[0] is not Match.NONE)
         allowed = sorted({method for route in matching for method in route.methods or ()})
         if allowed:
-            error = ApiError(
-                405, "method_not_allowed", f"send {' or '.join(allowed)} to {request.url.path}", allowed=allowed
-            )
-            response = error_response(error, request.scope["request_id"])
-            response.headers["Allow"] = ", ".join(allowed)
-            return response
+            return method_not_allowed(request.url.path, allowed, request.scope["request_id"])
         routes = ", ".join(route.path for route in known_routes if route.path.startswith("/v1/"))
         raise ApiError(404, "not_found", f"the routes are {routes}; see /docs")

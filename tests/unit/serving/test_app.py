@@ -433,3 +433,5 @@ def test_what_the_caller_holds_is_not_sent_again(client: TestClient, path: str) 
 def test_a_method_that_nobody_knows_is_405_in_the_one_shape(client: TestClient) -> None:
     refusal(client.request("BREW", CREDIT), 405, "method_not_allowed")
     assert refusal(client.post("/v1/models/credit_risk/card"), 405, "method_not_allowed")["allowed"] == ["GET"]
+    assert refusal(client.request("TRACE", CREDIT), 405, "method_not_allowed")["allowed"] == ["POST"]
+    refusal(client.request("TRACE", "/v1/forecast"), 404, "not_found")

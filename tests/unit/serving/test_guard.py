@@ -88,3 +88,16 @@ def test_of_bentomls_own_pages_only_the_probes_are_shown(path: str, status: int)
     assert ("inside" in answer.text) is (status == 200)
     # What is not BentoML's own gets its headers from the application inside.
     assert ("X-Content-Type-Options" in answer.headers) is (path != "/docs")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "OPTIONS", "TRACE"])
+def test_a_probe_with_another_method_is_405_in_the_one_shape(method: str) -> None:
+    async def inner(_request: Request) -> PlainTextResponse:
+        return PlainTextResponse("inside")
+
+    answer = TestClient(ServerPagesGuard(Starlette(routes=[Route("/readyz", inner)]))).request(method, "/readyz")
+
+    assert answer.status_code == 405
+    assert answer.json()["type"] == "method_not_allowed"
+    assert answer.json()["allowed"] == ["GET", "HEAD"]
+    assert answer.headers["Allow"] == "GET, HEAD"
