@@ -226,6 +226,14 @@ def test_broken_json_is_400(client: TestClient, content: bytes) -> None:
     assert "send one JSON object" in error["detail"]
 
 
+def test_of_a_name_that_stands_twice_the_last_counts(client: TestClient) -> None:
+    content = f'{{"customer_id": "unknown", "customer_id": "{customer_id(3)}"}}'
+
+    response = client.post(CREDIT, content=content, headers=JSON_HEADERS)
+
+    assert response.json()["result"]["customer_id"] == customer_id(3)
+
+
 @pytest.mark.parametrize(
     "number", ["NaN", "Infinity", "-Infinity", "1e400", "1" * 300, "1e13", '"3"', "true", "null", "{}", "[]"]
 )
