@@ -47,7 +47,7 @@ def test_no_page_scrolls_sideways(finished_home: PlatformHome, page: Page, width
     site = finished_home.path / "reports" / "site"
 
     too_wide = []
-    for path in sorted(site.rglob("index.html")):
+    for path in sorted(site.rglob("*.html")):
         page.goto(path.as_uri())
         if page.evaluate("document.documentElement.scrollWidth > window.innerWidth + 1"):
             too_wide.append(path.relative_to(site).as_posix())
