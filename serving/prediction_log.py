@@ -30,11 +30,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Making columns of rows holds the interpreter, six milliseconds for so many; with all rows of a flush at once, requests
-# would wait for some hundred.
-_ROWS_AT_A_TIME = 200
-_PAUSE_SECONDS = 0.02
-
 SOURCE_ONLINE = "online"
 SHADOW_FOLDER = "shadow"
 
@@ -303,27 +298,12 @@ class PredictionLog:
     def _table(self, rows: Sequence[LoggedPrediction], first_sequence: int) -> "pa.Table":
         """Return rows of one use case as a table; a row that does not fit its columns costs nobody else's."""
         try:
-            return self._table_of_parts(rows, first_sequence)
+            return log_table(rows, key=self._ledger.key, first_sequence=first_sequence)
         except (TypeError, ValueError) as error:
             fitting = [row for row in rows if _fits(row, self._ledger.key)]
             metrics.LOG_ROWS.labels("lost").inc(len(rows) - len(fitting))
             logger.error("%d rows do not fit the prediction log and are lost: %s", len(rows) - len(fitting), error)
-        if not fitting:
-            return log_schema(rows[0].use_case).empty_table()
-        return self._table_of_parts(fitting, first_sequence)
-
-    def _table_of_parts(self, rows: Sequence[LoggedPrediction], first_sequence: int) -> "pa.Table":
-        """Make the table in parts, and between them leave the interpreter to the requests that wait for it."""
-        import pyarrow as pa
-
-        parts = []
-        for first in range(0, len(rows), _ROWS_AT_A_TIME):
-            part = rows[first : first + _ROWS_AT_A_TIME]
-            parts.append(log_table(part, key=self._ledger.key, first_sequence=first_sequence + first))
-            # Where rows come faster than that, keeping them counts for more.
-            if len(self._pending) * 2 < self._capacity_rows and first + len(part) < len(rows):
-                self._stopping.wait(_PAUSE_SECONDS)
-        return pa.concat_tables(parts)
+        return log_table(fitting, key=self._ledger.key, first_sequence=first_sequence, use_case=rows[0].use_case)
 
     def _report(self, error: OSError, rows_count: int) -> None:
         logger.error(
@@ -371,13 +351,16 @@ def log_schema(use_case: str) -> "pa.Schema":
     )
 
 
-def log_table(rows: Sequence[LoggedPrediction], *, key: bytes, first_sequence: int) -> "pa.Table":
+def log_table(
+    rows: Sequence[LoggedPrediction], *, key: bytes, first_sequence: int, use_case: str | None = None
+) -> "pa.Table":
     """Return rows as a table in the log's schema, numbered and with a digest each.
 
     Args:
-        rows: Rows of one use case, one at least.
+        rows: Rows of one use case.
         key: Key of the chain.
         first_sequence: Number of the first row.
+        use_case: Whose rows they are; needed only when there may be none.
     """
     import pyarrow as pa
 
@@ -405,7 +388,7 @@ def log_table(rows: Sequence[LoggedPrediction], *, key: bytes, first_sequence: i
         }
         for row in rows
     ]
-    table = pa.Table.from_pylist(records, schema=log_schema(rows[0].use_case))
+    table = pa.Table.from_pylist(records, schema=log_schema(use_case or rows[0].use_case))
     table = table.append_column(SEQUENCE, pa.array(range(first_sequence, first_sequence + len(rows)), pa.int64()))
     return add_row_digests(table, key)
 

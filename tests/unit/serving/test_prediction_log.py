@@ -130,18 +130,6 @@ def test_a_row_comes_back_as_it_was_logged(log: PredictionLog, tmp_path: Path) -
     assert record["late_bills_3m_count"] is None
 
 
-def test_rows_that_are_written_in_parts_make_one_file_with_every_row_once(log: PredictionLog, tmp_path: Path) -> None:
-    log.record([row(number) for number in range(450)])
-
-    assert log.flush() == 450
-
-    (file,) = tmp_path.rglob("*.parquet")
-    written = pq.read_table(file).to_pylist()
-    assert [one["sequence"] for one in written] == list(range(1, 451))
-    assert [one["request_id"] for one in written] == [row(number).request_id for number in range(450)]
-    assert verify_log(tmp_path / "log", KEY).problems == ()
-
-
 def test_files_lie_by_use_case_and_day(log: PredictionLog, tmp_path: Path) -> None:
     log.record([row(1), row(2, decided_at=datetime(2026, 9, 6, 0, 1, tzinfo=UTC))])
     log.flush()
