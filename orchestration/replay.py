@@ -65,7 +65,7 @@ class _Logged:
     """The rows of one request and a file that holds them."""
 
     use_case: str
-    rows: Sequence[Row]
+    rows: list[Row]
     file: Path
 
 
@@ -203,7 +203,7 @@ def _logged(settings: PlatformSettings, request_ids: set[str]) -> dict[str, _Log
                 table = pq.read_table(path, filters=[("request_id", "in", request_ids)], partitioning=None)
                 for row in table.to_pylist():
                     known = found.setdefault(row["request_id"], _Logged(use_case, [], path))
-                    known.rows.append(row)  # type: ignore[attr-defined]  # a list until it is returned
+                    known.rows.append(row)
     return found
 
 
