@@ -17,9 +17,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ml.columns import ColumnKind
 from ml.errors import KilowiseError
+from monitoring.sections import ConceptDrift, DataQuality, ImportanceShift, ReviewSlice
 
 Outcome = Literal["stable", "watch", "act", "not_enough_data"]
 Severity = Literal["info", "watch", "act", "unknown"]
+Level = Literal["quiet", "drifted", "strong"]
+Basis = Literal["whole_reference", "same_season", "weather_adjusted"]
+"""What a column is compared with: all rows of the reference, those of the same season, or what the reference leads to
+expect for the weather of the month."""
 
 OUTCOMES: tuple[Outcome, ...] = ("stable", "not_enough_data", "watch", "act")
 """From harmless to urgent."""
@@ -64,6 +69,28 @@ class Reason(_Record):
     column: str | None = None
 
 
+class Comparison(_Record):
+    """One column of the month against one form of the reference.
+
+    Attributes:
+        basis: Form of the reference.
+        score: PSI over the fixed bins of the reference; None if this form could not be made.
+        chance_level: Score that chance alone exceeds once in a thousand comparisons of this size.
+        level: What the score means under the limits of the column; None without a score.
+        rows_reference: Usable rows behind this form.
+        why_en: Why it could not be made; empty if it could.
+        why_zh: The same in Chinese.
+    """
+
+    basis: Basis
+    score: float | None = None
+    chance_level: float | None = None
+    level: Level | None = None
+    rows_reference: int = 0
+    why_en: str = ""
+    why_zh: str = ""
+
+
 class ColumnScore(_Record):
     """How one column of the month compares with the reference.
 
@@ -83,7 +110,12 @@ class ColumnScore(_Record):
         effect: Size of what the move would do to the key prediction, see ``monitoring.drift.Effect``.
         effect_shift: Signed shift of the key prediction's mean; None if that is categorical.
         is_important: Whether the policy names the column as important.
-        is_seasonal: Whether it was compared with the same season only.
+        is_seasonal: Whether it follows season and weather, so that the whole reference does not decide.
+        decided_by: Form of the reference to which ``score`` and the bins belong.
+        comparisons: Every form of the reference that was tried, for a column that follows season and weather.
+        expected_en: What the weather of the month explains of the column's move; empty if there is nothing to explain.
+        expected_zh: The same in Chinese.
+        is_like_tenure: Whether the reference was weighed to the lengths of history of the month's customers.
         rows_reference: Usable reference rows.
         rows_current: Usable rows of the month.
         missing_reference_pct: Share of missing values in the reference.
@@ -106,11 +138,16 @@ class ColumnScore(_Record):
     evidently_psi: float | None = None
     limit_watch: float
     limit_act: float
-    level: Literal["quiet", "drifted", "strong"] | None = None
+    level: Level | None = None
     effect: float | None = None
     effect_shift: float | None = None
     is_important: bool = False
     is_seasonal: bool = False
+    decided_by: Basis = "whole_reference"
+    comparisons: tuple[Comparison, ...] = ()
+    expected_en: str = ""
+    expected_zh: str = ""
+    is_like_tenure: bool = False
     rows_reference: int = 0
     rows_current: int = 0
     missing_reference_pct: float = 0.0
@@ -125,6 +162,30 @@ class ColumnScore(_Record):
     def is_empty_as_before(self) -> bool:
         """Whether neither the reference nor the month has a value, as hours have none where meters report days."""
         return self.missing_reference_pct == self.missing_current_pct == 100
+
+
+class MonthWeather(_Record):
+    """Weather of the month under review, over the districts, weighed by their customers.
+
+    Attributes:
+        mean_temperature_c: Mean air temperature of the month.
+        normal_temperature_c: What it is in this calendar month by the months known before it; None where fewer than
+            eight calendar months are known.
+        heating_degree_days: Degrees below the base of heating, summed over the month's days.
+        cooling_degree_days: Degrees above the base of cooling, summed over the month's days.
+        districts_count: Districts whose weather is known.
+    """
+
+    mean_temperature_c: float
+    normal_temperature_c: float | None
+    heating_degree_days: float
+    cooling_degree_days: float
+    districts_count: int
+
+    @property
+    def anomaly_c(self) -> float | None:
+        """How much warmer than normal the month was."""
+        return None if self.normal_temperature_c is None else self.mean_temperature_c - self.normal_temperature_c
 
 
 class PerformanceResult(_Record):
@@ -175,6 +236,10 @@ class Verdict(_Record):
     prediction_column: str
     prediction_score: float | None
     performance: PerformanceResult | None = None
+    quality: DataQuality | None = Field(default=None, description="What was found while the rows were read.")
+    importance: ImportanceShift | None = Field(default=None, description="None if there were too few rows.")
+    concept: ConceptDrift | None = Field(default=None, description="None until outcomes have become known.")
+    part: ReviewSlice | None = Field(default=None, description="What a review on demand looked at; None for a month.")
     policy_version: str
     owner: str
     reviewed_at: datetime
