@@ -40,6 +40,13 @@ USE_CASE_TITLES = {
     "tariff_matching": ("Tariff matching", "电价匹配"),
     "credit_risk": ("Credit risk", "信用风险"),
 }
+MoneyKind = Literal["expected_loss", "expected_saving", "billed_amount"]
+"""The money that a use case moves, as a mean per customer; how it is computed stands in ``monitoring.consequences``."""
+MONEY_WORDS: dict[MoneyKind, tuple[str, str]] = {
+    "expected_loss": ("expected loss", "预期损失"),
+    "expected_saving": ("expected saving", "预期节省"),
+    "billed_amount": ("billed amount of twelve months", "十二个月电费"),
+}
 TABLE_NAME = "verdicts.parquet"
 
 
@@ -91,6 +98,33 @@ class Comparison(_Record):
     why_zh: str = ""
 
 
+class Consequence(_Record):
+    """What the move of one column does to decisions and money, everything else unchanged.
+
+    The reference is weighted anew, so that the column is spread as it is in the month; the figures compare the weighted
+    with the unweighted reference.
+
+    Attributes:
+        decisions_changed_pct: Smallest share of the customers, in percent, whose decision must differ for the decisions
+            of the reference to become those of the weighted reference.
+        money_kind: The money that the use case moves.
+        money_reference_amount: Its mean per customer in the reference, in the platform's currency; None if unknown.
+        money_shifted_amount: The same of the weighted reference; None if unknown.
+    """
+
+    decisions_changed_pct: float
+    money_kind: MoneyKind
+    money_reference_amount: float | None = None
+    money_shifted_amount: float | None = None
+
+    @property
+    def money_change_pct(self) -> float | None:
+        """Signed change of the money in percent of the reference; None if unknown or if there was none."""
+        if not self.money_reference_amount or self.money_shifted_amount is None:
+            return None
+        return 100 * (self.money_shifted_amount - self.money_reference_amount) / abs(self.money_reference_amount)
+
+
 class ColumnScore(_Record):
     """How one column of the month compares with the reference.
 
@@ -109,6 +143,7 @@ class ColumnScore(_Record):
         level: ``quiet``, ``drifted`` or ``strong``; None if not judged.
         effect: Size of what the move would do to the key prediction, see ``monitoring.drift.Effect``.
         effect_shift: Signed shift of the key prediction's mean; None if that is categorical.
+        consequence: What the move would do to decisions and money; None unless the column drifted.
         is_important: Whether the policy names the column as important.
         is_seasonal: Whether it follows season and weather, so that the whole reference does not decide.
         decided_by: Form of the reference to which ``score`` and the bins belong.
@@ -141,6 +176,7 @@ class ColumnScore(_Record):
     level: Level | None = None
     effect: float | None = None
     effect_shift: float | None = None
+    consequence: Consequence | None = None
     is_important: bool = False
     is_seasonal: bool = False
     decided_by: Basis = "whole_reference"
@@ -225,7 +261,14 @@ class Verdict(_Record):
     month: date
     release: str
     model_version: str
-    outcome: Outcome
+    outcome: Outcome = Field(description="What is said of the month, after hysteresis.")
+    finding_outcome: Outcome = Field(
+        default_factory=lambda told: told["outcome"], description="What the findings of this month alone lead to."
+    )
+    held_since: date | None = Field(
+        default=None,
+        description="Month of which the outcome still holds although this month alone is stable; None otherwise.",
+    )
     reasons: tuple[Reason, ...]
     columns: tuple[ColumnScore, ...] = Field(description="All columns, those of most consequence first.")
     rows_current: int
@@ -240,6 +283,12 @@ class Verdict(_Record):
     importance: ImportanceShift | None = Field(default=None, description="None if there were too few rows.")
     concept: ConceptDrift | None = Field(default=None, description="None until outcomes have become known.")
     part: ReviewSlice | None = Field(default=None, description="What a review on demand looked at; None for a month.")
+    leading_columns: tuple[str, ...] = Field(
+        default=(), description="At most three columns that drifted, most effect on decisions and money first."
+    )
+    error_outcomes: tuple[Outcome, ...] = Field(
+        default=("act",), description="Outcomes for which the asset check is an error by the policy, else a warning."
+    )
     policy_version: str
     owner: str
     reviewed_at: datetime
