@@ -1,6 +1,6 @@
 """The public data sets land with nothing but a mapping file each."""
 
-from datetime import date, datetime
+from datetime import date, datetime, time
 from pathlib import Path
 
 import duckdb
@@ -124,10 +124,12 @@ def test_london_days_land_and_days_with_gaps_are_missing(shared_data: Path, tmp_
     inbox.mkdir(parents=True)
     chosen.write_parquet(inbox / "households.parquet")
     few_days.write_parquet(inbox / "daily.parquet")
+    weather = pl.read_parquet(shared_data / "lcl" / "weather_daily.parquet")
+    weather.write_parquet(inbox / "weather_daily.parquet")
 
     report = land("low_carbon_london_daily", inbox.parent, tmp_path / "landing", "Europe/London")
 
-    assert report.rows_loaded == report.rows_in == 2 * chosen.height + few_days.height
+    assert report.rows_loaded == report.rows_in == 2 * chosen.height + few_days.height + weather.height
     complete = few_days.filter((pl.col("n_readings") >= 47) & pl.col("kwh_sum").is_not_null())
     summary = """
         select count(*), count(distinct meter_id), min(interval_minutes), max(interval_minutes),
@@ -138,3 +140,12 @@ def test_london_days_land_and_days_with_gaps_are_missing(shared_data: Path, tmp_
     assert query(tmp_path / "landing", summary) == [
         (complete.height, chosen.height, 1440, 1440, pytest.approx(complete["kwh_sum"].cast(pl.Float64).sum(), abs=0.5))
     ]  # fmt: skip
+    # The midpoint of the highest and the lowest temperature stands at noon, and is known when the day is over.
+    coldest = weather.sort(pl.col("temp_max_c") + pl.col("temp_min_c")).row(0, named=True)
+    noon = datetime.combine(coldest["day"], time(12))
+    midpoint = pytest.approx((coldest["temp_max_c"] + coldest["temp_min_c"]) / 2, abs=0.01)
+    assert query(
+        tmp_path / "landing",
+        "select count(*), arg_min(observed_at, temperature_c), min(temperature_c), "
+        "bool_and(known_at > observed_at) from {weather}",
+    ) == [(weather.height, noon, midpoint, True)]
