@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ml.columns import ColumnKind
 from ml.errors import KilowiseError
+from monitoring.outcomes import EstimateRecord, PerformanceEstimate, SegmentStability, TariffCohort, VintageResult
 from monitoring.sections import ConceptDrift, DataQuality, ImportanceShift, ReviewSlice
 
 Outcome = Literal["stable", "watch", "act", "not_enough_data"]
@@ -279,6 +280,19 @@ class Verdict(_Record):
     prediction_column: str
     prediction_score: float | None
     performance: PerformanceResult | None = None
+    estimate: PerformanceEstimate | None = Field(
+        default=None, description="How well the month's own predictions will come true; None without probabilities."
+    )
+    estimate_record: EstimateRecord | None = Field(
+        default=None, description="How earlier estimates turned out, as far as known; None before the first."
+    )
+    vintage: VintageResult | None = Field(default=None, description="Arrears of the newest vintage that is judged.")
+    tariff_outcomes: tuple[TariffCohort, ...] = Field(
+        default=(), description="Advice of earlier months against the bills since, oldest first."
+    )
+    segment_stability: SegmentStability | None = Field(
+        default=None, description="How far the segments are those of the month before; None for the first."
+    )
     quality: DataQuality | None = Field(default=None, description="What was found while the rows were read.")
     importance: ImportanceShift | None = Field(default=None, description="None if there were too few rows.")
     concept: ConceptDrift | None = Field(default=None, description="None until outcomes have become known.")
