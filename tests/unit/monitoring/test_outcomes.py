@@ -3,9 +3,9 @@ from datetime import UTC, date, datetime
 import pytest
 
 from monitoring.outcomes import (
+    Estimated,
     EstimateEntry,
     EstimateRecord,
-    Estimated,
     Outcomes,
     OutcomesError,
     PerformanceEstimate,
