@@ -14,8 +14,10 @@ def build_automation_sensor() -> dg.AutomationConditionSensorDefinition:
     """Return the sensor that evaluates the conditions; declared, because the generated one is stopped by default."""
     return dg.AutomationConditionSensorDefinition(
         "automation",
-        description="Renews the model owners' site when a drift review is newer than it.",
-        target=dg.AssetSelection.assets(dg.AssetKey(["monitoring", "model_owner_site"])),
+        description="Renews the pipeline's health and the model owners' site when what they tell of is newer.",
+        target=dg.AssetSelection.assets(
+            dg.AssetKey(["monitoring", "pipeline_health"]), dg.AssetKey(["monitoring", "model_owner_site"])
+        ),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=60,
     )

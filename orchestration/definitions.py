@@ -7,7 +7,7 @@ import dagster as dg
 
 from orchestration import jobs
 from orchestration.assets.credit_risk import build_credit_risk_assets
-from orchestration.assets.drift import build_drift_asset, build_site_asset
+from orchestration.assets.drift import build_drift_asset, build_pipeline_health_asset, build_site_asset
 from orchestration.assets.ingestion import build_inbox_asset, landing
 from orchestration.assets.release import build_release_asset
 from orchestration.assets.segmentation import build_segmentation_assets
@@ -50,6 +50,7 @@ def build_definitions(
             *(build_drift_asset(use_case, months) for use_case in USE_CASES),
             *(build_trial_asset(use_case) for use_case in USE_CASES),
             *(build_serving_parity_asset(use_case) for use_case in USE_CASES),
+            build_pipeline_health_asset(USE_CASES),
             build_site_asset(USE_CASES),
         ]
     return dg.Definitions(

@@ -12,6 +12,7 @@ import dagster as dg
 
 from ml.errors import KilowiseError
 from orchestration import checks
+from orchestration.assets.drift import PIPELINE_HEALTH
 from orchestration.assets.transformation import dbt_models_after_scoring
 from orchestration.definitions import build_definitions
 from orchestration.lifecycle import latest_months
@@ -166,10 +167,10 @@ def _stopped(refused: Sequence[str], failed: Sequence[str]) -> list[dg.AssetKey]
     """Return what is left to do after refusals and failures; a step that failed itself is not tried again."""
     stopped = [use_case for use_case in USE_CASES if use_case.name in refused]
     after_models = [] if dbt_models_after_scoring.op.name in failed else sorted(dbt_models_after_scoring.keys)
-    site = dg.AssetKey(["monitoring", "model_owner_site"])
+    pages = [PIPELINE_HEALTH, dg.AssetKey(["monitoring", "model_owner_site"])]
     return [
         *(dg.AssetKey(["predictions", use_case.prediction]) for use_case in stopped),
         *(dg.AssetKey(["monitoring", f"{use_case.name}_drift"]) for use_case in stopped),
         *after_models,
-        *([] if site.to_python_identifier() in failed else [site]),
+        *(page for page in pages if page.to_python_identifier() not in failed),
     ]

@@ -1,7 +1,7 @@
-"""Drift reviews by month, and the model owners' site. The judging is in ``monitoring``."""
+"""Drift reviews by month, the pipeline's health, and the model owners' site. The judging is in ``monitoring``."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 
 import dagster as dg
 
@@ -11,8 +11,11 @@ from orchestration.automation import RENEW_AFTER_INPUTS
 from orchestration.lifecycle import review_month
 from orchestration.marts import current_marts
 from orchestration.metadata import report_link
+from orchestration.pipeline_health import collect_pipeline_health
 from orchestration.settings import PlatformSettings
 from orchestration.use_cases import UseCase
+
+PIPELINE_HEALTH = dg.AssetKey(["monitoring", "pipeline_health"])
 
 
 def build_drift_asset(use_case: UseCase, months: dg.MonthlyPartitionsDefinition) -> dg.AssetsDefinition:
@@ -51,6 +54,44 @@ def build_drift_asset(use_case: UseCase, months: dg.MonthlyPartitionsDefinition)
     return drift
 
 
+def build_pipeline_health_asset(use_cases: Sequence[UseCase]) -> dg.AssetsDefinition:
+    """Return the asset that collects the health of the pipeline, after everything whose checks it tells of."""
+
+    @dg.asset(
+        key=PIPELINE_HEALTH,
+        deps=[
+            dg.AssetKey(["landing", "deliveries"]),
+            dg.AssetKey(["marts", "customer_portrait"]),
+            *(dg.AssetKey(["monitoring", f"{use_case.name}_drift"]) for use_case in use_cases),
+        ],
+        group_name="monitoring",
+        owners=["team:data-platform"],
+        kinds={"json"},
+        automation_condition=RENEW_AFTER_INPUTS,
+        description="How fresh each source is, rows and quarantine by month, checks that fail and since when, and run "
+        "times, from the landing and the run history. The model owners' site shows it. A late source: ask its "
+        "supplier; a failed check: open it here by its asset.",
+    )
+    def pipeline_health(
+        context: dg.AssetExecutionContext, settings: dg.ResourceParam[PlatformSettings]
+    ) -> dg.MaterializeResult:
+        from monitoring.pipeline_health import write_pipeline_health
+
+        health = collect_pipeline_health(settings, context.instance, datetime.now(UTC))
+        path = write_pipeline_health(health, settings.reports_dir)
+        late = [source.entity for source in health.sources if source.state(health.collected_at) == "late"]
+        return dg.MaterializeResult(
+            metadata={
+                "late sources": ", ".join(late) or "none",
+                "failed checks": len(health.failed_checks),
+                "checks": health.checks_count,
+                "file": dg.MetadataValue.path(str(path)),
+            }
+        )
+
+    return pipeline_health
+
+
 def build_site_asset(use_cases: Sequence[UseCase]) -> dg.AssetsDefinition:
     """Return the site asset, which is built after all reviews."""
 
@@ -58,6 +99,7 @@ def build_site_asset(use_cases: Sequence[UseCase]) -> dg.AssetsDefinition:
         key=["monitoring", "model_owner_site"],
         deps=[
             *(dg.AssetKey(["monitoring", f"{use_case.name}_drift"]) for use_case in use_cases),
+            PIPELINE_HEALTH,
             # The pages of the segments and of the service quality tell of them.
             dg.AssetKey(["marts", "customer_portrait"]),
             dg.AssetKey(["marts", "segment_migration_monthly"]),
@@ -68,7 +110,7 @@ def build_site_asset(use_cases: Sequence[UseCase]) -> dg.AssetsDefinition:
         kinds={"html"},
         automation_condition=RENEW_AFTER_INPUTS,
         description="The pages that model owners read: all models at a glance, each model's history, model cards, "
-        "drift reports, segments and service quality. `make reports` serves them.",
+        "drift reports, segments, service quality and the health of the pipeline. `make reports` serves them.",
     )
     def model_owner_site(settings: dg.ResourceParam[PlatformSettings]) -> dg.MaterializeResult:
         from monitoring.site import build_site

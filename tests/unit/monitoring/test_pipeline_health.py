@@ -29,7 +29,7 @@ def test_a_monthly_source_may_slip_by_half_a_month_before_it_is_late(days, state
     assert monthly_bills().state(OCTOBER + timedelta(days=days)) == state
 
 
-def test_a_source_that_came_once_has_no_rhythm_and_is_never_late(tmp_path) -> None:
+def test_a_source_that_came_once_has_no_rhythm_and_is_never_late() -> None:
     assert monthly_bills(None).state(OCTOBER + timedelta(days=999)) == "no_rhythm"
 
 
