@@ -5,7 +5,16 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-ScenarioName = Literal["heat_wave", "tariff_reform", "recession", "meter_fault", "new_customer_wave"]
+ScenarioName = Literal[
+    "heat_wave",
+    "tariff_reform",
+    "recession",
+    "meter_fault",
+    "new_customer_wave",
+    "unit_change",
+    "null_column",
+    "label_delay",
+]
 
 
 def _require_first_of_month(value: dt.date) -> dt.date:
@@ -18,7 +27,7 @@ Month = Annotated[dt.date, AfterValidator(_require_first_of_month)]
 
 
 class Scenario(BaseModel):
-    """A change of the world that begins with a month and stays."""
+    """A change of the world, or of what is delivered of it, that begins with a month and stays."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

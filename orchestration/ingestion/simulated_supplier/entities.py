@@ -21,6 +21,11 @@ from orchestration.ingestion.simulated_supplier.kinds import KINDS
 from orchestration.ingestion.simulated_supplier.metering import MeterChange, Metering
 from orchestration.ingestion.simulated_supplier.population import DISTRICTS, NEVER, Population
 from orchestration.ingestion.simulated_supplier.randomness import stream
+from orchestration.ingestion.simulated_supplier.scenarios import (
+    bill_amount_factor,
+    capacity_lost_from,
+    payment_delay_months,
+)
 from orchestration.ingestion.simulated_supplier.service import CONTACT_CHANNELS, TEXTS, TOPICS
 
 EPOCH = dt.date(1970, 1, 1)
@@ -85,7 +90,19 @@ def customers_frame(config: SupplierConfig, population: Population) -> pl.DataFr
     closed = opened[leaving.tolist()].with_columns(
         closed_date=_dates(last_days), **{DELIVERY: pl.Series(population.close_month[leaving].astype(np.int64))}
     )
-    return pl.concat([opened, closed]).filter(pl.col(DELIVERY) < config.months)
+    delivered = pl.concat([opened, closed])
+    lost_from = capacity_lost_from(config)
+    if lost_from is not None:
+        delivered = _without_capacity(delivered, lost_from)
+    return delivered.filter(pl.col(DELIVERY) < config.months)
+
+
+def _without_capacity(delivered: pl.DataFrame, from_delivery: int) -> pl.DataFrame:
+    """Deliver every customer again with one delivery, and from then on none with a contracted capacity."""
+    latest = delivered.filter(pl.col(DELIVERY) <= from_delivery).unique("customer_id", keep="last", maintain_order=True)
+    again = latest.filter(pl.col(DELIVERY) < from_delivery).with_columns(pl.lit(from_delivery).alias(DELIVERY))
+    capacity = pl.when(pl.col(DELIVERY) < from_delivery).then("contract_capacity_kva")
+    return pl.concat([delivered, again], how="vertical_relaxed").with_columns(capacity)
 
 
 def _last_day(config: SupplierConfig, population: Population, row: int) -> int:
@@ -182,6 +199,7 @@ def bills_frame(config: SupplierConfig, population: Population, bills: Bills) ->
     ids = np.array(population.customer_ids(), dtype=object)
     following = np.array([days_since_1970(config.month_at(month + 1)) for month in range(config.months)])
     is_held_back = bills.issued > following[bills.month] + 1
+    delivery = bills.month + is_held_back
     return pl.DataFrame(
         {
             "bill_id": bills.bill_ids(config, population),
@@ -189,10 +207,10 @@ def bills_frame(config: SupplierConfig, population: Population, bills: Bills) ->
             "period_start": _dates(bills.period_start),
             "period_end": _dates(bills.period_end),
             "kwh": _decimals(bills.kwh, 4),
-            "amount": _decimals(bills.cents, 2),
+            "amount": _decimals(bills.cents * bill_amount_factor(config, delivery), 2),
             "issued_date": _dates(bills.issued),
             "due_date": _dates(bills.due),
-            DELIVERY: bills.month + is_held_back,
+            DELIVERY: delivery,
         }
     )
 
@@ -208,6 +226,7 @@ def _decimals(values: np.ndarray, decimals: int) -> pl.Series:
 def payments_frame(config: SupplierConfig, population: Population, bills: Bills, payments: Payments) -> pl.DataFrame:
     """Return the payments that arrive within the simulated months."""
     bill_ids = np.array(bills.bill_ids(config, population), dtype=object)[payments.bill]
+    delivery = _delivered_in(config, payments.paid)
     frame = pl.DataFrame(
         {
             "payment_id": [f"P{bill[1:]}{part}" for bill, part in zip(bill_ids, payments.part, strict=True)],
@@ -215,7 +234,7 @@ def payments_frame(config: SupplierConfig, population: Population, bills: Bills,
             "paid_date": _dates(payments.paid),
             "amount": _decimals(payments.cents, 2),
             "channel": np.array(CHANNELS)[payments.channel].tolist(),
-            DELIVERY: _delivered_in(config, payments.paid),
+            DELIVERY: delivery + payment_delay_months(config, delivery),
         }
     )
     return frame.sort(DELIVERY, "payment_id")

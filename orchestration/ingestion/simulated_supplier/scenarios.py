@@ -1,4 +1,8 @@
-"""What each scenario changes. Every function returns "no change" unless its scenario acts in the month."""
+"""What each scenario changes. Every function returns "no change" unless its scenario acts in the month.
+
+Five scenarios change the world. Three leave it as it is and change what the supplier's systems deliver of it: a unit,
+a column, a delay.
+"""
 
 import numpy as np
 
@@ -12,6 +16,8 @@ RECESSION_LOAD_CUT = {"commercial": 0.10, "industrial": 0.22}
 METER_FAULT_SHARE = 0.06
 METER_FAULT_RECORDED_SHARE = 0.35
 WAVE_SHARE = 0.15
+BILL_AMOUNT_FACTOR = 100
+PAYMENT_DELAY_MONTHS = 3
 REFORM_MOVED_SHARE = 0.6
 REFORM_VALLEY_SHIFT = 0.12
 REFORM_PRICE_STRETCH = 1.6
@@ -57,3 +63,27 @@ def wave_customers(config: SupplierConfig) -> tuple[int, int]:
     if start is None or start >= config.months:
         return -1, 0
     return start, round(config.customers * WAVE_SHARE)
+
+
+def _acts_from(config: SupplierConfig, name: ScenarioName, month_index: np.ndarray) -> np.ndarray:
+    start = config.scenario_start(name)
+    return np.zeros(len(month_index), dtype=bool) if start is None else month_index >= start
+
+
+def bill_amount_factor(config: SupplierConfig, delivery_month: np.ndarray) -> np.ndarray:
+    """Return the factor on the amounts of bills by month of delivery: the billing system begins to write hundredths."""
+    return np.where(_acts_from(config, "unit_change", delivery_month), BILL_AMOUNT_FACTOR, 1)
+
+
+def payment_delay_months(config: SupplierConfig, delivery_month: np.ndarray) -> np.ndarray:
+    """Return by how many months later payments are delivered, by the month of delivery that they would have."""
+    return np.where(_acts_from(config, "label_delay", delivery_month), PAYMENT_DELAY_MONTHS, 0)
+
+
+def capacity_lost_from(config: SupplierConfig) -> int | None:
+    """Return the month index from which customers are delivered without contracted capacity, None if never.
+
+    A new customer system delivers every customer again in its first month, and leaves that column empty.
+    """
+    start = config.scenario_start("null_column")
+    return None if start is None or start >= config.months else start

@@ -1,12 +1,19 @@
 """Each scenario changes what it says, from its month onward, and nothing before."""
 
 import numpy as np
+import polars as pl
 import pytest
 
+from orchestration.ingestion.simulated_supplier import entities
 from orchestration.ingestion.simulated_supplier.billing import BLOCKS, BLOCKS_TOU, supplier_catalogue
-from orchestration.ingestion.simulated_supplier.config import ScenarioName
+from orchestration.ingestion.simulated_supplier.config import Scenario, ScenarioName, SupplierConfig
 from orchestration.ingestion.simulated_supplier.population import DISTRICTS
-from orchestration.ingestion.simulated_supplier.scenarios import METER_FAULT_RECORDED_SHARE, METER_FAULT_SHARE
+from orchestration.ingestion.simulated_supplier.scenarios import (
+    BILL_AMOUNT_FACTOR,
+    METER_FAULT_RECORDED_SHARE,
+    METER_FAULT_SHARE,
+    PAYMENT_DELAY_MONTHS,
+)
 from tests.unit.orchestration.ingestion.simulated_supplier.simulated_worlds import World, config_with, run_world
 
 START = 4
@@ -91,3 +98,71 @@ def test_new_customer_wave_brings_fifteen_percent_at_once_to_one_district(quiet_
     assert (world.kwh[START][old:].sum(axis=1) > 0).mean() > 0.9
     assert {DISTRICTS[index] for index in population.district[old:]} == {"dongjiao"}
     assert population.vehicle_kw[old:].astype(bool).mean() > 2 * population.vehicle_kw[:old].astype(bool).mean()
+
+
+@pytest.fixture(scope="module")
+def faulty_systems(quiet_world: World) -> SupplierConfig:
+    """The quiet world's configuration, with all three scenarios that change only what is delivered."""
+    names: list[ScenarioName] = ["unit_change", "null_column", "label_delay"]
+    from_month = quiet_world.simulation.config.month_at(START)
+    scenarios = tuple(Scenario(name=name, from_month=from_month) for name in names)
+    return quiet_world.simulation.config.model_copy(update={"scenarios": scenarios})
+
+
+def test_unit_change_delivers_bills_in_hundredths_from_its_delivery_on(
+    quiet_world: World, faulty_systems: SupplierConfig
+) -> None:
+    bills = (quiet_world.simulation.population, quiet_world.money.bills)
+    quiet, changed = (
+        entities.bills_frame(config, *bills) for config in (quiet_world.simulation.config, faulty_systems)
+    )
+    factor = (changed["amount"] / quiet["amount"]).cast(pl.Float64)
+    is_after = (quiet[entities.DELIVERY] >= START).to_numpy()
+
+    np.testing.assert_allclose(factor.filter(is_after), BILL_AMOUNT_FACTOR)
+    np.testing.assert_allclose(factor.filter(~is_after), 1)
+    assert changed.drop("amount").equals(quiet.drop("amount"))
+
+
+def test_null_column_delivers_each_customer_again_without_a_contracted_capacity(
+    quiet_world: World, faulty_systems: SupplierConfig
+) -> None:
+    population = quiet_world.simulation.population
+    quiet, changed = (
+        entities.customers_frame(config, population) for config in (quiet_world.simulation.config, faulty_systems)
+    )
+    known_before = quiet.filter(pl.col(entities.DELIVERY) < START)["customer_id"].unique()
+    after = changed.filter(pl.col(entities.DELIVERY) >= START)
+
+    assert set(known_before) <= set(after["customer_id"])
+    assert after["contract_capacity_kva"].null_count() == len(after)
+    assert after.filter(pl.col(entities.DELIVERY) == START)["customer_id"].is_unique().all()
+    assert changed.filter(pl.col(entities.DELIVERY) < START).equals(quiet.filter(pl.col(entities.DELIVERY) < START))
+
+
+def test_a_customer_who_left_is_delivered_again_as_left(quiet_world: World, faulty_systems: SupplierConfig) -> None:
+    population = quiet_world.simulation.population
+    quiet, changed = (
+        entities.customers_frame(config, population) for config in (quiet_world.simulation.config, faulty_systems)
+    )
+    left = quiet.filter((pl.col(entities.DELIVERY) < START) & pl.col("closed_date").is_not_null())
+    again = changed.filter(pl.col(entities.DELIVERY) == START).join(left, on="customer_id", suffix="_then")
+
+    assert len(again) == len(left) > 0
+    assert again["closed_date"].equals(again["closed_date_then"].alias("closed_date"))
+
+
+def test_label_delay_delivers_the_same_payments_three_months_later(
+    quiet_world: World, faulty_systems: SupplierConfig
+) -> None:
+    payments = (quiet_world.simulation.population, quiet_world.money.bills, quiet_world.money.behaviour.payments)
+    quiet, delayed = (
+        entities.payments_frame(config, *payments).sort("payment_id")
+        for config in (quiet_world.simulation.config, faulty_systems)
+    )
+    later = (delayed[entities.DELIVERY] - quiet[entities.DELIVERY]).to_numpy()
+    is_after = (quiet[entities.DELIVERY] >= START).to_numpy()
+
+    assert set(later[is_after]) == {PAYMENT_DELAY_MONTHS}
+    assert set(later[~is_after]) == {0}
+    assert delayed.drop(entities.DELIVERY).equals(quiet.drop(entities.DELIVERY))
