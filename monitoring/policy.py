@@ -105,6 +105,17 @@ class ReportRule(_Rule):
     columns: int = Field(ge=5, le=60)
 
 
+class RetrainingRule(_Rule):
+    """How often a verdict "act" may open a training, and on what data it may not."""
+
+    cooldown_days: int = Field(ge=1, le=365, description="Days after a training was opened in which none is opened.")
+    trainings_per_quarter: int = Field(ge=0, le=12, description="Trainings opened per calendar quarter at most.")
+    quarantined_pct: float = Field(
+        gt=0, le=100, description="Refused share of an entity's rows in the latest delivery, from which none is opened."
+    )
+    minimum_delivered_rows: int = Field(ge=1, description="Rows of an entity below which that share says nothing.")
+
+
 class DriftPolicy(BaseModel):
     """All rules for one use case from one day on."""
 
@@ -127,6 +138,7 @@ class DriftPolicy(BaseModel):
     unseen_pct: Limit
     performance: PerformanceRule | None = None
     report: ReportRule
+    retraining: RetrainingRule
     important_columns: dict[str, str] = Field(description="Column and why its drift matters by itself.")
     ignored_columns: dict[str, str] = Field(description="Column and why it is not compared.")
 
