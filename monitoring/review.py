@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from ml.errors import KilowiseError
 from monitoring.policy import DriftPolicy, load_policy
+from monitoring.sections import ReviewSlice
 from monitoring.verdicts import (
     ColumnScore,
+    PerformanceResult,
     Verdict,
     outcome_of,
     record_verdict,
@@ -21,6 +23,8 @@ from monitoring.verdicts import (
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from monitoring.datasets import CurrentRows, ReferenceRows
 
 
 class ReviewError(KilowiseError):
@@ -70,34 +74,79 @@ def review_month(
     """
     from monitoring.alerts import alert_on_change
     from monitoring.datasets import load_current, load_reference
-    from monitoring.findings import find_reasons
-    from monitoring.scoring import score_columns
 
     if month.day != 1:
         raise ReviewError(f"month is {month}; pass the first day of a month, such as {month.replace(day=1)}")
-    reviewed_at = datetime.now(UTC)
-    policy = policy or load_policy(use_case, reviewed_at.date())
+    policy = policy or load_policy(use_case, datetime.now(UTC).date())
     current = load_current(
         use_case, month, predictions_dir=predictions_dir, log_dir=log_dir, release=release, sample=policy.sample
     )
     reference = load_reference(use_case, bundle_dir, policy.sample, policy.reference)
-    scores: tuple[ColumnScore, ...] = ()
-    if min(len(current.frame), len(reference.frame)) >= policy.minimum.rows:
-        scores = score_columns(current, reference, month, policy)
-    directory = verdict_directory(reports_dir, use_case, month, release)
-    report_path = None
-    if with_report and any(score.status == "judged" for score in scores):
-        page = directory / "report.html"
-        scores = _report(current, reference, scores, policy, month=month, release=release, page=page)
-        report_path = str(page.relative_to(reports_dir))
     performance = None
     if outcomes is not None and policy.performance is not None:
         performance = _performance(month, outcomes, predictions_dir, bundle_dir, release, policy)
+    directory = verdict_directory(reports_dir, use_case, month, release)
+    verdict = judge(
+        current,
+        reference,
+        policy,
+        month=month,
+        release=release,
+        bundle_dir=bundle_dir,
+        performance=performance,
+        reports_dir=reports_dir,
+        page=directory / "report.html" if with_report else None,
+    )
+    write_atomically(directory / "verdict.json", verdict.model_dump_json(indent=1).encode())
+    record_verdict(verdict, reports_dir)
+    alert_on_change(verdict, reports_dir, webhook_url)
+    return verdict
+
+
+def judge(
+    current: "CurrentRows",
+    reference: "ReferenceRows",
+    policy: DriftPolicy,
+    *,
+    month: date,
+    release: str,
+    bundle_dir: Path,
+    performance: PerformanceResult | None = None,
+    reports_dir: Path,
+    page: Path | None,
+    part: ReviewSlice | None = None,
+) -> Verdict:
+    """Compare rows with the reference and conclude; writes the report and its run in the workspace, nothing else.
+
+    Args:
+        current: Rows of the month, or of the part under review.
+        reference: Rows of the reference that they are compared with.
+        policy: Rules.
+        month: Month under review; of a longer window the last.
+        release: Name of the release.
+        bundle_dir: Folder of its bundle.
+        performance: Comparison with outcomes, if some have become known.
+        reports_dir: Folder of all reports.
+        page: Where Evidently's page goes, below ``reports_dir``; None leaves it out.
+        part: What a review on demand looks at; such a review is no point of the workspace's monthly series.
+
+    Returns:
+        The verdict, which is not recorded yet.
+    """
+    from monitoring.findings import find_reasons
+    from monitoring.scoring import score_columns
+
+    scores: tuple[ColumnScore, ...] = ()
+    if min(len(current.frame), len(reference.frame)) >= policy.minimum.rows:
+        scores = score_columns(current, reference, month, policy)
+    report_path = None
+    if page is not None and any(score.status == "judged" for score in scores):
+        scores = _report(current, reference, scores, policy, month=month, release=release, page=page, part=part)
+        report_path = str(page.relative_to(reports_dir))
     reasons = find_reasons(current, reference, scores, performance, policy)
-    key_score = next((score.score for score in scores if score.column == policy.prediction.column), None)
     versions = current.frame["model_version"].dropna()
-    verdict = Verdict(
-        use_case=use_case,
+    return Verdict(
+        use_case=policy.use_case,
         month=month,
         release=release,
         model_version=str(versions.iloc[0]) if len(versions) else str(_manifest(bundle_dir).get("version", "")),
@@ -110,30 +159,28 @@ def review_month(
         columns_judged=sum(score.status == "judged" for score in scores),
         columns_drifted=sum(score.level in ("drifted", "strong") for score in scores),
         prediction_column=policy.prediction.column,
-        prediction_score=key_score,
+        prediction_score=next((score.score for score in scores if score.column == policy.prediction.column), None),
         performance=performance,
+        part=part,
         policy_version=policy.version,
         owner=policy.owner,
-        reviewed_at=reviewed_at,
+        reviewed_at=datetime.now(UTC),
         report_path=report_path,
     )
-    write_atomically(directory / "verdict.json", verdict.model_dump_json(indent=1).encode())
-    record_verdict(verdict, reports_dir)
-    alert_on_change(verdict, reports_dir, webhook_url)
-    return verdict
 
 
 def _report(
-    current: Any,
-    reference: Any,
+    current: "CurrentRows",
+    reference: "ReferenceRows",
     scores: tuple[ColumnScore, ...],
     policy: DriftPolicy,
     *,
     month: date,
     release: str,
     page: Path,
+    part: ReviewSlice | None,
 ) -> tuple[ColumnScore, ...]:
-    """Write page and workspace run; return the scores with Evidently's own number beside ours."""
+    """Write the page, and of a whole month the workspace run; return the scores with Evidently's own number beside."""
     from monitoring.reports import run_report, save_page
     from monitoring.scoring import comparable_reference
     from monitoring.workspace import store_run
@@ -141,7 +188,8 @@ def _report(
     comparable = comparable_reference(reference, month, policy)
     run = run_report(current, comparable, scores, policy, month=month, release=release)
     save_page(run.snapshot, page)
-    store_run(run.snapshot, policy, page.parents[3])
+    if part is None:
+        store_run(run.snapshot, policy, page.parents[3])
     return tuple(score.model_copy(update={"evidently_psi": run.evidently_psi.get(score.column)}) for score in scores)
 
 
