@@ -99,6 +99,29 @@ class PerformanceRule(_Rule):
     calibration_error: Limit
 
 
+class QualityRule(_Rule):
+    """What a log may lose or repeat before a month is no longer taken at its word."""
+
+    lost_pct: float = Field(
+        gt=0, lt=100, description="Share of log files, or of rows without a month, from which on a month is unknown."
+    )
+    duplicated_pct: float = Field(gt=0, lt=100, description="Share of duplicated rows from which on it is watched.")
+
+
+class ImportanceRule(_Rule):
+    """How the columns that drive the predictions are compared with those at release."""
+
+    rows: int = Field(ge=300, le=20_000, description="Rows of either side that are explained at most.")
+    watch: float = Field(gt=0, lt=1, description="Share of the importance that moved to other columns.")
+
+
+class ConceptRule(Limit):
+    """Residuals by group: how far observed and predicted may part since the release, in the prediction's unit."""
+
+    minimum_rows: int = Field(ge=30, description="Customer-months of a group below which it is not judged.")
+    minimum_events: int = Field(ge=5, description="Defaults, observed or predicted, below which it is not judged.")
+
+
 class ReportRule(_Rule):
     """How large the Evidently report may become."""
 
@@ -137,6 +160,9 @@ class DriftPolicy(BaseModel):
     infinite_pct: Limit
     unseen_pct: Limit
     performance: PerformanceRule | None = None
+    quality: QualityRule
+    importance: ImportanceRule
+    concept: ConceptRule | None = None
     report: ReportRule
     retraining: RetrainingRule
     important_columns: dict[str, str] = Field(description="Column and why its drift matters by itself.")
