@@ -1,4 +1,7 @@
-"""``python -m monitoring``: serves the model owners' site and the Evidently workspace on this machine only."""
+"""``python -m monitoring``: serves the model owners' site and the Evidently workspace on this machine only.
+
+With a command it does that one thing instead: record who is at work on a finding, or list what is recorded.
+"""
 
 import argparse
 import functools
@@ -11,6 +14,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import FrameType
 
+from ml.errors import KilowiseError
+from monitoring.acknowledgement_commands import add_commands as add_acknowledgement_commands
 from monitoring.settings import MonitoringSettings
 from monitoring.site import SITE_NAME, build_site
 from monitoring.workspace import WORKSPACE_NAME
@@ -69,24 +74,39 @@ def start_workspace(reports_dir: Path, port: int) -> "subprocess.Popen[bytes]":
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until interrupted; return the exit code."""
+    """Do what is asked, by default serve until interrupted; return the exit code."""
     settings = MonitoringSettings()
     parser = argparse.ArgumentParser(prog="python -m monitoring", description=__doc__)
     parser.add_argument("--home", type=Path, default=settings.home, help="state folder")
     parser.add_argument("--port", type=int, default=settings.reports_port, help="port of the site")
     parser.add_argument("--workspace-port", type=int, default=settings.workspace_port, help="port of Evidently")
+    commands = parser.add_subparsers(dest="command", metavar="command", title="commands (default: serve the pages)")
+    add_acknowledgement_commands(commands)
     options = parser.parse_args(arguments)
-    reports_dir = options.home.resolve() / "reports"
-    build_site(options.home.resolve(), settings.service_targets)
+    home = options.home.resolve()
+    if options.command is None:
+        return _serve(home, settings, options.port, options.workspace_port)
     try:
-        server = make_server(reports_dir, options.port)
-    except OSError as error:
-        print(f"Port {options.port} is not free ({error.strerror}); stop its user or pass --port.", file=sys.stderr)
+        for sentence in options.run(options, home):
+            print(sentence)
+    except KilowiseError as error:
+        print(error, file=sys.stderr)
         return 1
-    workspace = start_workspace(reports_dir, options.workspace_port)
+    return 0
+
+
+def _serve(home: Path, settings: MonitoringSettings, port: int, workspace_port: int) -> int:
+    reports_dir = home / "reports"
+    build_site(home, settings.service_targets)
+    try:
+        server = make_server(reports_dir, port)
+    except OSError as error:
+        print(f"Port {port} is not free ({error.strerror}); stop its user or pass --port.", file=sys.stderr)
+        return 1
+    workspace = start_workspace(reports_dir, workspace_port)
     signal.signal(signal.SIGTERM, _interrupt)
     print(f"Model owners' site    http://{LOOPBACK}:{server.server_port}/")
-    print(f"Evidently workspace   http://{LOOPBACK}:{options.workspace_port}/   (takes a few seconds)")
+    print(f"Evidently workspace   http://{LOOPBACK}:{workspace_port}/   (takes a few seconds)")
     print("Stop both with Ctrl-C.", flush=True)
     try:
         server.serve_forever()
