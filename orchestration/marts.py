@@ -38,6 +38,7 @@ MARTS: Sorting = {
     "customer_credit_features": ("as_of_month", "customer_key"),
     "customer_credit_outcomes": ("as_of_month", "customer_key"),
     "credit_unusual_input": ("subject", "case_code"),
+    "credit_vintages": ("as_of_month", "customer_class", "months_since"),
     "customer_interval_load": ("customer_key", "read_at"),
     "tariff_catalogue": ("tariff_id", "version"),
 }

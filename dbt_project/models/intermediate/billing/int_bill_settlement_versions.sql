@@ -107,9 +107,11 @@ settlements as (
         sum(paid_amount) as paid_amount,
         sum(case when is_money then paid_amount else 0 end) as money_amount,
         max(case when paid_date <= due_date then lasting_amount end) as paid_by_due_date_amount,
+        {%- for days in [30, 60, 90] %}
         max(
-            case when paid_date <= {{ add_days_to_date('due_date', 30) }} then lasting_amount end
-        ) as paid_30_days_late_amount,
+            case when paid_date <= {{ add_days_to_date('due_date', days) }} then lasting_amount end
+        ) as paid_{{ days }}_days_late_amount,
+        {%- endfor %}
         max(
             case when paid_date <= {{ add_days_to_date('due_date', var('default_days')) }} then lasting_amount end
         ) as paid_before_default_amount,
@@ -138,8 +140,10 @@ final as (
         {{ capped_amount('settlements.money_amount', 'bill_versions.billed_amount') }} as money_amount,
         {{ capped_amount('settlements.paid_by_due_date_amount', 'bill_versions.billed_amount') }}
             as paid_by_due_date_amount,
-        {{ capped_amount('settlements.paid_30_days_late_amount', 'bill_versions.billed_amount') }}
-            as paid_30_days_late_amount,
+        {%- for days in [30, 60, 90] %}
+        {{ capped_amount('settlements.paid_' ~ days ~ '_days_late_amount', 'bill_versions.billed_amount') }}
+            as paid_{{ days }}_days_late_amount,
+        {%- endfor %}
         {{ capped_amount('settlements.paid_before_default_amount', 'bill_versions.billed_amount') }}
             as paid_before_default_amount,
         cast(
