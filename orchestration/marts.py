@@ -41,8 +41,9 @@ MARTS: Sorting = {
     "credit_vintages": ("as_of_month", "customer_class", "months_since"),
     "customer_interval_load": ("customer_key", "read_at"),
     "tariff_catalogue": ("tariff_id", "version"),
+    "district_daily_temperature": ("district", "local_date"),
 }
-"""Marts that models learn and score from."""
+"""Marts that models learn and score from, and by which reviews explain the weather."""
 
 MARTS_AFTER_MODELS: Sorting = {
     "customer_portrait": ("customer_key",),
