@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ml.columns import USE_CASES, Column, names
 from ml.errors import KilowiseError
+from monitoring.verdicts import MoneyKind
 
 POLICY_DIRECTORY = Path(__file__).parent / "policies"
 
@@ -122,6 +123,29 @@ class ConceptRule(Limit):
     minimum_events: int = Field(ge=5, description="Defaults, observed or predicted, below which it is not judged.")
 
 
+class ConsequenceRule(_Rule):
+    """What the move of one column may do to decisions and money before it counts, see ``monitoring.consequences``."""
+
+    decision: str = Field(description="Prediction that is the decision about a customer.")
+    money: MoneyKind = Field(description="The money that the use case moves.")
+    decisions_changed_pct: Limit = Field(description="Share of the customers whose decision changes.")
+    money_change_pct: Limit = Field(description="Change of the money, up or down, in percent of the reference.")
+
+
+class HysteresisRule(_Rule):
+    """When the outcome of a model falls back to stable."""
+
+    calm_months: int = Field(ge=1, le=6, description="Stable months in a row, this one included, that end a watch.")
+
+
+class CheckRule(_Rule):
+    """How loud the asset check is."""
+
+    errors: tuple[Literal["watch", "act", "not_enough_data"], ...] = Field(
+        description="Outcomes for which the check is an error; it warns for the others that are not stable."
+    )
+
+
 class ReportRule(_Rule):
     """How large the Evidently report may become."""
 
@@ -154,6 +178,9 @@ class DriftPolicy(BaseModel):
     numeric: NumericMethod
     categorical: CategoricalMethod
     effect: Limit = Field(description="Effect of one column on the prediction, see monitoring.drift.Effect.")
+    consequences: ConsequenceRule
+    hysteresis: HysteresisRule
+    check: CheckRule
     prediction: PredictionRule
     drifted_share_pct: Limit
     missing_rise_pct: Limit = Field(description="Rise of the missing share in percentage points.")
@@ -222,6 +249,6 @@ def _check_columns(policy: DriftPolicy, file_name: str) -> None:
 
     features, predictions = schema_columns(policy.use_case)
     known = {*names(features), *names(predictions)}
-    named = {policy.prediction.column, *policy.important_columns, *policy.ignored_columns}
+    named = {policy.prediction.column, policy.consequences.decision, *policy.important_columns, *policy.ignored_columns}
     if unknown := sorted(named - known):
         raise PolicyError(f"{file_name}: {', '.join(unknown)}: no such column in ml/{policy.use_case}/schema.py")
