@@ -9,6 +9,7 @@ from monitoring.datasets import (
     ReferenceUnreadableError,
     load_current,
     load_reference,
+    months_between,
     same_season,
     schema_columns,
 )
@@ -69,6 +70,44 @@ def test_mixed_time_zones_meet_in_utc(make_platform) -> None:
     current = read(platform)
     assert set(current.frame["customer_key"]) == set(moments)
     assert current.frame["decided_at"].nunique() == 1
+
+
+def test_a_time_without_zone_is_counted_where_the_month_follows_from_it(make_platform) -> None:
+    platform = make_platform(rows=0)
+    naive, text = pd.Series([datetime(2026, 8, 31, 23, 30)] * 3), pd.Series(["2026-08-31T23:30:00"] * 2)
+    platform.write_log(online(3, as_of_month=None, decided_at=naive), date(2026, 8, 31), "naive")
+    platform.write_log(
+        online(2, as_of_month=None, decided_at=text).assign(customer_key="text"), date(2026, 8, 31), "text"
+    )
+    platform.write_log(online(4, decided_at=pd.Series([datetime(2026, 8, 31, 23, 30)] * 4)), date(2026, 8, 31), "dated")
+    assert read(platform).rows_zone_assumed == 5
+
+
+def test_the_month_is_the_one_that_its_writers_clock_showed(make_platform) -> None:
+    shanghai = pd.Timestamp("2026-08-01", tz="Asia/Shanghai")
+    platform = make_platform(rows=0)
+    platform.write_batch(prediction_frame("credit_risk", MONTH, 40, seed=1).assign(as_of_month=shanghai))
+    assert (len(read(platform).frame), read(platform).rows_undated) == (40, 0)
+
+
+@pytest.mark.parametrize(
+    ("as_of_month", "rows", "rows_undated"),
+    [
+        (pd.Timestamp("2026-07-31 16:00", tz="UTC"), 0, 47),
+        ("2026-08-15", 0, 47),
+        (date(2026, 7, 1), 0, 40),  # the log's rows are July's
+        ("August", 40, 7),  # the batch's rows are those of their folder
+        (202608, 40, 7),
+    ],
+)
+def test_rows_of_a_month_that_is_none_are_counted_and_not_compared(
+    make_platform, as_of_month, rows, rows_undated
+) -> None:
+    platform = make_platform(rows=0)
+    platform.write_batch(prediction_frame("credit_risk", MONTH, 40, seed=1).assign(as_of_month=as_of_month))
+    platform.write_log(online(7, as_of_month=as_of_month, decided_at="yesterday"), date(2026, 9, 3), "a")
+    current = read(platform)
+    assert (len(current.frame), current.rows_undated) == (rows, rows_undated)
 
 
 def test_a_torn_last_log_file_is_skipped_and_counted(make_platform) -> None:
@@ -167,6 +206,50 @@ def test_files_of_two_schemas_are_read_together(make_platform) -> None:
     current = read(platform)
     assert current.columns_absent == ()
     assert current.frame["tenure_months"].isna().sum() == 5
+
+
+@pytest.mark.parametrize(
+    "value", [[1.0], {"a": 1}, b"bytes", timedelta(1), date(2026, 1, 1), datetime(2026, 1, 1, tzinfo=UTC), True, "x", 7]
+)
+@pytest.mark.parametrize("column", ["tenure_months", "customer_class", "district", "as_of_month", "decided_at"])
+def test_no_type_of_a_column_stops_a_review(make_platform, column, value) -> None:
+    platform = make_platform(rows=0)
+    platform.write_batch(prediction_frame("credit_risk", MONTH, 5, seed=1).assign(**{column: [value] * 5}))
+    current = read(platform)
+    assert current.files_unreadable == ()
+    if column in ("tenure_months", "customer_class"):
+        is_fitting = isinstance(value, (bool, int) if column == "tenure_months" else str)
+        assert (column in current.columns_retyped) != is_fitting
+        assert len(current.frame) == 5
+
+
+def test_an_empty_column_of_another_type_has_not_changed_its_type(make_platform) -> None:
+    platform = make_platform(rows=0)
+    platform.write_batch(prediction_frame("credit_risk", MONTH, 5, seed=1).assign(rating_veto_code=np.nan))
+    assert read(platform).columns_retyped == {}
+
+
+def test_a_window_holds_each_customer_once_a_month(make_platform) -> None:
+    platform = make_platform(rows=60)
+    platform.write_batch(prediction_frame("credit_risk", date(2026, 7, 1), 50, seed=2), date(2026, 7, 1))
+    platform.write_batch(prediction_frame("credit_risk", date(2026, 6, 1), 40, seed=3), date(2026, 6, 1))
+    platform.write_log(online(3, decided_at=datetime(2026, 9, 6, tzinfo=UTC)), date(2026, 9, 6), "a")
+    window = load_current(
+        platform.use_case,
+        MONTH,
+        first_month=date(2026, 7, 1),
+        predictions_dir=platform.predictions_dir,
+        log_dir=platform.log_dir,
+        release=RELEASE,
+        sample=SAMPLE,
+    )
+    assert window.frame["as_of_month"].dt.month.value_counts().to_dict() == {8: 63, 7: 50}
+    assert months_between(date(2025, 11, 1), date(2026, 2, 1)) == [
+        date(2025, 11, 1),
+        date(2025, 12, 1),
+        date(2026, 1, 1),
+        date(2026, 2, 1),
+    ]
 
 
 def test_an_empty_month_gives_no_rows_and_all_columns(make_platform) -> None:
