@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml.errors import KilowiseError
+from monitoring.hysteresis import earlier_months, hold
 from monitoring.policy import DriftPolicy, load_policy
 from monitoring.sections import ReviewSlice
 from monitoring.verdicts import (
@@ -97,6 +98,7 @@ def review_month(
         reports_dir=reports_dir,
         page=directory / "report.html" if with_report else None,
     )
+    verdict = hold(verdict, earlier_months(reports_dir, use_case, release, month), policy.hysteresis)
     write_atomically(directory / "verdict.json", verdict.model_dump_json(indent=1).encode())
     record_verdict(verdict, reports_dir)
     alert_on_change(verdict, reports_dir, webhook_url)
@@ -151,6 +153,7 @@ def judge(
         release=release,
         model_version=str(versions.iloc[0]) if len(versions) else str(_manifest(bundle_dir).get("version", "")),
         outcome=outcome_of(reasons),
+        error_outcomes=policy.check.errors,
         reasons=reasons,
         columns=scores,
         rows_current=len(current.frame),

@@ -383,7 +383,16 @@ def read_verdicts(reports_dir: Path) -> Any:
     path = reports_dir / TABLE_NAME
     if not path.exists():
         return pl.DataFrame(schema=_table_schema())
-    return pl.read_parquet(path)
+    return _as_today(pl.read_parquet(path))
+
+
+def _as_today(table: Any) -> Any:
+    """Return a table that an older version may have written with the columns of today."""
+    import polars as pl
+
+    if "finding_outcome" in table.columns:
+        return table
+    return table.with_columns(finding_outcome=pl.col("outcome")).select(*_table_schema())
 
 
 def verdict_directory(reports_dir: Path, use_case: str, month: date, release: str) -> Path:
@@ -415,6 +424,7 @@ def _row(verdict: Verdict) -> dict[str, Any]:
         "release": verdict.release,
         "model_version": verdict.model_version,
         "outcome": verdict.outcome,
+        "finding_outcome": verdict.finding_outcome,
         "reasons_en": [reason.sentence_en for reason in verdict.reasons],
         "reasons_zh": [reason.sentence_zh for reason in verdict.reasons],
         "top_columns": json.dumps({score.column: score.score for score in judged[:3]}),
@@ -440,6 +450,7 @@ def _table_schema() -> dict[str, Any]:
         "release": pl.String,
         "model_version": pl.String,
         "outcome": pl.String,
+        "finding_outcome": pl.String,
         "reasons_en": pl.List(pl.String),
         "reasons_zh": pl.List(pl.String),
         "top_columns": pl.String,

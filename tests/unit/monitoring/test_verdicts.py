@@ -1,9 +1,11 @@
 import multiprocessing
 from datetime import UTC, date, datetime
 
+import polars as pl
 import pytest
 
 from monitoring.verdicts import (
+    TABLE_NAME,
     Outcome,
     Reason,
     Severity,
@@ -95,3 +97,11 @@ def test_the_sentence_names_model_month_outcome_and_first_reason() -> None:
     assert verdict(outcome="watch").sentence() == "Credit risk, 2026-08: Watch. Something was found."
     assert verdict(outcome="watch").sentence("zh") == "信用风险 2026-08：关注。有发现。"
     assert verdict(outcome="not_enough_data").needs_attention
+
+
+def test_a_table_of_an_older_version_is_read_with_what_it_said_as_finding(tmp_path) -> None:
+    record_verdict(verdict(outcome="watch"), tmp_path)
+    path = tmp_path / TABLE_NAME
+    pl.read_parquet(path).drop("finding_outcome").write_parquet(path)
+    record_verdict(verdict(month=date(2026, 9, 1)), tmp_path)
+    assert read_verdicts(tmp_path).select("outcome", "finding_outcome").rows() == [("watch",) * 2, ("stable",) * 2]
