@@ -4,7 +4,7 @@ No Dagster asset in here: the asset ``monitoring/pipeline_health`` calls it. Wha
 form, in ``monitoring.pipeline_health``.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from itertools import pairwise
@@ -59,7 +59,7 @@ def collect_pipeline_health(
     return PipelineHealth(
         collected_at=collected_at,
         is_simulated=settings.simulate and settings.inbox is None,
-        sources=tuple(_sources(deliveries)),
+        sources=_sources(deliveries),
         deliveries=tuple(_delivered_rows(deliveries)),
         unread_files=tuple(_unread_files(deliveries)),
         checks_count=checks_count,
@@ -103,7 +103,12 @@ def _utc(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def _sources(deliveries: Iterable[_Delivery]) -> "Iterator[SourceFreshness]":
+def source_freshness(settings: PlatformSettings) -> "tuple[SourceFreshness, ...]":
+    """Return when each source last arrived, as the landing tells it."""
+    return _sources(_landed_deliveries(settings))
+
+
+def _sources(deliveries: Iterable[_Delivery]) -> "tuple[SourceFreshness, ...]":
     from monitoring.pipeline_health import SourceFreshness
 
     by_entity: dict[str, dict[datetime, datetime]] = {}
@@ -112,16 +117,21 @@ def _sources(deliveries: Iterable[_Delivery]) -> "Iterator[SourceFreshness]":
             # A second look at a file that was delivered before brings nothing new.
             if file["rows_in"] and not file.get("retried_delivery_id"):
                 by_entity.setdefault(file["entity"], {})[delivery.known_at] = delivery.landed_at
-    for entity, landed_at_by_known_at in sorted(by_entity.items()):
-        times = sorted(landed_at_by_known_at)
-        gaps = [(later - earlier).total_seconds() / _SECONDS_PER_DAY for earlier, later in pairwise(times)]
-        yield SourceFreshness(
+    return tuple(
+        SourceFreshness(
             entity=entity,
-            deliveries_count=len(times),
-            last_known_at=times[-1],
-            last_landed_at=landed_at_by_known_at[times[-1]],
-            usual_gap_days=median(gaps) if gaps else None,
+            deliveries_count=len(landed_at_by_known_at),
+            last_known_at=max(landed_at_by_known_at),
+            last_landed_at=landed_at_by_known_at[max(landed_at_by_known_at)],
+            usual_gap_days=_usual_gap_days(sorted(landed_at_by_known_at)),
         )
+        for entity, landed_at_by_known_at in sorted(by_entity.items())
+    )
+
+
+def _usual_gap_days(times: Sequence[datetime]) -> float | None:
+    gaps = [(later - earlier).total_seconds() / _SECONDS_PER_DAY for earlier, later in pairwise(times)]
+    return median(gaps) if gaps else None
 
 
 @dataclass(slots=True)
