@@ -250,16 +250,14 @@ class DrillReport(_Record):
 
     Attributes:
         measured_at: When they were replayed, in UTC.
-        customers: Customers of the simulated supplier in the drills with a scenario.
-        quiet_customers: Customers in the quiet replays that false alarms are counted in.
-        seeds: Seeds of the quiet replays.
+        customers: Customers of each simulated supplier.
+        seeds: Seeds of the quiet replays; the scenarios acted on the supplier of the first.
         results: How each drill ended.
         false_alarms: False alarms by use case.
     """
 
     measured_at: datetime
     customers: int
-    quiet_customers: int
     seeds: tuple[int, ...]
     results: tuple[DrillResult, ...]
     false_alarms: dict[str, FalseAlarms]
