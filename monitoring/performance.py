@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from ml.columns import AS_OF_MONTH, CUSTOMER_KEY
 from ml.errors import SchemaMismatchError
 from ml.evaluation import bootstrap
-from monitoring.policy import PerformanceRule
+from ml.splits import add_months
+from monitoring.policy import PerformanceRule, SampleRule
 from monitoring.verdicts import PerformanceResult
 
-OUTCOME_COLUMNS = (CUSTOMER_KEY, AS_OF_MONTH, "is_mature", "is_default")
+OUTCOME_COLUMNS = (CUSTOMER_KEY, AS_OF_MONTH, "is_mature", "is_default", "exclusion", "window_end_date")
 _CALIBRATION_BINS = 10
 
 
@@ -28,11 +29,13 @@ def matured_predictions(
     column: str,
     months: int,
     seen_until: date | None,
+    sample: SampleRule | None = None,
 ) -> pd.DataFrame:
-    """Join batch predictions of one release with outcomes that are known by now.
+    """Join batch predictions of one release with the outcomes that were known at the end of the reviewed month.
 
     Args:
-        month: Month under review; later months are not looked at.
+        month: Month under review. An outcome whose window ends later was not known then, whenever the review is made,
+            so that a month reviewed again, or replayed in a drill, has the evidence of its own time.
         outcomes: Outcomes by customer and as-of month.
         predictions_dir: Folder of the use case's batch predictions.
         release: Name of the release.
@@ -40,49 +43,88 @@ def matured_predictions(
         months: How many of the latest matured months are used.
         seen_until: Last month whose data the model was built from. Up to there its predictions are no evidence: they
             were made, by a back-fill, for months that it had seen.
+        sample: Bounds the customers of each month, all of them if None.
 
     Returns:
-        One row per customer and month with ``probability`` and ``is_default``; without rows if nothing has matured.
+        One row per customer and month with ``probability`` and ``is_default``, of the customers whom the model judges
+        (without exclusion); without rows if nothing has matured.
 
     Raises:
         SchemaMismatchError: If the outcomes lack a column.
     """
-    import polars as pl
-
-    if absent := [name for name in OUTCOME_COLUMNS if name not in outcomes.columns]:
-        raise SchemaMismatchError(f"outcomes lack {', '.join(absent)}; pass marts.customer_credit_outcomes")
-    as_of = pd.to_datetime(outcomes[AS_OF_MONTH]).dt.date
-    known = outcomes.assign(**{AS_OF_MONTH: as_of})[
-        outcomes["is_mature"].fillna(False).astype(bool) & outcomes["is_default"].notna() & (as_of <= month)
-    ]
+    known = known_outcomes(outcomes, known_by=month)
     if seen_until is not None:
         known = known[known[AS_OF_MONTH] > seen_until]
     parts: list[pd.DataFrame] = []
     for as_of_month in sorted(known[AS_OF_MONTH].unique(), reverse=True):
         if len(parts) == months:
             break
-        path = predictions_dir / f"as_of_month={as_of_month.isoformat()}" / "predictions.parquet"
-        if not path.exists():
-            continue
-        try:
-            predicted = (
-                pl.scan_parquet(path, hive_partitioning=False)
-                .filter(pl.col("release") == release)
-                .select(CUSTOMER_KEY, probability=pl.col(column).cast(pl.Float64))
-                .unique(CUSTOMER_KEY, keep="last")
-                .collect()
-                .to_pandas()
-            )
-        except (pl.exceptions.PolarsError, OSError):
-            # A month that cannot be read is named by its own review; here it only has no evidence to add.
-            continue
+        predicted = predicted_probabilities(as_of_month, predictions_dir, release=release, column=column, sample=sample)
         joined = predicted.merge(known[known[AS_OF_MONTH] == as_of_month], on=CUSTOMER_KEY)
-        joined = joined[np.isfinite(joined["probability"])]
         if len(joined):
             parts.append(joined[[CUSTOMER_KEY, AS_OF_MONTH, "probability", "is_default"]])
     if not parts:
         return pd.DataFrame(columns=[CUSTOMER_KEY, AS_OF_MONTH, "probability", "is_default"])
     return pd.concat(parts[::-1], ignore_index=True)
+
+
+def known_outcomes(outcomes: pd.DataFrame, known_by: date | None = None) -> pd.DataFrame:
+    """Return the outcomes of judged customers that are known.
+
+    Args:
+        outcomes: Rows of ``marts.customer_credit_outcomes``.
+        known_by: First day of the month at whose end they had to be known; None takes all that are known today.
+
+    Returns:
+        The rows without exclusion whose window is over, ``as_of_month`` as date.
+
+    Raises:
+        SchemaMismatchError: If a column is missing.
+    """
+    if absent := [name for name in OUTCOME_COLUMNS if name not in outcomes.columns]:
+        raise SchemaMismatchError(f"outcomes lack {', '.join(absent)}; pass marts.customer_credit_outcomes")
+    rows = outcomes.assign(**{AS_OF_MONTH: pd.to_datetime(outcomes[AS_OF_MONTH]).dt.date})
+    is_known = rows["is_mature"].fillna(False).astype(bool) & rows["is_default"].notna() & rows["exclusion"].isna()
+    if known_by is not None:
+        is_known &= pd.to_datetime(rows["window_end_date"]).dt.date < add_months(known_by, 1)
+    return rows[is_known]
+
+
+def predicted_probabilities(
+    month: date, predictions_dir: Path, *, release: str, column: str, sample: SampleRule | None = None
+) -> pd.DataFrame:
+    """Read what a release predicted for the customers of one month.
+
+    Args:
+        month: As-of month of the predictions.
+        predictions_dir: Folder of the use case's batch predictions.
+        release: Name of the release.
+        column: Predicted probability.
+        sample: Bounds the customers, the same ones in every month; all of them if None.
+
+    Returns:
+        One row per customer with a finite ``probability``; without rows if the file is missing or not readable, which
+        the review of that month names.
+    """
+    import polars as pl
+
+    path = predictions_dir / f"as_of_month={month.isoformat()}" / "predictions.parquet"
+    nobody = pd.DataFrame(columns=[CUSTOMER_KEY, "probability"])
+    if not path.exists():
+        return nobody
+    rows = (
+        pl.scan_parquet(path, hive_partitioning=False)
+        .filter(pl.col("release") == release)
+        .select(CUSTOMER_KEY, probability=pl.col(column).cast(pl.Float64))
+    )
+    try:
+        if sample is not None and (available := rows.select(pl.len()).collect().item()) > sample.rows:
+            place = pl.col(CUSTOMER_KEY).hash(seed=sample.seed)
+            rows = rows.filter(place <= int(sample.rows / available * (2**64 - 1)))
+        found = rows.unique(CUSTOMER_KEY, keep="last").filter(pl.col("probability").is_finite()).collect()
+    except (pl.exceptions.PolarsError, OSError):
+        return nobody
+    return found.sort(CUSTOMER_KEY).to_pandas()
 
 
 def measure(matured: pd.DataFrame, rule: PerformanceRule, auc_at_release: float | None) -> PerformanceResult | None:

@@ -5,8 +5,15 @@ import pandas as pd
 import pytest
 
 from ml.errors import SchemaMismatchError
-from monitoring.performance import area_under_curve, calibration_error, matured_predictions, measure, release_auc
-from monitoring.policy import load_policy
+from monitoring.performance import (
+    area_under_curve,
+    calibration_error,
+    matured_predictions,
+    measure,
+    predicted_probabilities,
+    release_auc,
+)
+from monitoring.policy import SampleRule, load_policy
 from tests.unit.monitoring.factories import RELEASE, prediction_frame
 
 MONTHS = [date(2026, 1, 1), date(2026, 2, 1), date(2026, 3, 1)]
@@ -22,6 +29,8 @@ def outcomes_of(frames: list[pd.DataFrame], seed: int = 0) -> pd.DataFrame:
             "as_of_month": joined["as_of_month"],
             "is_mature": True,
             "is_default": rng.random(len(joined)) < joined["default_probability"],
+            "exclusion": None,
+            "window_end_date": joined["as_of_month"],
         }
     )
 
@@ -79,6 +88,31 @@ def test_immature_outcomes_and_other_releases_are_left_out(scored) -> None:
     outcomes["is_mature"] = outcomes["as_of_month"] == MONTHS[0]
     assert set(matured(platform, outcomes)["as_of_month"]) == {MONTHS[0]}
     assert matured(platform, outcomes, release="0002-other").empty
+
+
+def test_an_outcome_that_became_known_after_the_reviewed_month_is_not_used_for_it(scored) -> None:
+    platform, outcomes = scored
+    outcomes["window_end_date"] = [date(month.year, month.month + 1, 28) for month in outcomes["as_of_month"]]
+    assert sorted(matured(platform, outcomes, month=MONTHS[2])["as_of_month"].unique()) == MONTHS[:2]
+
+
+def test_customers_whom_the_model_does_not_judge_are_left_out(scored) -> None:
+    platform, outcomes = scored
+    outcomes.loc[outcomes.index < 100, "exclusion"] = "in_default"
+    assert len(matured(platform, outcomes)) == 3 * 400
+
+
+def test_a_sample_holds_the_same_customers_in_every_month(scored) -> None:
+    platform, _ = scored
+    rule = SampleRule(rows=1_000, seed=1, reason="As many as are allowed to be few.").model_copy(update={"rows": 100})
+    drawn = [
+        predicted_probabilities(
+            month, platform.predictions_dir, release=RELEASE, column="default_probability", sample=rule
+        )
+        for month in MONTHS
+    ]
+    assert [50 < len(rows) < 160 for rows in drawn] == [True] * 3
+    assert set(drawn[0]["customer_key"]) == set(drawn[1]["customer_key"]) == set(drawn[2]["customer_key"])
 
 
 def test_months_that_the_model_has_seen_are_no_evidence(scored) -> None:
