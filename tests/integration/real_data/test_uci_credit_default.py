@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from monitoring.verdicts import read_verdict
+from tests.benchmarks.real_drift import LOW_LIMIT_AMOUNT, ReleasedMonth, false_alarms, wave
 from tests.integration.real_data.real_data_run import RealDataRun, query
 
 PROTECTED = ("sex", "marriage", "age")
@@ -84,3 +85,27 @@ def test_the_month_that_the_model_learned_from_has_not_drifted(clients: RealData
     verdict = read_verdict(clients.home.settings.reports_dir, "credit_risk", date(2005, 9, 1), release)
 
     assert verdict.outcome == "stable"
+
+
+def test_random_halves_of_a_month_raise_no_alarm(clients: RealDataRun) -> None:
+    september = ReleasedMonth.of(clients.home, "credit_risk", date(2005, 9, 1))
+
+    found = false_alarms(september, 2_000, seeds=range(3))
+
+    assert set(found.outcomes) == {"stable"}
+    assert found.columns_judged > 3 * 40
+    assert found.columns_drifted == 0
+
+
+@pytest.mark.parametrize(("share", "outcome"), [(0.1, "stable"), (0.4, "watch")])
+def test_clients_with_little_credit_are_noticed_when_they_come_in_numbers(
+    clients: RealDataRun, share: float, outcome: str
+) -> None:
+    september = ReleasedMonth.of(clients.home, "credit_risk", date(2005, 9, 1))
+    has_little_credit = september.rows["credit_limit_amount"] <= LOW_LIMIT_AMOUNT
+
+    verdict = september.review(*wave(september.rows, has_little_credit, share, seed=1))
+
+    assert verdict.outcome == outcome
+    named = {reason.column for reason in verdict.reasons if reason.severity == "watch"}
+    assert named == (set() if outcome == "stable" else {"credit_limit_amount"})
