@@ -4,15 +4,28 @@ What channels tell follows from incidents and never from single reviews, so that
 a year is one message and not one per run. The messages themselves are made in ``monitoring.alerts``.
 """
 
-from datetime import date, datetime
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ml.errors import KilowiseError
-from monitoring.verdicts import SEVERITY_BY_OUTCOME, Outcome, Reason
+from monitoring.acknowledgements import told_outcome
+from monitoring.verdicts import (
+    SEVERITY_BY_OUTCOME,
+    Outcome,
+    Reason,
+    Verdict,
+    exclusive,
+    read_verdict,
+    read_verdicts,
+    write_atomically,
+)
 
 STATE_NAME = "incident_log.json"
+_KEPT_REASONS = 5
 
 MessageKind = Literal["opened", "escalated", "reopened", "closed"]
 
@@ -30,7 +43,9 @@ class IncidentMonth(_Record):
 
     Attributes:
         month: The reviewed month.
-        outcome: Outcome without the findings that somebody silenced; ``stable`` ends the incident.
+        outcome: Outcome without the findings that somebody silenced; ``stable`` ends the incident. Where silenced
+            findings alone speak against stable, it is the outcome with them.
+        is_silenced: Whether that is so; such a month tells nobody anything, and ends nothing either.
         release: Release that was reviewed.
         reviewed_at: When.
         owner: Who answers for the model.
@@ -40,6 +55,7 @@ class IncidentMonth(_Record):
 
     month: date
     outcome: Outcome
+    is_silenced: bool = False
     release: str
     reviewed_at: datetime
     owner: str
@@ -117,8 +133,11 @@ def due_message(incident: Incident, delivery: Delivery) -> MessageKind | None:
 
     What is worse than the channel knows is told at once. What eased is not told before it is over, and an end is told
     once per reviewed month, so that a month whose reviews disagree cannot ring all day. An incident that was over
-    before a channel heard of it is told to that channel only if telling it had failed.
+    before a channel heard of it is told to that channel only if telling it had failed. Nothing is told while silenced
+    findings alone speak against the model.
     """
+    if incident.now.is_silenced:
+        return None
     if delivery.told is None:
         if incident.is_open:
             return "opened"
@@ -128,3 +147,142 @@ def due_message(incident: Incident, delivery: Delivery) -> MessageKind | None:
     if not incident.is_open and delivery.told != "stable" and delivery.end_told_month != incident.now.month:
         return "closed"
     return None
+
+
+def record_incident(verdict: Verdict, reports_dir: Path, *, now: datetime | None = None) -> None:
+    """Open, continue or close the incident of a model by a verdict that is in the table of verdicts.
+
+    A verdict about an earlier month than the latest reviewed one changes nothing: reviewing the past again is no news.
+    The same verdict twice changes nothing either.
+
+    Args:
+        verdict: The verdict.
+        reports_dir: Folder of reports, where the incidents are kept.
+        now: Moment at which silences are looked at; None is the present.
+    """
+    now = now or datetime.now(UTC)
+    if verdict.month < _latest_month(verdict, reports_dir):
+        return
+    month = _month_of(verdict, reports_dir, now)
+    with exclusive(reports_dir, "incidents"):
+        known = read_incidents(reports_dir)
+        renewed = with_month(known, verdict.use_case, month, now)
+        if renewed != known:
+            _write(renewed, reports_dir)
+
+
+def renew_incidents(reports_dir: Path, *, now: datetime | None = None) -> None:
+    """Look at the latest verdict of each model again, since a silence may have begun or ended after its review."""
+    rows = read_verdicts(reports_dir).sort("month", "reviewed_at").select("use_case", "month", "release").iter_rows()
+    latest = {use_case: (month, release) for use_case, month, release in rows}
+    for use_case, (month, release) in latest.items():
+        record_incident(read_verdict(reports_dir, use_case, month, release), reports_dir, now=now)
+
+
+def with_month(
+    incidents: Sequence[Incident], use_case: str, month: IncidentMonth, now: datetime
+) -> tuple[Incident, ...]:
+    """Return the incidents after a month was reviewed.
+
+    A month that is reviewed again takes its own place. Trouble in the month with which an incident ended opens that
+    incident again; later trouble is a new one.
+    """
+    last = next((incident for incident in reversed(incidents) if incident.use_case == use_case), None)
+    if last is not None and month.month < last.now.month:
+        return tuple(incidents)
+    if last is not None and (last.is_open or last.now.month == month.month):
+        return tuple(_continued(last, month, now) if incident is last else incident for incident in incidents)
+    if month.outcome == "stable" or month.is_silenced:
+        return tuple(incidents)
+    opened = Incident(
+        incident_id=f"{use_case}-{month.month:%Y-%m}",
+        use_case=use_case,
+        opened_at=now,
+        worst_outcome=month.outcome,
+        course=(month,),
+    )
+    return (*incidents, opened)
+
+
+def with_delivery(incidents: Sequence[Incident], incident_id: str, delivery: Delivery) -> tuple[Incident, ...]:
+    """Return the incidents with what a channel has been told of one of them."""
+    return tuple(
+        incident.model_copy(
+            update={
+                "deliveries": (
+                    *(known for known in incident.deliveries if known.channel != delivery.channel),
+                    delivery,
+                )
+            }
+        )
+        if incident.incident_id == incident_id
+        else incident
+        for incident in incidents
+    )
+
+
+def record_delivery(incident_id: str, delivery: Delivery, reports_dir: Path) -> None:
+    """Keep what a channel has been told of an incident, or that it could not be told."""
+    with exclusive(reports_dir, "incidents"):
+        _write(with_delivery(read_incidents(reports_dir), incident_id, delivery), reports_dir)
+
+
+def read_incidents(reports_dir: Path) -> tuple[Incident, ...]:
+    """Return all incidents, in the order in which they began.
+
+    Raises:
+        IncidentError: If they cannot be read.
+    """
+    path = reports_dir / STATE_NAME
+    if not path.exists():
+        return ()
+    try:
+        return _STATE.validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise IncidentError(
+            f"{path}: not readable ({error.errors()[0]['msg']}); restore it from a backup, or remove it, after which "
+            "models that are not stable are told once more"
+        ) from error
+
+
+_STATE: TypeAdapter[tuple[Incident, ...]] = TypeAdapter(tuple[Incident, ...])
+
+
+def _write(incidents: Sequence[Incident], reports_dir: Path) -> None:
+    write_atomically(reports_dir / STATE_NAME, _STATE.dump_json(tuple(incidents), indent=1))
+
+
+def _continued(incident: Incident, month: IncidentMonth, now: datetime) -> Incident:
+    course = (*(known for known in incident.course if known.month != month.month), month)
+    is_over = month.outcome == "stable"
+    urgency = [incident.worst_outcome, *([] if month.is_silenced else [month.outcome])]
+    return incident.model_copy(
+        update={
+            "course": course,
+            "worst_outcome": max(urgency, key=SEVERITY_BY_OUTCOME.__getitem__),
+            "closed_at": (incident.closed_at or now) if is_over else None,
+        }
+    )
+
+
+def _month_of(verdict: Verdict, reports_dir: Path, now: datetime) -> IncidentMonth:
+    told = told_outcome(verdict, reports_dir, now.date())
+    is_silenced = told.outcome == "stable" != verdict.outcome
+    loud = [reason for reason in verdict.reasons if reason.severity != "info"]
+    counting = [reason for reason in loud if is_silenced or reason not in told.silenced]
+    return IncidentMonth(
+        month=verdict.month,
+        outcome=verdict.outcome if is_silenced else told.outcome,
+        is_silenced=is_silenced,
+        release=verdict.release,
+        reviewed_at=verdict.reviewed_at,
+        owner=verdict.owner,
+        reasons=tuple(counting[:_KEPT_REASONS] or verdict.reasons[:1]),
+        report_path=verdict.report_path,
+    )
+
+
+def _latest_month(verdict: Verdict, reports_dir: Path) -> date:
+    table = read_verdicts(reports_dir)
+    months = table.filter(table["use_case"] == verdict.use_case)["month"]
+    return max(months.max() or verdict.month, verdict.month)

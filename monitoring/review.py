@@ -43,13 +43,12 @@ def review_month(
     reports_dir: Path,
     policy: DriftPolicy | None = None,
     outcomes: "pd.DataFrame | None" = None,
-    webhook_url: str | None = None,
     with_report: bool = True,
 ) -> Verdict:
     """Compare what a release predicted for a month with its reference, and record the verdict.
 
-    Writes the Evidently page, the verdict, its row in the table, the run in the workspace, and an alert if the state of
-    the model changed. Reviewing again replaces all of them.
+    Writes the Evidently page, the verdict, its row in the table, the run in the workspace, and the model's incident if
+    it has one; nobody is told yet. Reviewing again replaces all of them.
 
     Args:
         use_case: Use case of the model.
@@ -61,7 +60,6 @@ def review_month(
         reports_dir: Folder of all reports.
         policy: Rules; None takes the version that is valid today.
         outcomes: What happened to customers, for use cases with a performance rule.
-        webhook_url: Where alerts are posted.
         with_report: False leaves out Evidently's page and workspace run, where many months are judged only for their
             verdicts, as in drills.
 
@@ -73,8 +71,8 @@ def review_month(
         PolicyError: If there is no valid policy.
         ReferenceUnreadableError: If the bundle has no readable reference.
     """
-    from monitoring.alerts import alert_on_change
     from monitoring.datasets import load_current, load_reference
+    from monitoring.incidents import record_incident
 
     if month.day != 1:
         raise ReviewError(f"month is {month}; pass the first day of a month, such as {month.replace(day=1)}")
@@ -101,7 +99,7 @@ def review_month(
     verdict = hold(verdict, earlier_months(reports_dir, use_case, release, month), policy.hysteresis)
     write_atomically(directory / "verdict.json", verdict.model_dump_json(indent=1).encode())
     record_verdict(verdict, reports_dir)
-    alert_on_change(verdict, reports_dir, webhook_url)
+    record_incident(verdict, reports_dir)
     return verdict
 
 

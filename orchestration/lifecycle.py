@@ -332,7 +332,6 @@ def review_month(use_case: "UseCase", marts: MartsVersion, settings: PlatformSet
         release=release.name,
         reports_dir=settings.reports_dir,
         outcomes=use_case.outcomes(marts),
-        webhook_url=str(settings.alert_webhook_url) if settings.alert_webhook_url else None,
     )
     replace_text(reviewed, inputs)
     return verdict

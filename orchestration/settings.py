@@ -5,10 +5,10 @@ Add a field here when an operator must be able to choose; do not read ``os.envir
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AnyHttpUrl, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AnyHttpUrl, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orchestration.ingestion.pseudonym import DEVELOPMENT_PSEUDONYM_KEY, check_pseudonym_key
@@ -17,11 +17,19 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 DBT_PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 # As ``ml.credit_risk.register.REGISTER_FILE``; importing that module here would load pydantic models at every start.
 CREDIT_REGISTER_FILE = Path("policy") / "register.jsonl"
+EVERY_MODEL = "all"
+"""Stands for every use case where addresses are given by use case."""
 LANDING_CONTRACT_MAPPING = Path(__file__).resolve().parent / "ingestion" / "mappings" / "landing_contract.yaml"
 
 
 def _number_in_text(value: object) -> object:
     return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def _check_address(address: str) -> None:
+    name, _, domain = address.rpartition("@")
+    if not name or not domain or any(character.isspace() or character in '<>,;"' for character in address):
+        raise ValueError(f"{address!r} is no e-mail address such as owner@example.org")
 
 
 # The environment holds text only, and a literal number does not match its text.
@@ -88,7 +96,21 @@ class PlatformSettings(BaseSettings):
     )
     duckdb_memory_limit: str = Field(default="2GB", pattern=r"^\d+(\.\d+)?(MB|GB)$")
     reports_url: str = Field(default="http://127.0.0.1:3200", description="Where `make reports` serves the reports")
-    alert_webhook_url: AnyHttpUrl | None = Field(default=None, description="Called once per drift incident")
+    alert_webhook_url: AnyHttpUrl | None = Field(
+        default=None, repr=False, description="Sent each alert as JSON; the address may hold a secret"
+    )
+    alert_email_to: dict[str, tuple[str, ...]] = Field(
+        default={}, description="Addresses by use case, or under `all`, that get each alert as an e-mail"
+    )
+    alert_email_from: str = Field(default="", description="Sender of these e-mails")
+    alert_smtp_host: str | None = Field(default=None, description="Mail server that takes them")
+    alert_smtp_port: int = Field(default=587, ge=1, le=65535)
+    alert_smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    alert_smtp_user: str = Field(default="", description="User to log in as; empty to send without a login")
+    alert_smtp_password_file: Path | None = Field(default=None, description="File that holds the user's password alone")
+    alert_smtp_ca_file: Path | None = Field(
+        default=None, description="Certificates to trust instead of the system's, for a mail server of one's own"
+    )
 
     @field_validator("time_zone")
     @classmethod
@@ -119,7 +141,44 @@ class PlatformSettings(BaseSettings):
                 TrialRequirement.model_validate(limits)
         return value
 
-    @field_validator("home", "inbox", "mapping", "contact_policy", "service_targets")
+    @field_validator("alert_email_to")
+    @classmethod
+    def _reachable(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        if value:
+            # Only then, as above.
+            from ml.columns import USE_CASES
+
+            for use_case, addresses in value.items():
+                if use_case not in (EVERY_MODEL, *USE_CASES):
+                    raise ValueError(f"{use_case!r} is no use case; there are: {EVERY_MODEL}, {', '.join(USE_CASES)}")
+                for address in addresses:
+                    _check_address(address)
+        return value
+
+    @model_validator(mode="after")
+    def _mail_can_be_sent(self) -> Self:
+        if not self.alert_email_to:
+            return self
+        if not self.alert_smtp_host:
+            raise ValueError("alert_email_to names recipients; set alert_smtp_host, the mail server, too")
+        if not self.alert_email_from:
+            raise ValueError("alert_email_to names recipients; set alert_email_from, the sender, too")
+        _check_address(self.alert_email_from)
+        if bool(self.alert_smtp_user) != bool(self.alert_smtp_password_file):
+            raise ValueError("alert_smtp_user and alert_smtp_password_file belong together; set both or none")
+        if self.alert_smtp_user and self.alert_smtp_security == "none":
+            raise ValueError("alert_smtp_security=none would send the password in the clear; set starttls or tls")
+        return self
+
+    @field_validator(
+        "home",
+        "inbox",
+        "mapping",
+        "contact_policy",
+        "service_targets",
+        "alert_smtp_password_file",
+        "alert_smtp_ca_file",
+    )
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().resolve() if value is not None else None

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 import dagster as dg
 
 from orchestration import checks
+from orchestration.alerting import tell_people
 from orchestration.assets.model_assets import OWNER_BY_USE_CASE
 from orchestration.automation import RENEW_AFTER_INPUTS
 from orchestration.lifecycle import review_month
@@ -40,6 +41,10 @@ def build_drift_asset(use_case: UseCase, months: dg.MonthlyPartitionsDefinition)
         reviewed = [verdict for verdict in verdicts if verdict is not None]
         for verdict in reviewed:
             context.log.info(f"{verdict.month:%Y-%m}: {verdict.sentence()}")
+        # Once, when all months are known: what began and ended between them is the past and no news.
+        told = tell_people(settings)
+        for line in (*told.delivered, *told.problems):
+            context.log.info(line)
         table = [
             dg.TableRecord({"month": f"{v.month:%Y-%m}", "verdict": v.outcome, "in words": v.sentence()})
             for v in reviewed

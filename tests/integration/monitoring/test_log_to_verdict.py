@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ml.columns import USE_CASES
-from monitoring.alerts import read_incidents
+from monitoring.incidents import read_incidents
 from monitoring.review import review_month
 from monitoring.site import build_site
 from monitoring.verdicts import read_verdicts
@@ -77,7 +77,9 @@ def test_a_month_of_three_models_is_reviewed_and_shown(home) -> None:
     assert {
         project.name: len(workspace.list_runs(project.id)) for project in workspace.list_projects()
     } == dict.fromkeys(USE_CASES, 1)
-    assert read_incidents(reports)["tariff_matching"].outcome == "act"
+    assert [(incident.use_case, incident.now.outcome) for incident in read_incidents(reports)] == [
+        ("tariff_matching", "act")
+    ]
     assert "(annual_kwh) is missing in 95 %" in (reports / "site" / "index.html").read_text(encoding="utf-8")
 
 

@@ -13,7 +13,7 @@ from monitoring.site import build_site
 @pytest.fixture
 def address(tmp_path) -> Iterator[str]:
     build_site(tmp_path)
-    (tmp_path / "reports" / "incidents.json").write_text("{}")
+    (tmp_path / "reports" / "incident_log.json").write_text("{}")
     server = make_server(tmp_path / "reports", 0)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -30,7 +30,7 @@ def test_the_root_leads_to_the_site(address) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/incidents.json", "/credit_risk/", "/../releases/credit_risk/CURRENT", "/nothing.html"]
+    "path", ["/incident_log.json", "/credit_risk/", "/../releases/credit_risk/CURRENT", "/nothing.html"]
 )
 def test_only_existing_pages_are_served_and_no_state_or_listing(address, path) -> None:
     with pytest.raises(urllib.error.HTTPError) as refusal:
