@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ml.columns import USE_CASES
 from ml.errors import KilowiseError
+from monitoring.outcomes import EstimateEntry, EstimateRecord
 from monitoring.policy import POLICY_DIRECTORY
 from monitoring.verdicts import Outcome, Severity, Verdict, write_atomically
 
@@ -121,6 +122,7 @@ class Replay(_Record):
         onset_month: First month in which the scenario acts; None in a quiet replay.
         months: What the reviews said.
         daily_alarms: What the daily checks found.
+        estimates: What was said of outcomes before they were known, and how that turned out.
     """
 
     scenario: str | None
@@ -129,6 +131,7 @@ class Replay(_Record):
     onset_month: date | None = None
     months: tuple[JudgedMonth, ...]
     daily_alarms: tuple[DailyAlarm, ...] = ()
+    estimates: tuple[EstimateEntry, ...] = ()
 
 
 class Expectation(_Record):
@@ -208,6 +211,11 @@ class DrillResult(_Record):
     first_act_days: int | None = None
     explanation_en: str = ""
 
+    @property
+    def is_as_expected(self) -> bool:
+        """Whether the monitors did what they should."""
+        return self.result in ("caught", "explained")
+
 
 class FalseAlarms(_Record):
     """What monitors said in months in which nothing had happened.
@@ -254,6 +262,7 @@ class DrillReport(_Record):
         seeds: Seeds of the quiet replays; the scenarios acted on the supplier of the first.
         results: How each drill ended.
         false_alarms: False alarms by use case.
+        estimates: How the estimates of the quiet replays turned out; None if no outcome became known.
     """
 
     measured_at: datetime
@@ -261,6 +270,7 @@ class DrillReport(_Record):
     seeds: tuple[int, ...]
     results: tuple[DrillResult, ...]
     false_alarms: dict[str, FalseAlarms]
+    estimates: EstimateRecord | None = None
 
 
 def load_expectations(path: Path = EXPECTATIONS_PATH) -> dict[str, Expectation]:
@@ -492,4 +502,23 @@ def false_alarm_table(report: DrillReport) -> str:
             f"{counts.column_months:,} | {counts.drifted_column_months} ({counts.drifted_pct:.2f} %) | "
             f"{counts.named_column_months} ({counts.named_pct:.2f} %) |"
         )
+    return "\n".join(lines)
+
+
+def estimate_table(report: DrillReport) -> str:
+    """Return how often what was estimated lay inside its stated interval, as a table in Markdown."""
+    record = report.estimates
+    if record is None:
+        return "No outcome became known of a month that had been estimated."
+    lines = [
+        f"| figure | months that turned out | inside the stated {record.stated_pct:g} % interval |",
+        "|---|---|---|",
+    ]
+    inside_by_figure = {
+        "default rate": record.default_rate_inside,
+        "AUC": record.auc_inside,
+        "Brier score": record.brier_inside,
+    }
+    for figure, inside in inside_by_figure.items():
+        lines.append(f"| {figure} | {record.months} | {inside} ({100 * inside / record.months:.0f} %) |")
     return "\n".join(lines)

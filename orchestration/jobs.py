@@ -368,6 +368,52 @@ def select_audience() -> None:
     draw_audience()
 
 
+class DrillConfig(dg.Config):
+    """How much is replayed. A seed of quiet months takes three minutes of processor time, a scenario one."""
+
+    customers: int = Field(default=600, ge=400, le=10_000, description="Customers of each simulated supplier.")
+    quiet_seeds: int = Field(default=1, ge=1, le=10, description="Suppliers of which 24 quiet months are replayed.")
+    scenarios: list[str] = Field(default=[], description="Names from monitoring/policies/drills.yaml; none means all.")
+    workers: int = Field(default=2, ge=1, le=64, description="Processes that replay at the same time.")
+
+
+@dg.op
+def replay_drills(
+    context: dg.OpExecutionContext, config: DrillConfig, settings: dg.ResourceParam[PlatformSettings]
+) -> None:
+    """Replay scenarios and quiet months on simulated suppliers, and score what the monitors said."""
+    from monitoring.drills import drill_table, estimate_table, false_alarm_table, load_expectations, write_drill_report
+    from orchestration.drills import DrillPlan, run_drills
+
+    expectations = load_expectations()
+    if unknown := sorted(set(config.scenarios) - set(expectations)):
+        raise dg.Failure(
+            f"{', '.join(unknown)}: no such scenario; there are {', '.join(expectations)}", allow_retries=False
+        )
+    chosen = {name: one for name, one in expectations.items() if name in (config.scenarios or expectations)}
+    plan = DrillPlan(customers=config.customers, seeds=DrillPlan().seeds[: config.quiet_seeds])
+    report = run_drills(plan, chosen, settings.home, workers=config.workers, log=context.log.info)
+    path = write_drill_report(report, settings.reports_dir)
+    context.add_output_metadata(
+        {
+            "drills": dg.MetadataValue.md(drill_table(report, expectations)),
+            "false alarms": dg.MetadataValue.md(false_alarm_table(report)),
+            "estimates": dg.MetadataValue.md(estimate_table(report)),
+            "file": dg.MetadataValue.path(str(path)),
+        }
+    )
+
+
+@dg.job(
+    description="Tries the monitors: replays scenarios such as a recession or a wrong unit, and months in which "
+    "nothing happens, on simulated suppliers of their own, and tells what was caught, missed and cried wolf about. "
+    "Touches no data of the platform; takes some minutes."
+)
+def drill_monitors() -> None:
+    """Drill the monitors."""
+    replay_drills()
+
+
 ASSET_JOBS = [
     full_refresh,
     refresh_data,
@@ -389,5 +435,6 @@ SINGLE_JOBS = [
     rehearse_credit_policy,
     rank_dunning,
     select_audience,
+    drill_monitors,
 ]
 """Jobs that do one thing beside the graph."""

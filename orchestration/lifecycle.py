@@ -300,10 +300,19 @@ def predictions_path(settings: PlatformSettings, use_case: str, month: date) -> 
     return settings.predictions_dir / "batch" / use_case / f"as_of_month={month.isoformat()}" / "predictions.parquet"
 
 
-def review_month(use_case: "UseCase", marts: MartsVersion, settings: PlatformSettings, month: date) -> "Verdict | None":
+def review_month(
+    use_case: "UseCase", marts: MartsVersion, settings: PlatformSettings, month: date, *, with_report: bool = True
+) -> "Verdict | None":
     """Review the drift of one month of the released model; ``None`` when no model is released.
 
     A review of unchanged predictions, answers and outcomes is kept, not repeated.
+
+    Args:
+        use_case: The use case.
+        marts: What really happened, and what explains it.
+        settings: Settings of the platform.
+        month: As-of month.
+        with_report: False leaves out Evidently's page, for drills that judge hundreds of months.
     """
     from monitoring.policy import load_policy
     from monitoring.review import review_month as review
@@ -332,6 +341,7 @@ def review_month(use_case: "UseCase", marts: MartsVersion, settings: PlatformSet
         release=release.name,
         reports_dir=settings.reports_dir,
         outcomes=use_case.outcomes(marts),
+        with_report=with_report,
     )
     replace_text(reviewed, inputs)
     return verdict
