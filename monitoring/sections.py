@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-ImportanceMethod = Literal["explanations", "permutation", "association"]
+ImportanceMethod = Literal["explanations", "association"]
 ResidualDimension = Literal["all", "customer_class", "district", "segment"]
 
 
@@ -57,6 +57,8 @@ class DataQuality(_Record):
         rows_duplicated: Rows left out because request and customer are those of another row.
         rows_superseded: Earlier decisions about a customer who has a later one.
         duplicated_pct: Share of the rows that were duplicates.
+        rows_undated: Rows that belong to no month: an as-of month that is none, or neither month nor readable time.
+        rows_zone_assumed: Rows whose month follows from a time without zone, which was read as UTC.
         files_read: Number of files that were read.
         files_unreadable: Names of files that could not be read.
         batch_files_unreadable: How many of these hold batch predictions, which are most of a month.
@@ -75,6 +77,8 @@ class DataQuality(_Record):
     rows_duplicated: int
     rows_superseded: int
     duplicated_pct: float
+    rows_undated: int = 0
+    rows_zone_assumed: int = 0
     files_read: int
     files_unreadable: tuple[str, ...] = ()
     batch_files_unreadable: int = 0
@@ -110,12 +114,12 @@ class ImportanceShift(_Record):
     """Which columns drive the predictions now, against those at release.
 
     Attributes:
-        method: ``explanations``: mean size of the model's own contributions; ``permutation``: how many answers of the
-            model change when the column's values are dealt out anew; ``association``: how much of the prediction's
-            spread the bins of the column explain, where the model cannot answer from the logged row alone.
+        method: ``explanations``: mean size of the contributions by which the model itself explains its answers;
+            ``association``: how much of the prediction's spread the bins of the column explain, where a model gives no
+            contributions or reads more than the logged row.
         columns: All columns, the most important of the month first.
         moved_share: Half the sum of the changes of shares (total variation distance), 0 to 1.
-        chance_level: Value of ``moved_share`` that two halves of the reference of this size exceed once in a hundred.
+        chance_level: Moved share that two samples of the reference of these sizes exceed once in a hundred.
         rank_correlation: Spearman correlation of both orders.
         rows_reference: Reference rows used.
         rows_current: Rows of the month used.
