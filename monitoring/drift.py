@@ -168,6 +168,24 @@ def chance_level(bins_count: int, rows_reference: int, rows_current: int) -> flo
     return float(quantile * (1 / rows_reference + 1 / rows_current))
 
 
+def unseen_chance_level(reference: "pd.Series[Any]", rows_current: int) -> float:
+    """Return the share of unseen categories that a month of the same population exceeds once in a thousand.
+
+    What a sample of a population lacks is estimated by the share of its values that occur once (Good, "The population
+    frequencies of species and the estimation of population parameters", Biometrika 40, 1953). That estimate has a
+    variance of about itself over the rows of the reference, the share found in the month one over the month's rows.
+
+    Args:
+        reference: Usable categories of the reference.
+        rows_current: Usable values of the month.
+    """
+    if reference.empty or not rows_current:
+        return 0.0
+    rows = len(reference)
+    expected = max(int((reference.value_counts() == 1).sum()), 1) / rows
+    return float(expected + _Z_999 * np.sqrt(expected * (1 / rows + 1 / rows_current)))
+
+
 @dataclass(frozen=True)
 class Effect:
     """What the move of one column would do to the prediction, everything else unchanged.

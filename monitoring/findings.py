@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 
 from ml.columns import Column, by_name
 from ml.wording import plural
+from monitoring.consequences import leading_columns
 from monitoring.datasets import CurrentRows, ReferenceRows, schema_columns
 from monitoring.policy import DriftPolicy, Limit
-from monitoring.verdicts import ColumnScore, PerformanceResult, Reason, Severity
+from monitoring.verdicts import DECISION_WORDS, MONEY_WORDS, ColumnScore, PerformanceResult, Reason, Severity
 
 _READING_ORDER: dict[Severity, int] = {"act": 0, "watch": 1, "unknown": 2, "info": 3}
 _NAMED_COLUMNS = 3
@@ -167,12 +168,18 @@ def _prediction(scores: Sequence[ColumnScore], words: _Words, policy: DriftPolic
     severity = severity_of(key.score, policy.prediction)
     limit = policy.prediction.act if severity == "act" else policy.prediction.watch
     moved_en, moved_zh = _largest_move(key)
+    leading_en = leading_zh = ""
+    if leading := leading_columns(scores, policy):
+        names_en, names_zh = words.listed(leading)
+        leading_en = f" Of what the model reads, these matter most for decisions and money: {names_en}."
+        leading_zh = f"模型输入中对决策与金额影响最大的是：{names_zh}。"
     yield Reason(
         code="prediction_drift",
         severity=severity,
         sentence_en=f"The predictions have moved: {words.en(key.column)} scores {key.score:.2f} (limit {limit:g}); "
-        f"{moved_en}.",
-        sentence_zh=f"预测结果发生偏移：{words.zh(key.column)}得分 {key.score:.2f}（阈值 {limit:g}）；{moved_zh}。",
+        f"{moved_en}.{leading_en}",
+        sentence_zh=f"预测结果发生偏移：{words.zh(key.column)}得分 {key.score:.2f}（阈值 {limit:g}）；{moved_zh}。"
+        f"{leading_zh}",
         column=key.column,
     )
 
@@ -264,7 +271,9 @@ def _inputs(
                 sentence_zh=f"{name_zh}有 {score.infinite_current_pct:.2g} % 为无穷大，可能存在除零错误。",
                 column=name,
             )
-        if (severity := severity_of(score.unseen_current_pct, policy.unseen_pct)) != "info":
+        severity = severity_of(score.unseen_current_pct, policy.unseen_pct)
+        # A small reference lacks categories by chance alone.
+        if severity != "info" and score.unseen_current_pct > score.unseen_chance_pct:
             yield Reason(
                 code="unseen_categories",
                 severity=severity,
@@ -300,7 +309,7 @@ def _columns(scores: Sequence[ColumnScore], words: _Words, policy: DriftPolicy) 
     named = [(score, severity) for score, severity in matters if severity != "info"]
     for score, severity in named[:_NAMED_COLUMNS]:
         moved_en, moved_zh = _largest_move(score)
-        effect_en, effect_zh = _effect_words(score, key)
+        effect_en, effect_zh = _effect_words(score, key, policy.use_case)
         yield Reason(
             code="column_drift",
             severity=severity,
@@ -321,12 +330,18 @@ def _columns(scores: Sequence[ColumnScore], words: _Words, policy: DriftPolicy) 
 
 
 def _consequence(score: ColumnScore, policy: DriftPolicy) -> Severity:
-    effect = score.effect or 0.0
-    if score.level == "strong" and effect >= policy.effect.act:
+    """Return what a move leads to: the worst of its effect on predictions, decisions and money.
+
+    Only a column that moved strongly can lead to act.
+    """
+    found = {severity_of(score.effect or 0.0, policy.effect)}
+    if score.consequence is not None:
+        rule = policy.consequences
+        found.add(severity_of(score.consequence.decisions_changed_pct, rule.decisions_changed_pct))
+        found.add(severity_of(abs(score.consequence.money_change_pct or 0.0), rule.money_change_pct))
+    if "act" in found and score.level == "strong":
         return "act"
-    if score.is_important or effect >= policy.effect.watch:
-        return "watch"
-    return "info"
+    return "watch" if score.is_important or found != {"info"} else "info"
 
 
 def _drifted_share(scores: Sequence[ColumnScore], policy: DriftPolicy) -> Iterator[Reason]:
@@ -415,20 +430,35 @@ def _was(count: int) -> str:
     return "was" if count == 1 else "were"
 
 
-def _effect_words(score: ColumnScore, key: Column) -> tuple[str, str]:
-    if score.effect is None:
+def _effect_words(score: ColumnScore, key: Column, use_case: str) -> tuple[str, str]:
+    """Return what the move by itself does to prediction, decisions and money."""
+    parts = [*_shift_words(score, key), *_consequence_words(score, use_case)]
+    if not parts:
         return "", ""
+    english = [en for en, _ in parts]
+    listed = ", ".join(english[:-1]) + " and " + english[-1] if len(english) > 1 else english[0]
+    return f"; by itself this {listed}", "；仅此一项会" + "，".join(zh for _, zh in parts)
+
+
+def _shift_words(score: ColumnScore, key: Column) -> Iterator[tuple[str, str]]:
     if score.effect_shift is None:
-        share = f"{100 * score.effect:.1f} %"
-        return (
-            f"; by itself this changes the prediction of {share} of the customers",
-            f"；仅此一项会改变 {share} 客户的预测",
-        )
+        return
     if key.maximum == 1:
         shift = f"{100 * score.effect_shift:+.2f}"
-        return (
-            f"; by itself this moves the mean prediction by {shift} percentage points",
-            f"；仅此一项会使预测均值变动 {shift} 个百分点",
-        )
-    shift = f"{score.effect_shift:+,.4g}"
-    return f"; by itself this moves the mean prediction by {shift}", f"；仅此一项会使预测均值变动 {shift}"
+        yield f"moves the mean prediction by {shift} percentage points", f"使预测均值变动 {shift} 个百分点"
+    else:
+        shift = f"{score.effect_shift:+,.4g}"
+        yield f"moves the mean prediction by {shift}", f"使预测均值变动 {shift}"
+
+
+def _consequence_words(score: ColumnScore, use_case: str) -> Iterator[tuple[str, str]]:
+    consequence = score.consequence
+    if consequence is None:
+        return
+    decision, decision_zh = DECISION_WORDS[use_case]
+    share = f"{consequence.decisions_changed_pct:.1f} %"
+    yield f"changes the {decision} of {share} of the customers", f"改变 {share} 客户的{decision_zh}"
+    if consequence.money_change_pct is not None:
+        money, money_zh = MONEY_WORDS[consequence.money_kind]
+        change = f"{consequence.money_change_pct:+.1f} %"
+        yield f"changes the {money} by {change}", f"使{money_zh}变动 {change}"

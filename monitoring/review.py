@@ -133,6 +133,7 @@ def judge(
     Returns:
         The verdict, which is not recorded yet.
     """
+    from monitoring.consequences import leading_columns
     from monitoring.findings import find_reasons
     from monitoring.scoring import score_columns
 
@@ -162,6 +163,7 @@ def judge(
         prediction_column=policy.prediction.column,
         prediction_score=next((score.score for score in scores if score.column == policy.prediction.column), None),
         performance=performance,
+        leading_columns=leading_columns(scores, policy),
         part=part,
         policy_version=policy.version,
         owner=policy.owner,

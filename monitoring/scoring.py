@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ml.columns import Column, by_name
+from monitoring.consequences import Stakes, strain_of
 from monitoring.datasets import CurrentRows, ReferenceRows, same_season, schema_columns
 from monitoring.drift import (
     Bins,
@@ -15,6 +16,7 @@ from monitoring.drift import (
     effect_on_prediction,
     psi_of_shares,
     reference_bins,
+    unseen_chance_level,
     usable_values,
 )
 from monitoring.policy import CategoricalMethod, DriftPolicy, NumericMethod
@@ -62,21 +64,20 @@ def score_columns(
     key = by_name(predictions)[policy.prediction.column]
     comparable = comparable_reference(reference, month, policy)
     in_season = same_season(reference.frame, month, policy.season)
+    stakes = Stakes.of(reference.frame, policy.consequences)
     roles: list[tuple[Column, Role]] = [(column, "prediction") for column in predictions]
     roles += [(column, "feature") for column in features]
     scores = [
-        _score_column(column, role, current, reference, comparable, in_season, key, policy)
+        _score_column(column, role, current, reference, comparable, in_season, key, stakes, policy)
         for column, role in roles
         if column.name not in policy.ignored_columns
     ]
-    return tuple(sorted(scores, key=_rank))
+    return tuple(sorted(scores, key=lambda score: _rank(score, policy)))
 
 
-def _rank(score: ColumnScore) -> tuple[bool, float, float, str]:
+def _rank(score: ColumnScore, policy: DriftPolicy) -> tuple[bool, float, float, str]:
     relative = (score.score or 0.0) / score.limit_watch
-    effect = 1.0 if score.effect is None else score.effect
-    consequence = 0.0 if score.level == "quiet" else relative * effect
-    return score.status != "judged", -consequence, -relative, score.column
+    return score.status != "judged", -strain_of(score, policy), -relative, score.column
 
 
 def _score_column(
@@ -87,6 +88,7 @@ def _score_column(
     comparable: pd.DataFrame,
     in_season: "pd.Series[bool]",
     key: Column,
+    stakes: Stakes,
     policy: DriftPolicy,
 ) -> ColumnScore:
     name = column.name
@@ -119,20 +121,26 @@ def _score_column(
     shares_then, shares_now = bins.shares(usable_then), bins.shares(usable_now)
     score = psi_of_shares(shares_then, shares_now)
     noise = chance_level(bins.count, len(usable_then), len(usable_now))
-    effect = None
+    level = level_of(score, noise, method)
+    effect = consequence = None
     if name != key.name:
         present_then, present_now = len(usable_then) / len(values_then), len(usable_now) / len(values_now)
         change = np.append(shares_now * present_now - shares_then * present_then, present_then - present_now)
-        effect = _effect(bins, usable_then, values_then.index, change, comparable[key.name], key)
+        bin_of_row = _bin_of_rows(bins, usable_then, values_then.index)
+        effect = _effect(bin_of_row, change, comparable[key.name], key)
+        if role == "feature" and level != "quiet":
+            consequence = stakes.consequence(bin_of_row, change)
     return ColumnScore(
         **facts,
         status="judged",
         score=score,
         chance_level=noise,
-        level=level_of(score, noise, method),
+        level=level,
         effect=effect.size if effect else None,
         effect_shift=effect.shift if effect else None,
+        consequence=consequence,
         unseen_current_pct=0.0 if bins.edges is not None else 100 * float(shares_now[-1]),
+        unseen_chance_pct=0.0 if bins.edges is not None else 100 * unseen_chance_level(usable_then, len(usable_now)),
         bin_labels=tuple(bins.labels),
         bin_shares_reference=tuple(float(share) for share in shares_then),
         bin_shares_current=tuple(float(share) for share in shares_now),
@@ -148,18 +156,21 @@ def level_of(
     return "strong" if score >= method.act else "drifted"
 
 
+def _bin_of_rows(bins: Bins, usable_then: "pd.Series[Any]", rows_then: "pd.Index[Any]") -> "pd.Series[int]":
+    """Return the bin of each row; rows without a value are a last bin, or rare columns would look decisive."""
+    bin_of_row = pd.Series(len(bins.labels), index=rows_then)
+    bin_of_row.loc[usable_then.index] = bins.indices(usable_then)
+    return bin_of_row
+
+
 def _effect(
-    bins: Bins,
-    usable_then: "pd.Series[Any]",
-    rows_then: "pd.Index[Any]",
+    bin_of_row: "pd.Series[int]",
     change_of_share: "np.ndarray[Any, np.dtype[np.float64]]",
     prediction: "pd.Series[Any]",
     key: Column,
 ) -> Effect | None:
-    """Return the effect on all customers: those without a value are a last bin, or rare columns would look decisive."""
-    bin_of_row = pd.Series(len(bins.labels), index=rows_then)
-    bin_of_row.loc[usable_then.index] = bins.indices(usable_then)
-    known = usable_values(prediction.loc[rows_then], key.kind)
+    """Return the effect on the predictions of all customers."""
+    known = usable_values(prediction.loc[bin_of_row.index], key.kind)
     if known.empty:
         return None
     bins_of_known = np.asarray(bin_of_row.loc[known.index], dtype=np.intp)

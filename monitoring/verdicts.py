@@ -48,6 +48,11 @@ MONEY_WORDS: dict[MoneyKind, tuple[str, str]] = {
     "expected_saving": ("expected saving", "预期节省"),
     "billed_amount": ("billed amount of twelve months", "十二个月电费"),
 }
+DECISION_WORDS = {
+    "segmentation": ("segment", "客群"),
+    "tariff_matching": ("advised tariff", "推荐电价"),
+    "credit_risk": ("rating", "信用等级"),
+}
 TABLE_NAME = "verdicts.parquet"
 
 
@@ -158,6 +163,7 @@ class ColumnScore(_Record):
         missing_current_pct: Share of missing values in the month.
         infinite_current_pct: Share of infinite values in the month.
         unseen_current_pct: Share of values whose category the reference lacks.
+        unseen_chance_pct: Such a share that chance alone exceeds once in a thousand comparisons of this size.
         bin_labels: Names of the bins.
         bin_shares_reference: Share of the reference in each bin.
         bin_shares_current: Share of the month in each bin.
@@ -191,6 +197,7 @@ class ColumnScore(_Record):
     missing_current_pct: float = 0.0
     infinite_current_pct: float = 0.0
     unseen_current_pct: float = 0.0
+    unseen_chance_pct: float = 0.0
     bin_labels: tuple[str, ...] = ()
     bin_shares_reference: tuple[float, ...] = ()
     bin_shares_current: tuple[float, ...] = ()

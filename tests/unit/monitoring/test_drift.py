@@ -12,6 +12,7 @@ from monitoring.drift import (
     psi,
     psi_of_shares,
     reference_bins,
+    unseen_chance_level,
     usable_values,
 )
 
@@ -137,3 +138,20 @@ def test_a_column_that_does_not_matter_has_no_effect() -> None:
         rng.integers(0, 2, 10_000), np.array([-0.5, 0.5]), pd.Series(rng.normal(size=10_000)), "numeric"
     )
     assert effect.size < 0.05
+
+
+def test_unseen_categories_are_expected_as_often_as_categories_occur_once() -> None:
+    """Good's estimate: six of 300 values occur once, so a fiftieth of a second sample is unseen, give or take."""
+    reference = pd.Series(["usual"] * 294 + list("abcdef"))
+    assert unseen_chance_level(reference, 300) == pytest.approx(0.02 + 3.0902 * (0.02 * 2 / 300) ** 0.5)
+    assert unseen_chance_level(pd.Series(["usual"] * 20_000), 20_000) < 0.001
+    assert unseen_chance_level(pd.Series([], dtype=object), 300) == 0
+
+
+def test_chance_exceeds_its_level_of_unseen_categories_almost_never() -> None:
+    rng = np.random.default_rng(0)
+    exceeded = 0
+    for _ in range(300):
+        then, now = (pd.Series(rng.zipf(1.6, 400).clip(max=500).astype(str)) for _ in range(2))
+        exceeded += float((~now.isin(then)).mean()) > unseen_chance_level(then, len(now))
+    assert exceeded <= 3

@@ -61,6 +61,67 @@ def test_a_column_with_an_effect_is_told_with_its_effect(make_platform) -> None:
     assert "百分点" in reason.sentence_zh
 
 
+def test_a_column_is_told_with_what_it_does_to_decisions_and_money(make_platform) -> None:
+    """Ratings follow from late bills here, and bills are the larger the later they are paid."""
+
+    def with_ratings(frame: pd.DataFrame) -> pd.DataFrame:
+        late = frame["late_bills_3m_count"]
+        return frame.assign(credit_rating=np.where(late > 1, "C", "A"), mean_bill_12m_amount=100 * (1 + late))
+
+    platform = make_platform(rows=0)
+    platform.write_reference(with_ratings(reference_frame("credit_risk")))
+    month = prediction_frame("credit_risk", MONTH, 1_000, seed=1)
+    platform.write_batch(with_ratings(month).assign(late_bills_3m_count=month["late_bills_3m_count"] + 1))
+    verdict = judge(platform)
+    score = next(score for score in verdict.columns if score.column == "late_bills_3m_count")
+    assert score.consequence is not None
+    # A Poisson variable of mean 1 exceeds 1 in 26.4 % and 0 in 63.2 % of the cases.
+    assert score.consequence.decisions_changed_pct == pytest.approx(63.2 - 26.4, abs=5)
+    assert score.consequence.money_change_pct > 50
+    assert verdict.leading_columns == ("late_bills_3m_count",)
+    reason = next(reason for reason in verdict.reasons if reason.code == "column_drift")
+    share = f"{score.consequence.decisions_changed_pct:.1f} %"
+    assert f"changes the rating of {share} of the customers and changes the expected loss by +" in reason.sentence_en
+    assert f"改变 {share} 客户的信用等级，使预期损失变动 +" in reason.sentence_zh
+
+
+def test_a_watch_holds_until_two_months_in_a_row_are_stable(make_platform) -> None:
+    platform = make_platform()
+    months = [date(2026, number, 1) for number in (6, 7, 8)]
+    for number, month in enumerate(months):
+        frame = prediction_frame("credit_risk", month, 600, seed=80 + number)
+        platform.write_batch(frame.assign(tenure_months=12.0) if month == months[0] else frame, month)
+    verdicts = [judge(platform, month) for month in months]
+    assert [verdict.outcome for verdict in verdicts] == ["watch", "watch", "stable"]
+    assert [verdict.finding_outcome for verdict in verdicts] == ["watch", "stable", "stable"]
+    assert verdicts[1].held_since == months[0]
+    assert verdicts[1].reasons[0].code == "held_watch"
+
+
+def test_categories_that_a_small_reference_lacks_by_chance_are_no_finding(make_platform) -> None:
+    """Of many rare codes, a reference of 300 rows misses some; the same share in a large one is a new code."""
+
+    def with_rare_codes(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
+        rng = np.random.default_rng(seed)
+        codes = np.where(rng.random(len(frame)) < 0.9, "usual", rng.integers(0, 60, len(frame)).astype(str))
+        return frame.assign(reason_1_code=codes)
+
+    found = {}
+    for rows in (300, 250 * 40):
+        platform = make_platform(rows=0)
+        reference = reference_frame("credit_risk", months=1, rows=rows)
+        platform.write_reference(with_rare_codes(reference, seed=1))
+        month = with_rare_codes(prediction_frame("credit_risk", MONTH, 400, seed=2), seed=2)
+        if rows > 300:
+            month.loc[:11, "reason_1_code"] = "new"
+        platform.write_batch(month)
+        verdict = judge(platform)
+        score = next(score for score in verdict.columns if score.column == "reason_1_code")
+        assert score.unseen_current_pct > 1
+        found[rows] = [reason.column for reason in verdict.reasons if reason.code == "unseen_categories"]
+    assert found == {300: [], 10_000: ["reason_1_code"]}
+
+
 def test_a_column_without_consequence_does_not_raise_an_alarm(make_platform) -> None:
     verdict = judge_changed(make_platform, lambda f: f.assign(mean_satisfaction_12m=f["mean_satisfaction_12m"] * 1.5))
     assert verdict.outcome == "stable"
@@ -88,9 +149,17 @@ def test_a_column_that_few_customers_have_counts_by_what_it_does_to_all(make_pla
 
 
 def test_an_important_column_is_watched_even_without_effect(make_platform) -> None:
-    verdict = judge_changed(make_platform, lambda f: f.assign(unpaid_balance_ratio=f["unpaid_balance_ratio"] * 2))
+    verdict = judge_changed(
+        make_platform, lambda f: f.assign(overdue_30d_bills_12m_count=f["overdue_30d_bills_12m_count"] + 1)
+    )
     assert verdict.outcome == "watch"
-    assert codes(verdict, "watch") == {"column_drift": "unpaid_balance_ratio"}
+    assert codes(verdict, "watch") == {"column_drift": "overdue_30d_bills_12m_count"}
+
+
+def test_a_column_that_moves_money_is_a_case_to_act_even_if_predictions_stay(make_platform) -> None:
+    verdict = judge_changed(make_platform, lambda f: f.assign(unpaid_balance_ratio=f["unpaid_balance_ratio"] * 2))
+    assert verdict.outcome == "act"
+    assert codes(verdict, "act") == {"column_drift": "unpaid_balance_ratio"}
 
 
 def test_many_moved_columns_are_a_new_population(make_platform) -> None:
