@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 
 Log = Callable[[str], None]
 
-# The marts of segmentation and tariffs keep twelve as-of months of a customer, so no more may follow at once.
+# The marts of segmentation and tariffs keep twelve as-of months of a customer, so no more may follow at once. Those of
+# a scenario never do: an expectation has at most twelve months before it and twelve of it.
 MONTHS_AT_ONCE = 12
 # Folders of a home whose files are never changed in place, so that copies may share them.
-_IMMUTABLE_FOLDERS = ("inbox", "landing/deliveries", "marts/versions", "models")
+_IMMUTABLE_FOLDERS = ("inbox", "landing/deliveries", "marts/versions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +215,7 @@ def replay_quiet(plan: DrillPlan, seed: int, home: Path, released: Path | None =
     if released is None:
         release_models(plan, seed, home)
     else:
-        _copy_home(released, home)
+        copy_home(released, home)
     steps = [min(step + MONTHS_AT_ONCE, plan.quiet_months) for step in range(0, plan.quiet_months, MONTHS_AT_ONCE)]
     months, alarms = _follow(plan, seed, home, (), steps)
     outcomes = read_outcomes(plan.settings(home).reports_dir, "credit_risk")
@@ -243,13 +244,11 @@ def replay_scenario(plan: DrillPlan, seed: int, expectation: "Expectation", rele
     """
     from monitoring.drills import Replay
 
-    _copy_home(released, home)
+    copy_home(released, home)
     onset = plan.month_at(expectation.onset_months)
     scenario = Scenario.model_validate({"name": expectation.scenario, "from_month": onset})
     last = expectation.onset_months + expectation.replayed_months - 1
-    between = [step for step in (MONTHS_AT_ONCE,) if expectation.onset_months < step < last]
-    steps = sorted({expectation.onset_months, *between, last})
-    months, alarms = _follow(plan, seed, home, (scenario,), steps)
+    months, alarms = _follow(plan, seed, home, (scenario,), sorted({expectation.onset_months, last}))
     shutil.rmtree(home)
     return Replay(
         scenario=expectation.scenario,
@@ -342,7 +341,7 @@ def _following(month: date) -> date:
     return (month + timedelta(days=31)).replace(day=1)
 
 
-def _copy_home(source: Path, target: Path) -> None:
+def copy_home(source: Path, target: Path) -> None:
     """Copy a home; files that are never changed in place are shared."""
     shared = tuple(str(source / folder) + os.sep for folder in _IMMUTABLE_FOLDERS)
 
