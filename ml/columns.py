@@ -23,6 +23,11 @@ MARKETING_CHANNELS = ("phone", "sms", "app", "wechat", "email", "post")
 
 ColumnKind = Literal["numeric", "categorical", "boolean"]
 SeasonTreatment = Literal["none", "same_season"]
+WeatherResponse = Literal["none", "level", "spread", "change", "summer", "winter", "both_seasons"]
+"""What of the weather moves a value: how warm its window was, how unlike the months of it were, how it differed from a
+year before, how hot the latest summer was, how cold the latest winter was, or both of these."""
+Clock = Literal["none", "age", "since_event"]
+"""Whether a value runs by itself: an age grows for everybody; the time since an event knows none before the data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,9 @@ class Column:
         monotone: +1 if the predicted quantity may only rise with this column, -1 if only fall, 0 free.
         dimension: Group under which reasons are reported, such as ``timeliness``.
         season: ``same_season`` when drift is judged against the same months of the reference.
+        weather: What of the weather moves the values of a seasonal column.
+        window_months: Months of load that a value with a weather response looks back over.
+        clock: Whether a value in months runs by itself.
     """
 
     name: str
@@ -56,6 +64,9 @@ class Column:
     monotone: Literal[-1, 0, 1] = 0
     dimension: str = ""
     season: SeasonTreatment = "none"
+    weather: WeatherResponse = "none"
+    window_months: int = 0
+    clock: Clock = "none"
 
 
 def names(columns: Iterable[Column]) -> list[str]:

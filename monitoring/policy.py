@@ -82,6 +82,48 @@ class SeasonRule(_Rule):
     """How columns that follow the season are compared."""
 
     months_around: int = Field(ge=0, le=2, description="Calendar months before and after that count as same season.")
+    decides: tuple[Literal["weather_adjusted", "same_season"], ...] = Field(
+        min_length=1, description="Forms of the reference; the first that can be made decides."
+    )
+
+
+class WeatherRule(_Rule):
+    """How the effect of the weather is taken out of columns that follow it, see ``monitoring.response``."""
+
+    heating_base_c: float = Field(ge=5, le=25, description="Daily mean below which customers heat.")
+    cooling_base_c: float = Field(ge=15, le=30, description="Daily mean above which customers cool.")
+    response_per_degree: float = Field(
+        gt=0, le=2, description="Size of a response, in log-odds per degree, that is plausible before data is seen."
+    )
+
+
+class HistoryRule(Limit):
+    """How customers are compared with those who had as long a history; the limits are percentage points.
+
+    The levels belong to the rise of the share of customers without a full history.
+    """
+
+    column: str | None = Field(description="Column with the months since a customer came; None if there is none.")
+    bands_months: tuple[int, ...] = Field(
+        min_length=1, description="Months of history at which a band begins; the last is a full history."
+    )
+
+    @model_validator(mode="after")
+    def _bands_ascend(self) -> "HistoryRule":
+        if list(self.bands_months) != sorted(set(self.bands_months)) or self.bands_months[0] < 1:
+            raise ValueError(f"bands_months must ascend from 1 or more, not {list(self.bands_months)}")
+        return self
+
+    @property
+    def full_months(self) -> int:
+        """Months from which on a history is full: no column that moves with it looks back further."""
+        return self.bands_months[-1]
+
+
+class ResolutionRule(_Rule):
+    """The smallest difference of a column that means anything."""
+
+    step: float = Field(gt=0, description="Values are rounded to multiples of it before they are compared.")
 
 
 class PredictionRule(Limit):
@@ -98,6 +140,53 @@ class PerformanceRule(_Rule):
     months: int = Field(ge=1, le=24, description="Latest matured months that are looked at.")
     auc_drop: Limit
     calibration_error: Limit
+
+
+class EstimateRule(_Rule):
+    """How performance is estimated until the outcomes are known, see ``monitoring.estimates``."""
+
+    coverage_pct: float = Field(ge=50, le=99, description="Share of months that the stated interval is to hold.")
+    minimum_rows: int = Field(ge=100, description="Customers below which nothing is estimated.")
+    minimum_events: float = Field(ge=1, description="Expected defaults below which nothing is estimated.")
+    shift_sd: float = Field(
+        gt=0, lt=2, description="Spread of the log-odds between what a model says and what comes, before any record."
+    )
+    slope_sd: float = Field(gt=0, lt=1, description="The same of the logarithm of the calibration slope.")
+    assumed_windows: float = Field(
+        ge=1, le=50, description="Outcome windows of a record that the two assumed spreads count for."
+    )
+    default_rate_ratio: Limit = Field(description="Estimated default rate over that of the release's hold-out.")
+    auc_drop: Limit = Field(description="Estimated AUC below that of the release's hold-out.")
+    record_months: int = Field(ge=3, description="Months with known outcomes from which the record is judged.")
+    outside_pct: Limit = Field(description="Share of those months whose outcome lay outside of the stated interval.")
+
+
+class VintageRule(_Rule):
+    """When the arrears of a month's customers are more than usual, see ``monitoring.vintages``."""
+
+    months_since: int = Field(ge=1, le=12, description="Age at which a vintage is compared with earlier ones.")
+    minimum_customers: int = Field(ge=100)
+    minimum_vintages: int = Field(ge=4, description="Earlier vintages of that age below which nothing is said.")
+    latest_vintages: int = Field(ge=4, le=36, description="Earlier vintages that are compared with at most.")
+    ratio: Limit = Field(description="Share of customers 30 days past due over the mean of earlier vintages.")
+
+
+class TariffOutcomeRule(_Rule):
+    """When the advice to change fell short of its promise, see ``monitoring.tariff_outcomes``."""
+
+    minimum_customers: int = Field(ge=10, description="Judged customers of a cohort below which nothing is said.")
+    minimum_months: int = Field(ge=1, le=12, description="Months of bills below which nothing is said.")
+    coverage_pct: float = Field(ge=50, le=99, description="Share of savings that the stated interval is to hold.")
+    shortfall_pct: Limit = Field(description="Part of the promised saving that did not come.")
+    worse_off_pct: Limit = Field(description="Share of the advised customers to whom it saved nothing.")
+    outside_pct: Limit = Field(description="Share of the savings outside of the stated interval.")
+
+
+class SegmentStabilityRule(_Rule):
+    """When too many customers changed their segment, see ``monitoring.segment_stability``."""
+
+    minimum_customers: int = Field(ge=30, description="Customers of both months below which nothing is said.")
+    moved_pct: Limit = Field(description="Share of the customers in another segment than a month before.")
 
 
 class QualityRule(_Rule):
@@ -175,6 +264,8 @@ class DriftPolicy(BaseModel):
     reference: ReferenceRule
     minimum: MinimumRule
     season: SeasonRule
+    weather: WeatherRule
+    history: HistoryRule
     numeric: NumericMethod
     categorical: CategoricalMethod
     effect: Limit = Field(description="Effect of one column on the prediction, see monitoring.drift.Effect.")
@@ -187,9 +278,16 @@ class DriftPolicy(BaseModel):
     infinite_pct: Limit
     unseen_pct: Limit
     performance: PerformanceRule | None = None
+    estimates: EstimateRule | None = None
+    vintages: VintageRule | None = None
+    tariff_outcomes: TariffOutcomeRule | None = None
+    segment_stability: SegmentStabilityRule | None = None
     quality: QualityRule
     importance: ImportanceRule
     concept: ConceptRule | None = None
+    resolution: dict[str, ResolutionRule] = Field(
+        default={}, description="Columns whose smallest differences mean nothing."
+    )
     report: ReportRule
     retraining: RetrainingRule
     important_columns: dict[str, str] = Field(description="Column and why its drift matters by itself.")
@@ -250,5 +348,6 @@ def _check_columns(policy: DriftPolicy, file_name: str) -> None:
     features, predictions = schema_columns(policy.use_case)
     known = {*names(features), *names(predictions)}
     named = {policy.prediction.column, policy.consequences.decision, *policy.important_columns, *policy.ignored_columns}
+    named |= {*policy.resolution, *((policy.history.column,) if policy.history.column else ())}
     if unknown := sorted(named - known):
         raise PolicyError(f"{file_name}: {', '.join(unknown)}: no such column in ml/{policy.use_case}/schema.py")

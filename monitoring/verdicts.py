@@ -116,12 +116,14 @@ class Consequence(_Record):
         money_kind: The money that the use case moves.
         money_reference_amount: Its mean per customer in the reference, in the platform's currency; None if unknown.
         money_shifted_amount: The same of the weighted reference; None if unknown.
+        money_chance_amount: Difference of the two that chance alone exceeds once in a thousand; None if unknown.
     """
 
     decisions_changed_pct: float
     money_kind: MoneyKind
     money_reference_amount: float | None = None
     money_shifted_amount: float | None = None
+    money_chance_amount: float | None = None
 
     @property
     def money_change_pct(self) -> float | None:
@@ -129,6 +131,15 @@ class Consequence(_Record):
         if not self.money_reference_amount or self.money_shifted_amount is None:
             return None
         return 100 * (self.money_shifted_amount - self.money_reference_amount) / abs(self.money_reference_amount)
+
+    @property
+    def money_evidence_pct(self) -> float:
+        """Size of the change of the money, in percent; 0 if it is unknown or could be chance."""
+        change = self.money_change_pct
+        if change is None or self.money_reference_amount is None:
+            return 0.0
+        chance = 100 * (self.money_chance_amount or 0.0) / abs(self.money_reference_amount)
+        return abs(change) if abs(change) > chance else 0.0
 
 
 class ColumnScore(_Record):
@@ -215,6 +226,7 @@ class MonthWeather(_Record):
         mean_temperature_c: Mean air temperature of the month.
         normal_temperature_c: What it is in this calendar month by the months known before it; None where fewer than
             eight calendar months are known.
+        anomaly_3m_c: How much warmer than normal the three months to this one were.
         heating_degree_days: Degrees below the base of heating, summed over the month's days.
         cooling_degree_days: Degrees above the base of cooling, summed over the month's days.
         districts_count: Districts whose weather is known.
@@ -222,6 +234,7 @@ class MonthWeather(_Record):
 
     mean_temperature_c: float
     normal_temperature_c: float | None
+    anomaly_3m_c: float | None
     heating_degree_days: float
     cooling_degree_days: float
     districts_count: int
@@ -230,6 +243,29 @@ class MonthWeather(_Record):
     def anomaly_c(self) -> float | None:
         """How much warmer than normal the month was."""
         return None if self.normal_temperature_c is None else self.mean_temperature_c - self.normal_temperature_c
+
+
+class HistoryShift(_Record):
+    """How long the customers' histories are, against those of the reference.
+
+    Attributes:
+        full_months: Months from which on a history is full.
+        short_reference_pct: Share of the reference with a shorter one.
+        short_current_pct: Share of the month's customers with a shorter one.
+        rows_reference: Rows of the reference with as long a history as the month's customers, which are compared.
+        rows_set_aside: Customers of whose length of history the reference has too few.
+    """
+
+    full_months: int
+    short_reference_pct: float
+    short_current_pct: float
+    rows_reference: int
+    rows_set_aside: int
+
+    @property
+    def rise_pct(self) -> float:
+        """Rise of the share without a full history, in percentage points."""
+        return self.short_current_pct - self.short_reference_pct
 
 
 class PerformanceResult(_Record):
@@ -287,6 +323,8 @@ class Verdict(_Record):
     prediction_column: str
     prediction_score: float | None
     performance: PerformanceResult | None = None
+    weather: MonthWeather | None = Field(default=None, description="Weather of the month, where it is known.")
+    history: HistoryShift | None = Field(default=None, description="Lengths of history, where customers were compared.")
     estimate: PerformanceEstimate | None = Field(
         default=None, description="How well the month's own predictions will come true; None without probabilities."
     )

@@ -188,6 +188,7 @@ TIMELINESS = (
         nullable=True,
         monotone=-1,
         dimension="timeliness",
+        clock="since_event",
     ),
     Column(
         "mean_days_late_3m_days",
@@ -317,6 +318,8 @@ LOAD_STABILITY = (
         nullable=True,
         dimension="load_stability",
         season="same_season",
+        weather="spread",
+        window_months=3,
     ),
     Column(
         "monthly_kwh_cv_6m",
@@ -327,6 +330,8 @@ LOAD_STABILITY = (
         nullable=True,
         dimension="load_stability",
         season="same_season",
+        weather="spread",
+        window_months=6,
     ),
     Column(
         "monthly_kwh_cv_12m",
@@ -337,6 +342,8 @@ LOAD_STABILITY = (
         nullable=True,
         dimension="load_stability",
         season="same_season",
+        weather="spread",
+        window_months=12,
     ),
     Column(
         "kwh_change_yoy_pct",
@@ -348,6 +355,8 @@ LOAD_STABILITY = (
         nullable=True,
         dimension="load_stability",
         season="same_season",
+        weather="change",
+        window_months=3,
     ),
     Column(
         "load_factor_3m",
@@ -359,6 +368,8 @@ LOAD_STABILITY = (
         nullable=True,
         dimension="load_stability",
         season="same_season",
+        weather="level",
+        window_months=3,
     ),
     Column(
         "load_factor_6m",
@@ -370,6 +381,8 @@ LOAD_STABILITY = (
         nullable=True,
         dimension="load_stability",
         season="same_season",
+        weather="level",
+        window_months=6,
     ),
     Column(
         "load_factor_12m",
@@ -381,6 +394,8 @@ LOAD_STABILITY = (
         nullable=True,
         dimension="load_stability",
         season="same_season",
+        weather="level",
+        window_months=12,
     ),
     Column(
         "zero_load_days_3m_count",
@@ -394,6 +409,8 @@ LOAD_STABILITY = (
         monotone=1,
         dimension="load_stability",
         season="same_season",
+        weather="level",
+        window_months=3,
     ),
     Column(
         "zero_load_days_6m_count",
@@ -407,6 +424,8 @@ LOAD_STABILITY = (
         monotone=1,
         dimension="load_stability",
         season="same_season",
+        weather="level",
+        window_months=6,
     ),
     Column(
         "zero_load_days_12m_count",
@@ -420,6 +439,8 @@ LOAD_STABILITY = (
         monotone=1,
         dimension="load_stability",
         season="same_season",
+        weather="level",
+        window_months=12,
     ),
     Column(
         "capacity_utilisation_3m_pct",
@@ -431,6 +452,8 @@ LOAD_STABILITY = (
         nullable=True,
         dimension="load_stability",
         season="same_season",
+        weather="level",
+        window_months=3,
     ),
     Column(
         "capacity_utilisation_6m_pct",
@@ -442,6 +465,8 @@ LOAD_STABILITY = (
         nullable=True,
         dimension="load_stability",
         season="same_season",
+        weather="level",
+        window_months=6,
     ),
     Column(
         "capacity_utilisation_12m_pct",
@@ -453,6 +478,8 @@ LOAD_STABILITY = (
         nullable=True,
         dimension="load_stability",
         season="same_season",
+        weather="level",
+        window_months=12,
     ),
 )
 CREDIT_RECORD = (
@@ -496,6 +523,7 @@ CREDIT_RECORD = (
         nullable=True,
         monotone=-1,
         dimension="credit_record",
+        clock="since_event",
     ),
     Column(
         "credit_limit_utilisation_pct",
@@ -569,6 +597,7 @@ CREDIT_RECORD = (
         nullable=True,
         monotone=-1,
         dimension="credit_record",
+        clock="age",
     ),
 )
 SERVICE = (

@@ -18,6 +18,8 @@ WEEKDAY_SHAPE = tuple(
         nullable=True,
         dimension="load_shape",
         season="same_season",
+        weather="both_seasons",
+        window_months=12,
     )
     for hour in HOURS
 )
@@ -32,6 +34,8 @@ WEEKEND_SHAPE = tuple(
         nullable=True,
         dimension="load_shape",
         season="same_season",
+        weather="both_seasons",
+        window_months=12,
     )
     for hour in HOURS
 )
@@ -49,6 +53,8 @@ SEASON_BLOCKS = tuple(
         nullable=True,
         dimension="load_shape",
         season="same_season",
+        weather="summer" if season == "summer" else "winter",
+        window_months=12,
     )
     for season, months, season_zh in (
         ("summer", "June to August", "夏季"),
@@ -66,6 +72,9 @@ DAILY_COLUMNS = (
         maximum=2,
         nullable=True,
         dimension="season",
+        season="same_season",
+        weather="summer",
+        window_months=12,
     ),
     Column(
         "winter_level_shift",
@@ -76,6 +85,9 @@ DAILY_COLUMNS = (
         maximum=2,
         nullable=True,
         dimension="season",
+        season="same_season",
+        weather="winter",
+        window_months=12,
     ),
     *(
         Column(
@@ -88,6 +100,8 @@ DAILY_COLUMNS = (
             nullable=True,
             dimension="load_shape",
             season="same_season",
+            weather="level" if season == "mild" else "summer" if season == "summer" else "winter",
+            window_months=12,
         )
         for season, months, season_zh in (
             ("mild", "the mild months", "春秋季"),
@@ -187,6 +201,9 @@ LOAD_COLUMNS = (
         minimum=0,
         nullable=True,
         dimension="season",
+        season="same_season",
+        weather="summer",
+        window_months=12,
     ),
     Column(
         "winter_ratio",
@@ -196,6 +213,9 @@ LOAD_COLUMNS = (
         minimum=0,
         nullable=True,
         dimension="season",
+        season="same_season",
+        weather="winter",
+        window_months=12,
     ),
     Column(
         "daily_kwh_cv",
@@ -205,6 +225,9 @@ LOAD_COLUMNS = (
         minimum=0,
         nullable=True,
         dimension="stability",
+        season="same_season",
+        weather="both_seasons",
+        window_months=12,
     ),
     Column(
         "zero_days_count",
@@ -226,6 +249,9 @@ LOAD_COLUMNS = (
         minimum=-100,
         nullable=True,
         dimension="growth",
+        season="same_season",
+        weather="change",
+        window_months=3,
     ),
     Column(
         "peak_contribution",
@@ -235,6 +261,9 @@ LOAD_COLUMNS = (
         minimum=0,
         nullable=True,
         dimension="value",
+        season="same_season",
+        weather="both_seasons",
+        window_months=12,
     ),
 )
 
@@ -294,6 +323,7 @@ BEHAVIOUR_COLUMNS = (
         minimum=0,
         nullable=True,
         dimension="life_cycle",
+        clock="age",
     ),
 )
 
@@ -307,6 +337,9 @@ RELATIONSHIP_COLUMNS = (
         minimum=-100,
         nullable=True,
         dimension="growth",
+        season="same_season",
+        weather="change",
+        window_months=3,
     ),
     Column(
         "on_time_share_12m_pct",

@@ -79,6 +79,8 @@ FEATURES = (
         minimum=0,
         nullable=True,
         season="same_season",
+        weather="summer",
+        window_months=12,
     ),
     Column(
         "winter_ratio",
@@ -88,6 +90,8 @@ FEATURES = (
         minimum=0,
         nullable=True,
         season="same_season",
+        weather="winter",
+        window_months=12,
     ),
     Column(
         "kwh_change_yoy_pct",
@@ -97,6 +101,9 @@ FEATURES = (
         "%",
         minimum=-100,
         nullable=True,
+        season="same_season",
+        weather="change",
+        window_months=3,
     ),
     Column(
         "night_share",
