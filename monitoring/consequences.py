@@ -5,6 +5,10 @@ counts by how much more or less frequent its bin has become (post-stratification
 total variation distance between the decisions of the weighted and of the unweighted reference, which is the smallest
 share of customers who would have to be decided about differently; what follows for the money is the difference of its
 means. Both say what the move would do if the model and all other columns stayed, and nothing about causes.
+
+Money has long tails: a few large customers hold much of it, and a bin with one of them more looks decisive. So the
+difference of means comes with the size that chance alone exceeds once in a thousand, from the spread of the money
+within the bins, by customer, since the months of one customer are no independent evidence.
 """
 
 from collections.abc import Iterable
@@ -15,8 +19,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ml.columns import CUSTOMER_KEY
 from ml.credit_risk.dunning import DunningConfig
-from monitoring.drift import effect_on_prediction
+from monitoring.drift import Z_999, effect_on_prediction
 from monitoring.policy import ConsequenceRule, DriftPolicy
 from monitoring.verdicts import ColumnScore, Consequence, MoneyKind
 
@@ -30,19 +35,26 @@ class Stakes:
 
     Attributes:
         decisions: Decision about each row; missing where there was none.
-        money: Money of each row, in the platform's currency; NaN where unknown.
+        money: Money of each row for which it is known, in the platform's currency.
+        customers: Customer of each row.
         kind: What the money is.
     """
 
     decisions: "pd.Series[Any]"
     money: "pd.Series[float]"
+    customers: "pd.Series[Any]"
     kind: MoneyKind
 
     @classmethod
     def of(cls, reference: pd.DataFrame, rule: ConsequenceRule) -> "Stakes":
         """Return the stakes of a reference sample by the policy's rule."""
         money = money_of(reference, rule.money)
-        return cls(decisions=reference[rule.decision], money=money[np.isfinite(money)], kind=rule.money)
+        return cls(
+            decisions=reference[rule.decision],
+            money=money[np.isfinite(money)],
+            customers=reference[CUSTOMER_KEY],
+            kind=rule.money,
+        )
 
     def consequence(self, bin_of_row: "pd.Series[int]", change_of_share: NDArray[np.float64]) -> Consequence:
         """Return what a change of one column's shares does.
@@ -54,15 +66,40 @@ class Stakes:
         """
         decided = self.decisions.reindex(bin_of_row.index).dropna()
         valued = self.money.reindex(bin_of_row.index).dropna()
-        changed = _effect(bin_of_row, change_of_share, decided, "categorical")
-        then = float(valued.mean()) if len(valued) else None
-        shift = _effect(bin_of_row, change_of_share, valued, "numeric") if len(valued) else 0.0
+        changed = 0.0
+        if len(decided):
+            changed = effect_on_prediction(_bins_of(bin_of_row, decided), change_of_share, decided, "categorical").size
+        if valued.empty:
+            return Consequence(decisions_changed_pct=100 * changed, money_kind=self.kind)
+        then = float(valued.mean())
+        bins = _bins_of(bin_of_row, valued)
+        shift = effect_on_prediction(bins, change_of_share, valued, "numeric").shift or 0.0
         return Consequence(
             decisions_changed_pct=100 * changed,
             money_kind=self.kind,
             money_reference_amount=then,
-            money_shifted_amount=None if then is None else then + shift,
+            money_shifted_amount=then + shift,
+            money_chance_amount=self._chance_of_shift(bins, change_of_share, valued),
         )
+
+    def _chance_of_shift(
+        self, bins: NDArray[np.intp], change_of_share: NDArray[np.float64], valued: "pd.Series[float]"
+    ) -> float:
+        """Return the shift that chance alone exceeds once in a thousand, by the cluster-robust variance of the means.
+
+        The shift is a sum over bins of change times mean, so that each row adds its distance from the mean of its bin
+        times change over rows of the bin; what the rows of one customer add is summed before it is squared.
+        """
+        counts = np.bincount(bins, minlength=len(change_of_share)).astype(float)
+        money = valued.to_numpy(dtype=float)
+        means = np.bincount(bins, weights=money, minlength=len(counts)) / np.maximum(counts, 1)
+        parts = (change_of_share / np.maximum(counts, 1))[bins] * (money - means[bins])
+        customer, _ = pd.factorize(self.customers.loc[valued.index])
+        # Rows without customer are strangers to each other.
+        alone = customer < 0
+        customer[alone] = customer.max(initial=-1) + 1 + np.arange(alone.sum())
+        by_customer = np.bincount(customer, weights=parts)
+        return float(Z_999 * np.sqrt((by_customer**2).sum()))
 
 
 def money_of(rows: pd.DataFrame, kind: MoneyKind) -> "pd.Series[float]":
@@ -97,7 +134,7 @@ def strain_of(score: ColumnScore, policy: DriftPolicy) -> float:
     if score.consequence is not None:
         rule = policy.consequences
         parts.append(score.consequence.decisions_changed_pct / rule.decisions_changed_pct.watch)
-        parts.append(abs(score.consequence.money_change_pct or 0.0) / rule.money_change_pct.watch)
+        parts.append(score.consequence.money_evidence_pct / rule.money_change_pct.watch)
     return max(parts)
 
 
@@ -108,11 +145,5 @@ def leading_columns(scores: Iterable[ColumnScore], policy: DriftPolicy) -> tuple
     return tuple(score.column for score in moved[:LEADING_COLUMNS])
 
 
-def _effect(
-    bin_of_row: "pd.Series[int]", change_of_share: NDArray[np.float64], values: "pd.Series[Any]", kind: Any
-) -> float:
-    if values.empty:
-        return 0.0
-    bins = np.asarray(bin_of_row.loc[values.index], dtype=np.intp)
-    effect = effect_on_prediction(bins, change_of_share, values, kind)
-    return effect.size if effect.shift is None else effect.shift
+def _bins_of(bin_of_row: "pd.Series[int]", values: "pd.Series[Any]") -> NDArray[np.intp]:
+    return np.asarray(bin_of_row.loc[values.index], dtype=np.intp)

@@ -22,7 +22,8 @@ UNSEEN = "(unseen)"
 """Bin of the categories that the reference does not hold."""
 RARE = "(rare)"
 """Bin of the categories that are rare in the reference."""
-_Z_999 = 3.0902
+Z_999 = 3.0902
+"""Standard normal value that chance exceeds once in a thousand."""
 # Digits of an edge, for a reader.
 _FEWEST_DIGITS, _MOST_DIGITS = 3, 12
 
@@ -164,7 +165,7 @@ def chance_level(bins_count: int, rows_reference: int, rows_current: int) -> flo
     if freedom < 1:
         return 0.0
     spread = 2 / (9 * freedom)
-    quantile = freedom * (1 - spread + _Z_999 * np.sqrt(spread)) ** 3
+    quantile = freedom * (1 - spread + Z_999 * np.sqrt(spread)) ** 3
     return float(quantile * (1 / rows_reference + 1 / rows_current))
 
 
@@ -183,7 +184,7 @@ def unseen_chance_level(reference: "pd.Series[Any]", rows_current: int) -> float
         return 0.0
     rows = len(reference)
     expected = max(int((reference.value_counts() == 1).sum()), 1) / rows
-    return float(expected + _Z_999 * np.sqrt(expected * (1 / rows + 1 / rows_current)))
+    return float(expected + Z_999 * np.sqrt(expected * (1 / rows + 1 / rows_current)))
 
 
 @dataclass(frozen=True)

@@ -338,7 +338,7 @@ def _consequence(score: ColumnScore, policy: DriftPolicy) -> Severity:
     if score.consequence is not None:
         rule = policy.consequences
         found.add(severity_of(score.consequence.decisions_changed_pct, rule.decisions_changed_pct))
-        found.add(severity_of(abs(score.consequence.money_change_pct or 0.0), rule.money_change_pct))
+        found.add(severity_of(score.consequence.money_evidence_pct, rule.money_change_pct))
     if "act" in found and score.level == "strong":
         return "act"
     return "watch" if score.is_important or found != {"info"} else "info"
@@ -458,7 +458,7 @@ def _consequence_words(score: ColumnScore, use_case: str) -> Iterator[tuple[str,
     decision, decision_zh = DECISION_WORDS[use_case]
     share = f"{consequence.decisions_changed_pct:.1f} %"
     yield f"changes the {decision} of {share} of the customers", f"改变 {share} 客户的{decision_zh}"
-    if consequence.money_change_pct is not None:
+    if consequence.money_change_pct is not None and consequence.money_evidence_pct:
         money, money_zh = MONEY_WORDS[consequence.money_kind]
         change = f"{consequence.money_change_pct:+.1f} %"
         yield f"changes the {money} by {change}", f"使{money_zh}变动 {change}"

@@ -134,12 +134,12 @@ class Consequence(_Record):
 
     @property
     def money_evidence_pct(self) -> float:
-        """Size of the change of the money, in percent; 0 if it is unknown or could be chance."""
+        """What is left of the change of the money, in percent and without sign, after what chance alone may give."""
         change = self.money_change_pct
         if change is None or self.money_reference_amount is None:
             return 0.0
         chance = 100 * (self.money_chance_amount or 0.0) / abs(self.money_reference_amount)
-        return abs(change) if abs(change) > chance else 0.0
+        return max(abs(change) - chance, 0.0)
 
 
 class ColumnScore(_Record):

@@ -16,7 +16,8 @@ POLICY = load_policy("credit_risk", date(2026, 11, 22))
 
 
 def stakes(decisions: list[str | None], money: list[float]) -> Stakes:
-    return Stakes(pd.Series(decisions), pd.Series(money), "expected_loss")
+    customers = pd.Series([f"{number:032x}" for number in range(len(decisions))])
+    return Stakes(pd.Series(decisions), pd.Series(money).dropna(), customers, "expected_loss")
 
 
 def moved(column: str, *, effect: float = 0.0, decisions_pct: float = 0.0, money_pct: float = 0.0) -> ColumnScore:
@@ -78,6 +79,30 @@ def test_no_more_decisions_change_than_customers_moved(bins, now, data) -> None:
     found = stakes(decided, [1.0] * len(bins)).consequence(pd.Series(bins), change)
     assert -1e-9 <= found.decisions_changed_pct <= 50 * np.abs(change).sum() + 1e-9
     assert found.money_change_pct == pytest.approx(0, abs=1e-6)
+
+
+def test_a_few_large_customers_are_chance_and_no_evidence() -> None:
+    """Nearly all money is one customer's, whose bin has become more frequent."""
+    found = stakes(["A"] * 100, [1.0] * 99 + [10_000.0]).consequence(
+        pd.Series([0] * 50 + [1] * 50), np.array([-0.3, 0.3])
+    )
+    assert found.money_change_pct == pytest.approx(59, abs=1)
+    assert found.money_evidence_pct == 0
+
+
+def test_the_months_of_one_customer_are_no_independent_evidence() -> None:
+    rng = np.random.default_rng(0)
+    money = np.repeat(rng.lognormal(3, 1, 40), 12)
+    bins = pd.Series(np.repeat(np.arange(40) % 2, 12))
+    change = np.array([-0.2, 0.2])
+    customers = pd.Series(np.repeat(np.arange(40), 12).astype(str))
+    whole = Stakes(pd.Series(["A"] * 480), pd.Series(money), customers, "expected_loss").consequence(bins, change)
+    strangers = Stakes(
+        pd.Series(["A"] * 480), pd.Series(money), pd.Series([None] * 480, dtype=object), "expected_loss"
+    ).consequence(bins, change)
+    assert whole.money_chance_amount == pytest.approx(strangers.money_chance_amount * 12**0.5)
+    by_hand = sum(money[bins == side].reshape(-1, 12)[:, 0].var() / 20 for side in (0, 1)) * 0.2**2
+    assert whole.money_chance_amount == pytest.approx(3.0902 * by_hand**0.5)
 
 
 def test_money_is_what_the_use_case_counts() -> None:
