@@ -1,181 +1,70 @@
-"""The model owners' site: all models at a glance, one model's history, one month's verdict.
+"""The model owners' site: all models at a glance, one model's history, one month's verdict, and what feeds them.
 
 Static pages that open offline: one style sheet, no framework, nothing loaded from elsewhere. Every page is written to
 a temporary file and moved into place, so that a reader never sees half a page. What the numbers mean stands in
-``docs/review.md``.
+``docs/review.md``; what a model's pages tell is read by ``monitoring.model_history``.
 """
 
-import json
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from ml.columns import USE_CASES
 from ml.evaluation import Evaluation
-from ml.gate import GateDecision
 from ml.model_card import figure_text, interval_text
-from ml.wording import KEY_FIGURES, Bilingual, criterion_title, metric_title
+from ml.wording import (
+    KEY_FIGURES,
+    Bilingual,
+    aspect_title,
+    metric_title,
+    slice_title,
+)
 from monitoring.data_dictionary import DICTIONARY_PAGE, read_data_dictionary
 from monitoring.datasets import schema_columns
 from monitoring.drift import RARE, UNSEEN
-from monitoring.policy import DriftPolicy, PolicyError, load_policy
+from monitoring.model_events import events_of, performance_of
+from monitoring.model_history import (
+    Model,
+    Release,
+    card_page,
+    decision_page,
+    read_model,
+    release_page,
+    trial_page,
+    verdict_page,
+)
+from monitoring.pipeline_page import PIPELINE_PAGE, read_pipeline_page
+from monitoring.policy_page import POLICY_PAGE, rule_rows
+from monitoring.retrainings import RETRAINING_WORDS
+from monitoring.runbook import runbook, runbook_anchor
 from monitoring.segment_pages import SEGMENT_PAGE, SegmentPage, read_segment_page
 from monitoring.service_quality_page import SERVICE_PAGE, read_service_page
+from monitoring.timeline import draw_timeline
 from monitoring.verdicts import (
+    MONEY_WORDS,
     OUTCOME_WORDS,
     SEVERITY_BY_OUTCOME,
-    USE_CASE_TITLES,
     ColumnScore,
     Outcome,
     Verdict,
-    VerdictError,
-    read_verdict,
-    read_verdicts,
     write_atomically,
 )
 
 SITE_NAME = "site"
-DECISIONS_NAME = "decisions"
+RUNBOOK_PAGE = "runbook.html"
 TEMPLATE_DIRECTORY = Path(__file__).parent / "templates"
+_STATIC_FILES = ("style.css", "favicon.svg")
 _TIMELINE_MONTHS = 24
 _DRAWN_DISTRIBUTIONS = 6
 _DRAWN_CATEGORIES = 12
 _SIGNS: dict[Outcome, str] = {"stable": "✓", "watch": "!", "act": "▲", "not_enough_data": "?"}
 
 
-@dataclass(frozen=True)
-class Rollback:
-    """Why an earlier release is served again.
-
-    Attributes:
-        at: When somebody went back to it, as text for a reader.
-        replaced: Release that was served until then.
-        by: Who decided so.
-        reason: Why, in the person's words.
-    """
-
-    at: str
-    replaced: str
-    by: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Release:
-    """What the site shows of one release.
-
-    Attributes:
-        name: Name of the release.
-        released_at: When it was published, as text for a reader.
-        approved_by: Who or what approved it.
-        bundle_version: Version of its bundle.
-        evaluation: Its evaluation; None if the release holds none that can be read.
-        card: Its model card; None if it has none.
-        is_current: Whether the pointer names it.
-        rollback: How it came to be served again; None unless somebody went back to it.
-    """
-
-    name: str
-    released_at: str
-    approved_by: str
-    bundle_version: str
-    evaluation: Evaluation | None
-    card: Path | None
-    is_current: bool
-    rollback: Rollback | None = None
-
-    @property
-    def served_since(self) -> str:
-        """Since when it is served, if it is."""
-        return self.rollback.at if self.rollback else self.released_at
-
-
-@dataclass(frozen=True)
-class FailedCriterion:
-    """One demand of the gate that a challenger did not meet.
-
-    Attributes:
-        title: The demand in words.
-        reason: What was found against it, in a sentence.
-        could_be_judged: Whether a figure was there to judge.
-    """
-
-    title: Bilingual
-    reason: str
-    could_be_judged: bool
-
-
-@dataclass(frozen=True)
-class RefusedChallenger:
-    """A trained model that the gate did not let through.
-
-    Attributes:
-        version: Version of its bundle.
-        decided_on: Day of the decision.
-        key_figure: Its key figure with the interval, as the gate saw it.
-        failed: What it did not meet.
-        card_path: Its model card, relative to the reports folder; None if there is none.
-    """
-
-    version: str
-    decided_on: date
-    key_figure: str
-    failed: tuple[FailedCriterion, ...]
-    card_path: str | None
-
-
-@dataclass(frozen=True)
-class Model:
-    """One use case with its releases, refused challengers and verdicts.
-
-    Attributes:
-        use_case: Name of the use case.
-        releases: Its releases, newest first.
-        refused: Challengers that the gate refused, the latest decision first.
-        verdicts: Its verdicts, newest month first; of the same month, the latest review first.
-        policy: The policy valid today; None if there is none.
-    """
-
-    use_case: str
-    releases: tuple[Release, ...]
-    refused: tuple[RefusedChallenger, ...]
-    verdicts: tuple[Verdict, ...]
-    policy: DriftPolicy | None
-
-    @property
-    def title(self) -> tuple[str, str]:
-        """Title in English and Chinese."""
-        return USE_CASE_TITLES[self.use_case]
-
-    @property
-    def current(self) -> Release | None:
-        """The release that is served."""
-        return next((release for release in self.releases if release.is_current), None)
-
-    @property
-    def latest(self) -> Verdict | None:
-        """The verdict of the latest month, of the served release if that has one."""
-        months = self.by_month
-        return months[0] if months else None
-
-    @property
-    def by_month(self) -> tuple[Verdict, ...]:
-        """One verdict per month, newest first: the served release's if there is one."""
-        name = self.current.name if self.current else None
-        chosen: dict[date, Verdict] = {}
-        for verdict in self.verdicts:
-            if verdict.month not in chosen or (verdict.release == name and chosen[verdict.month].release != name):
-                chosen[verdict.month] = verdict
-        return tuple(chosen.values())
-
-
 def build_site(home: Path, service_targets: Path | None = None) -> Path:
-    """Write all pages from the releases and verdicts below a home folder.
+    """Write all pages from the releases, reviews and deliveries below a home folder.
 
     Args:
         home: State folder with ``releases/`` and ``reports/``; either may be empty or missing.
@@ -184,86 +73,122 @@ def build_site(home: Path, service_targets: Path | None = None) -> Path:
     Returns:
         The first page.
     """
-    reports_dir = home / "reports"
-    site = reports_dir / SITE_NAME
-    today = datetime.now(UTC)
-    models = [_model(use_case, home, today.date()) for use_case in USE_CASES]
-    templates = _Templates(today)
-    write_atomically(site / "style.css", (TEMPLATE_DIRECTORY / "style.css").read_bytes())
+    now = datetime.now(UTC)
+    models = [read_model(use_case, home, now.date()) for use_case in USE_CASES]
+    site = _Site(home / "reports", now)
+    for name in _STATIC_FILES:
+        site.copy(TEMPLATE_DIRECTORY / name, name)
     segment_pages = {model.use_case: told for model in models if (told := _segment_page(model, home))}
     for model in models:
-        folder = site / model.use_case
-        for release in model.releases:
-            if release.card:
-                _copy(release.card, folder / card_page(release.name))
-        for verdict in model.verdicts:
-            page = templates.render("verdict.html.j2", model=model, verdict=verdict, **_verdict_context(model, verdict))
-            write_atomically(folder / verdict_page(verdict), page)
-        segments = segment_pages.get(model.use_case)
-        if segments:
-            write_atomically(folder / SEGMENT_PAGE, templates.render("segments.html.j2", model=model, page=segments))
-        else:
-            # After a return to a release that never scored, an old page would tell of the other one.
-            (folder / SEGMENT_PAGE).unlink(missing_ok=True)
-        page = templates.render(
-            "model.html.j2",
-            model=model,
-            segment_page=SEGMENT_PAGE if segments else None,
-            chart=_score_chart(model),
-            rows=_metric_rows(model),
-            columns=_column_words(model.use_case),
-            key_title=metric_title(KEY_FIGURES[model.use_case]),
-        )
-        write_atomically(folder / "index.html", page)
+        _write_model(site, model, segment_pages.get(model.use_case))
     service = read_service_page(home, service_targets)
     if service:
-        write_atomically(site / SERVICE_PAGE, templates.render("service_quality.html.j2", page=service))
+        site.write(SERVICE_PAGE, "service_quality.html.j2", page=service)
     dictionary = read_data_dictionary(home)
     if dictionary:
-        write_atomically(site / DICTIONARY_PAGE, templates.render("data_dictionary.html.j2", page=dictionary))
+        site.write(DICTIONARY_PAGE, "data_dictionary.html.j2", page=dictionary)
+    pipeline = read_pipeline_page(home / "reports")
+    if pipeline:
+        site.write(PIPELINE_PAGE, "pipeline_health.html.j2", page=pipeline)
+    site.write(RUNBOOK_PAGE, "runbook.html.j2")
     ordered = sorted(models, key=_attention, reverse=True)
-    needing = [model for model in ordered if model.latest and model.latest.needs_attention]
-    index = templates.render(
+    index = site.write(
+        "index.html",
         "index.html.j2",
         models=ordered,
         segment_pages={use_case: f"{use_case}/{SEGMENT_PAGE}" for use_case in segment_pages},
         service=service,
         service_page=SERVICE_PAGE,
+        pipeline=pipeline,
+        pipeline_page=PIPELINE_PAGE,
         dictionary_page=DICTIONARY_PAGE if dictionary else None,
-        needing=needing,
+        needing=[model for model in ordered if model.latest and model.latest.needs_attention],
         timelines={model.use_case: _timeline(model) for model in models},
         figures={model.use_case: _key_figure(model) for model in models},
     )
-    write_atomically(site / "index.html", index)
-    return site / "index.html"
+    site.remove_stale_pages()
+    return index
 
 
-def verdict_page(verdict: Verdict) -> str:
-    """Return the file name of a verdict's page in its model's folder."""
-    return f"{verdict.month:%Y-%m}_{verdict.release}.html"
+class _Site:
+    """The folder of the site: writes its pages and remembers which, so that others can go."""
+
+    def __init__(self, reports_dir: Path, built_at: datetime) -> None:
+        self.directory = reports_dir / SITE_NAME
+        self._reports_dir = reports_dir
+        self._written: set[Path] = set()
+        self._templates = _Templates(built_at, self._megabytes_of)
+
+    def write(self, name: str, template: str, **context: Any) -> Path:
+        """Render a page; links that its template makes with ``root`` lead to the site's folder."""
+        path = self.directory / name
+        write_atomically(path, self._templates.render(template, root="../" * name.count("/"), **context))
+        self._written.add(path)
+        return path
+
+    def copy(self, source: Path, name: str) -> None:
+        """Put a file that stands by itself beside the pages."""
+        target = self.directory / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.tmp")
+        shutil.copyfile(source, temporary)
+        temporary.replace(target)
+        self._written.add(target)
+
+    def remove_stale_pages(self) -> None:
+        """Remove pages of earlier builds whose verdict, release or trial is gone, which nothing links to any more."""
+        for path in self.directory.rglob("*.html"):
+            if path not in self._written:
+                path.unlink()
+
+    def _megabytes_of(self, report_path: str) -> str:
+        path = self._reports_dir / report_path
+        return f"{path.stat().st_size / 1e6:.1f} MB" if path.exists() else "–"
 
 
-def card_page(release: str) -> str:
-    """Return the file name of a release's model card in its model's folder."""
-    return f"model_card_{release}.html"
+def _write_model(site: _Site, model: Model, segments: SegmentPage | None) -> None:
+    def write(name: str, template: str, **context: Any) -> None:
+        site.write(f"{model.use_case}/{name}", template, model=model, columns=columns, **context)
+
+    columns = _column_words(model.use_case)
+    for release in model.releases:
+        if release.card:
+            site.copy(release.card, f"{model.use_case}/{card_page(release.name)}")
+        decision = next((one for one in model.decisions if one.version == release.bundle_version), None)
+        write(
+            release_page(release.name),
+            "release.html.j2",
+            release=release,
+            decision=decision,
+            rows=_metric_rows(release),
+            slices=_slice_tables(release.evaluation),
+            changes=[change for change in model.served_changes if release.name in (change.release, change.replaced)],
+        )
+    for decision in model.decisions:
+        write(decision_page(decision.version), "decision.html.j2", decision=decision)
+    for trial in model.trials:
+        write(trial_page(trial.trial_id), "trial.html.j2", trial=trial)
+    for verdict in model.verdicts:
+        write(verdict_page(verdict), "verdict.html.j2", verdict=verdict, **_verdict_context(verdict))
+    if model.policy:
+        write(POLICY_PAGE, "policy.html.j2", policy=model.policy, rows=rule_rows(model.policy))
+    if segments:
+        write(SEGMENT_PAGE, "segments.html.j2", page=segments)
+    write(
+        "index.html",
+        "model.html.j2",
+        segment_page=SEGMENT_PAGE if segments else None,
+        policy_page=POLICY_PAGE,
+        timeline=draw_timeline(model),
+        performance=performance_of(model),
+        events=events_of(model),
+        rows=_metric_rows(model.current),
+        key_title=metric_title(KEY_FIGURES[model.use_case]),
+    )
 
 
 def _attention(model: Model) -> int:
     return SEVERITY_BY_OUTCOME[model.latest.outcome] if model.latest else -1
-
-
-def _model(use_case: str, home: Path, today: date) -> Model:
-    try:
-        policy = load_policy(use_case, today)
-    except PolicyError:
-        policy = None
-    return Model(
-        use_case=use_case,
-        releases=tuple(_releases(home / "releases" / use_case)),
-        refused=tuple(_refused(home / "reports", use_case)),
-        verdicts=tuple(_verdicts(home / "reports", use_case)),
-        policy=policy,
-    )
 
 
 def _segment_page(model: Model, home: Path) -> SegmentPage | None:
@@ -271,92 +196,6 @@ def _segment_page(model: Model, home: Path) -> SegmentPage | None:
     if model.use_case != "segmentation" or model.current is None:
         return None
     return read_segment_page(home, model.current.name, model.current.evaluation)
-
-
-def _releases(directory: Path) -> Iterator[Release]:
-    pointer = directory / "CURRENT"
-    current = pointer.read_text(encoding="utf-8").strip() if pointer.exists() else ""
-    documents = [(path.parent, json.loads(path.read_bytes())) for path in directory.glob("*/release.json")]
-    for folder, document in sorted(documents, key=lambda pair: str(pair[1]["released_at"]), reverse=True):
-        card = folder / "model_card.html"
-        yield Release(
-            name=document["name"],
-            released_at=_minute(document["released_at"]),
-            approved_by=str(document["approved_by"]),
-            bundle_version=str(document["bundle_version"]),
-            evaluation=_evaluation(folder / "evaluation.json"),
-            card=card if card.exists() else None,
-            is_current=document["name"] == current,
-            rollback=_rollback(directory / "history.jsonl") if document["name"] == current else None,
-        )
-
-
-def _minute(at: str) -> str:
-    return at[:16].replace("T", " ")
-
-
-def _rollback(history: Path) -> Rollback | None:
-    """Return the last move of the pointer if it went back to an earlier release."""
-    entries = history.read_text(encoding="utf-8").splitlines() if history.exists() else []
-    last = json.loads(entries[-1]) if entries else {}
-    if last.get("action") != "rollback":
-        return None
-    return Rollback(_minute(last["at"]), str(last["from"]), last["by"], last["reason"])
-
-
-def _refused(reports_dir: Path, use_case: str) -> list[RefusedChallenger]:
-    found = []
-    for path in (reports_dir / use_case / DECISIONS_NAME).glob("*/decision.json"):
-        try:
-            decision = GateDecision.model_validate_json(path.read_bytes())
-        except ValidationError:
-            # A decision of an older form; its card beside it still says what it was.
-            continue
-        if not decision.approved:
-            found.append(_refused_challenger(decision, path.parent, reports_dir))
-    return sorted(found, key=lambda challenger: (challenger.decided_on, challenger.version), reverse=True)
-
-
-def _refused_challenger(decision: GateDecision, folder: Path, reports_dir: Path) -> RefusedChallenger:
-    card = folder / "model_card.html"
-    failed = [criterion for criterion in decision.criteria if criterion.passed is not True]
-    return RefusedChallenger(
-        version=folder.name,
-        decided_on=decision.decided_on,
-        key_figure=next((c.observed for c in decision.criteria if c.name == "key_metric"), ""),
-        failed=tuple(
-            FailedCriterion(criterion_title(criterion.name), criterion.reason, criterion.passed is not None)
-            for criterion in failed
-            if criterion.overridden_by is None
-        ),
-        card_path=card.relative_to(reports_dir).as_posix() if card.exists() else None,
-    )
-
-
-def _evaluation(path: Path) -> Evaluation | None:
-    try:
-        return Evaluation.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):
-        # An old release may hold an evaluation of an older form; its card still shows it.
-        return None
-
-
-def _verdicts(reports_dir: Path, use_case: str) -> Iterator[Verdict]:
-    table = read_verdicts(reports_dir)
-    rows = table.filter(table["use_case"] == use_case).sort("month", "reviewed_at", descending=True)
-    for row in rows.select("month", "release").iter_rows(named=True):
-        try:
-            yield read_verdict(reports_dir, use_case, row["month"], row["release"])
-        except VerdictError:
-            # The table keeps the outcome of a verdict whose folder was removed; there is no page to make from it.
-            continue
-
-
-def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.tmp")
-    shutil.copyfile(source, temporary)
-    temporary.replace(target)
 
 
 @dataclass(frozen=True)
@@ -389,9 +228,9 @@ def _key_figure(model: Model) -> _Figure | None:
     )
 
 
-def _metric_rows(model: Model) -> list[dict[str, Any]]:
-    """Return the figures of the served release: overall metrics first, then each baseline."""
-    evaluation = model.current.evaluation if model.current else None
+def _metric_rows(release: Release | None) -> list[dict[str, Any]]:
+    """Return the figures of a release: overall metrics first, then each baseline."""
+    evaluation = release.evaluation if release else None
     if evaluation is None:
         return []
     metrics = [metric for metric in evaluation.metrics if metric.slice_column is None]
@@ -416,6 +255,30 @@ def _metric_rows(model: Model) -> list[dict[str, Any]]:
         for baseline in evaluation.baselines
     ]
     return rows
+
+
+@dataclass(frozen=True)
+class _SliceTable:
+    """A figure of an evaluation by the values of one column."""
+
+    title: Bilingual
+    by: Bilingual
+    rows: tuple[tuple[str, str, str, str], ...]
+
+
+def _slice_tables(evaluation: Evaluation | None) -> list[_SliceTable]:
+    """Return the figures of an evaluation that are divided by something, one table per figure and division."""
+    found: dict[tuple[str, str], list[tuple[str, str, str, str]]] = {}
+    for metric in evaluation.metrics if evaluation else ():
+        if metric.slice_column is not None:
+            row = (
+                metric.slice_value or "–",
+                "–" if metric.rows is None else f"{metric.rows:,}",
+                figure_text(metric),
+                interval_text(metric),
+            )
+            found.setdefault((metric.name, metric.slice_column), []).append(row)
+    return [_SliceTable(metric_title(name), slice_title(column), tuple(rows)) for (name, column), rows in found.items()]
 
 
 @dataclass(frozen=True)
@@ -448,49 +311,6 @@ def _timeline(model: Model) -> list[_Month]:
     ]
 
 
-@dataclass(frozen=True)
-class _Bar:
-    """One month of the score chart, in percent of the drawing."""
-
-    left: float
-    width: float
-    height: float
-    shown: _Month
-    text: str
-
-
-@dataclass(frozen=True)
-class _Chart:
-    """Scores of the key prediction by month, with the limits."""
-
-    bars: list[_Bar] = field(default_factory=list)
-    watch_height: float = 0.0
-    act_height: float = 0.0
-    watch: float = 0.0
-    act: float = 0.0
-
-
-def _score_chart(model: Model) -> _Chart | None:
-    timeline = _timeline(model)
-    if model.policy is None or not timeline:
-        return None
-    limit = model.policy.prediction
-    # Scores far beyond "act" say no more by their height; the cut keeps the limits readable.
-    top = 1.6 * limit.act
-    step = 100 / max(len(timeline), 6)
-    bars = [
-        _Bar(
-            left=number * step,
-            width=step,
-            height=max(1.0, 100 * min(shown.verdict.prediction_score or 0.0, top) / top),
-            shown=shown,
-            text="–" if shown.verdict.prediction_score is None else f"{shown.verdict.prediction_score:.2f}",
-        )
-        for number, shown in enumerate(timeline)
-    ]
-    return _Chart(bars, 100 * limit.watch / top, 100 * limit.act / top, limit.watch, limit.act)
-
-
 def _column_words(use_case: str) -> dict[str, Bilingual]:
     """Return what each column means, by name; an old verdict may hold columns that are no longer among them."""
     features, predictions = schema_columns(use_case)
@@ -499,11 +319,13 @@ def _column_words(use_case: str) -> dict[str, Bilingual]:
     }
 
 
-def _verdict_context(model: Model, verdict: Verdict) -> dict[str, Any]:
+def _verdict_context(verdict: Verdict) -> dict[str, Any]:
     judged = [score for score in verdict.columns if score.status == "judged"]
+    by_name = {score.column: score for score in judged}
     return {
-        "columns": _column_words(model.use_case),
         "judged": judged,
+        "leading": [by_name[name] for name in verdict.leading_columns if name in by_name],
+        "compared": [score for score in judged if score.comparisons],
         "unjudged": [score for score in verdict.columns if score.status != "judged"],
         "distributions": _distributions(judged),
         "rare": RARE,
@@ -548,7 +370,7 @@ def _drawn_bins(score: ColumnScore) -> tuple[_Bin, ...]:
 class _Templates:
     """The page templates and what every page needs."""
 
-    def __init__(self, built_at: datetime) -> None:
+    def __init__(self, built_at: datetime, megabytes_of: Callable[[str], str]) -> None:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
         self._environment = Environment(
@@ -560,9 +382,20 @@ class _Templates:
         )
         self._environment.globals.update(
             words=OUTCOME_WORDS,
+            money_words=MONEY_WORDS,
             signs=_SIGNS,
             verdict_page=verdict_page,
             card_page=card_page,
+            release_page=release_page,
+            decision_page=decision_page,
+            trial_page=trial_page,
+            runbook_page=RUNBOOK_PAGE,
+            findings=runbook(),
+            retraining_words=RETRAINING_WORDS,
+            runbook_anchor=runbook_anchor,
+            aspect_title=aspect_title,
+            slice_title=slice_title,
+            megabytes_of=megabytes_of,
             built_at=f"{built_at:%Y-%m-%d %H:%M} UTC",
         )
 

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
@@ -9,8 +10,9 @@ import pytest
 
 from ml.evaluation import Criterion
 from ml.gate import GateDecision
+from monitoring.model_history import DECISIONS_NAME
 from monitoring.review import review_month
-from monitoring.site import DECISIONS_NAME, build_site
+from monitoring.site import build_site
 from monitoring.verdicts import OUTCOME_WORDS
 from orchestration.lifecycle import decision_dir
 from orchestration.settings import PlatformSettings
@@ -41,9 +43,10 @@ class Page(HTMLParser):
         self.text += data
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def reviewed_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three models: one with two months and two releases, one released and never reviewed, one never released."""
+    tmp_path = tmp_path_factory.mktemp("reviewed")
     credit = Platform(tmp_path, "credit_risk")
     credit.write_reference(reference_frame("credit_risk"))
     write_release(credit)
@@ -57,6 +60,12 @@ def home(tmp_path: Path) -> Path:
         assert verdict.outcome == ("act" if month == MONTH else "stable")
     write_release(Platform(tmp_path, "segmentation"))
     return tmp_path
+
+
+@pytest.fixture
+def home(reviewed_home: Path, tmp_path: Path) -> Path:
+    """A copy of the home with reviews that a test may change."""
+    return Path(shutil.copytree(reviewed_home, tmp_path / "home"))
 
 
 def pages(home: Path) -> dict[str, Page]:
@@ -94,10 +103,20 @@ def test_pages_are_small(home) -> None:
 
 
 def test_a_model_page_tells_its_history_release_figures_and_policy(home) -> None:
-    text = pages(home)["credit_risk/index.html"].text
+    site = pages(home)
+    text = site["credit_risk/index.html"].text
     for expected in ("2026-07", "2026-08", "0001-202608-abc", "0002-202609-def", "policy: automatic", "+0.08"):
         assert expected in text
-    assert "Every decision follows from the probability" in text
+    assert "Every decision follows from the probability" in site["credit_risk/policy.html"].text
+    assert "policy.html" in site["credit_risk/index.html"].links
+
+
+def test_a_release_record_says_what_is_served_how_it_was_judged_and_when(home) -> None:
+    write_decision(home, "202608-0123456789", date(2026, 9, 4), approved=True)
+    page = pages(home)["credit_risk/release_0001-202608-abc.html"]
+    for expected in ("served", "2026-09-05 08:12 UTC", "202608-0123456789", "0.840", "Calibration gap by district"):
+        assert expected in page.text
+    assert "decision_202608-0123456789.html" in page.links
 
 
 def test_a_rollback_says_since_when_by_whom_and_why(home) -> None:
@@ -185,7 +204,13 @@ def test_refused_challengers_are_listed_with_what_they_did_not_meet_and_their_ca
     page = pages(home)["credit_risk/index.html"]
 
     assert page.text.index("202608-newer") < page.text.index("202607-older")
-    assert "202606-good" not in page.text
+    assert [decision.split("_")[1] for decision in page.links if decision.startswith("decision_")][-2:] == [
+        "202608-newer.html",
+        "202607-older.html",
+    ]
+    assert "Overridden." not in page.text
+    decision = pages(home)["credit_risk/decision_202608-newer.html"]
+    assert "overridden" in decision.text
     for expected in (
         "2026-09-03",
         "0.6664 (0.5479 to 0.7587)",
@@ -196,7 +221,6 @@ def test_refused_challengers_are_listed_with_what_they_did_not_meet_and_their_ca
         "(could not be judged)",
     ):
         assert expected in page.text
-    assert "Overridden." not in page.text
     assert "../../credit_risk/decisions/202608-newer/model_card.html" in page.links
     assert "202608-newer" in pages(home)["index.html"].text
     test_every_link_leads_to_a_file_and_nothing_is_loaded_from_elsewhere(home)
