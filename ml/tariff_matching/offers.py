@@ -399,7 +399,7 @@ def bills_of(
     if situation.columns[number].is_monthly:
         number = int(choice[number][rows[0], 0])
     contracted_kw = situation.contracted_kw[rows, number]
-    return _bills(situation.columns[number], replace(cube, customer_keys=numbers), customers, contracted_kw)
+    return bills_on_offer(situation.columns[number], replace(cube, customer_keys=numbers), customers, contracted_kw)
 
 
 def price_window(
@@ -434,7 +434,7 @@ def price_window(
             amounts[rows[(read & np.isnan(given[rows])).any(axis=1)], number] = np.nan
             continue
         part = cube if len(rows) == len(cube) else cube.take(rows)
-        bills = _bills(column, part, situation.customers, situation.contracted_kw[rows, number])
+        bills = bills_on_offer(column, part, situation.customers, situation.contracted_kw[rows, number])
         amounts[rows, number] = bills.sum_amount
         scale = 10**bills.unit_decimals
         if number in parts_of_others:
@@ -525,7 +525,7 @@ def _scenario_bills(
             amounts = _interval_scenarios(situation, scenarios, rows, column.tariff.tariff_id)
         else:
             contracted = np.repeat(situation.contracted_kw[rows, number], scenarios_count)
-            priced = _bills(column, scenarios, situation.customers, contracted)
+            priced = bills_on_offer(column, scenarios, situation.customers, contracted)
             amounts = priced.sum_units / 10**priced.unit_decimals
             if number in parts_of_others:
                 in_months = priced.total_units / 10**priced.unit_decimals
@@ -570,8 +570,21 @@ def _interval_scenarios(
     return np.ascontiguousarray(amounts).sum(axis=2).ravel()
 
 
-def _bills(column: OfferColumn, cube: LoadCube, customers: CustomerTable, contracted_kw: FloatArray) -> BillArray:
-    """Price one column; rows of the cube are customers, or scenarios of customers."""
+def bills_on_offer(
+    column: OfferColumn, cube: LoadCube, customers: CustomerTable, contracted_kw: FloatArray
+) -> BillArray:
+    """Price any loads on one offer, exactly.
+
+    Args:
+        column: The offer; not one with a contract by month.
+        cube: Loads; rows are customers, or scenarios of customers. Months outside of the tariff's validity take the
+            prices of the same months of other years.
+        customers: Facts of at least these customers.
+        contracted_kw: Contracted demand of each row, for an offer that has one.
+
+    Raises:
+        TariffError: No year of the tariff's validity holds these months.
+    """
     months = months_in_validity(column.tariff, cube.months)
     if months is None:
         raise TariffError(f"{column.tariff.tariff_id}: no year of its validity can price these months")
@@ -644,7 +657,7 @@ def _why_not_foretold(tariff: Tariff, carried: LoadCube) -> str | None:
     )
     try:
         for basis in tariff.billing_bases or (None,):
-            _bills(OfferColumn(tariff, basis), scenario, customer, np.array([50.0]))
+            bills_on_offer(OfferColumn(tariff, basis), scenario, customer, np.array([50.0]))
     except TariffError as error:
         return f"its coming bills cannot be foretold: {error}"
     return None
