@@ -47,6 +47,24 @@ FEATURES_AS_OF = Gauge(
     ["use_case"],
     multiprocess_mode="mostrecent",
 )
+MODEL_VERDICT = Gauge(
+    "kilowise_model_verdict",
+    "1 for the outcome of the latest drift review of the served release; 0 for all before its first review",
+    ["use_case", "outcome"],
+    multiprocess_mode="mostrecent",
+)
+MODEL_VERDICT_SILENCED = Gauge(
+    "kilowise_model_verdict_silenced",
+    "1 while findings behind the verdict are silenced, so that nobody is told",
+    ["use_case"],
+    multiprocess_mode="mostrecent",
+)
+MODEL_VERDICT_MONTH = Gauge(
+    "kilowise_model_verdict_month_timestamp_seconds",
+    "First day of the month that the latest drift review looked at; 0 before the first",
+    ["use_case"],
+    multiprocess_mode="mostrecent",
+)
 LOG_ROWS = Counter("kilowise_prediction_log_rows", "Rows of the prediction log by what became of them", ["outcome"])
 for _outcome in ("written", "dropped", "lost"):
     # To Prometheus the first of a kind is no increase, unless there was a 0 before.

@@ -97,6 +97,21 @@ class ModelColumn(Answer):
     description_zh: str = Field(description="The same in Chinese / 含义")
 
 
+class ReviewVerdict(Answer):
+    """What the latest monthly review said of the release."""
+
+    outcome: Literal["stable", "watch", "act", "not_enough_data"] = Field(
+        description="Verdict; `act` means that decisions are affected or an input is broken / 结论", examples=["stable"]
+    )
+    month: date = Field(description="Month that was reviewed / 评审月份")
+    sentence: str = Field(description="The verdict with its first reason / 结论说明（英文）")
+    sentence_zh: str = Field(description="The same in Chinese / 结论说明")
+    silenced_until: date | None = Field(
+        description="Last day on which the model's owner keeps findings behind it quiet; null if none / 静默截止日"
+    )
+    reviewed_at: datetime = Field(description="When the review was made / 评审时间")
+
+
 class ServedModel(Answer):
     """The model of one use case, as it answers now."""
 
@@ -111,6 +126,9 @@ class ServedModel(Answer):
     metrics: list[MetricFigure] = Field(description="Figures of its evaluation / 评估指标")
     features: list[ModelColumn] = Field(description="What it reads: the fields of `features` in a request / 特征")
     predictions: list[ModelColumn] = Field(description="What it answers in `prediction` / 预测结果")
+    verdict: ReviewVerdict | None = Field(
+        description="Latest drift review of this release; null before the first / 最近一次评审结论"
+    )
     card: str = _CARD
 
 

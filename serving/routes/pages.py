@@ -1,5 +1,7 @@
 """Pages for people and machines beside the API itself, and the answer to every path that is none of its own."""
 
+from datetime import UTC, datetime
+
 import anyio.to_thread
 import orjson
 from fastapi import FastAPI, Request
@@ -11,6 +13,7 @@ from serving import metrics
 from serving.docs_page import content_security_policy, render_docs_page
 from serving.errors import ApiError
 from serving.guard import method_not_allowed
+from serving.model_verdicts import expose_model_verdicts
 from serving.openapi import openapi
 from serving.responses import conditional_response
 from serving.runtime import Runtime
@@ -24,8 +27,7 @@ def add_routes(app: FastAPI) -> None:
     @app.get("/metrics", include_in_schema=False)
     async def metrics_page(request: Request) -> Response:
         runtime: Runtime = request.app.state.runtime
-        metrics.STATE_FREE_BYTES.set(runtime.free_bytes())
-        return Response(await anyio.to_thread.run_sync(metrics.exposition), media_type=metrics.CONTENT_TYPE)
+        return Response(await anyio.to_thread.run_sync(_exposition, runtime), media_type=metrics.CONTENT_TYPE)
 
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi_document(request: Request) -> Response:
@@ -51,3 +53,11 @@ def add_routes(app: FastAPI) -> None:
             return method_not_allowed(request.url.path, allowed, request.scope["request_id"])
         routes = ", ".join(route.path for route in known_routes if route.path.startswith("/v1/"))
         raise ApiError(404, "not_found", f"the routes are {routes}; see /docs")
+
+
+def _exposition(runtime: Runtime) -> bytes:
+    """Return the metrics, with those that are looked up when somebody asks."""
+    metrics.STATE_FREE_BYTES.set(runtime.free_bytes())
+    releases = {use_case: manifest.name for use_case, manifest in runtime.board.manifests().items()}
+    expose_model_verdicts(runtime.settings.home, releases, datetime.now(UTC).date())
+    return metrics.exposition()

@@ -15,6 +15,7 @@ from ml.evaluation import Metric
 from serving import release_schemas as schemas
 from serving.errors import ApiError
 from serving.model_store import MODEL_CARD_FILE, ModelStore, ReleaseError, ReleaseManifest
+from serving.model_verdicts import ModelVerdict, read_model_verdict
 from serving.openapi import (
     CONDITIONAL_HEADERS,
     IF_NONE_MATCH,
@@ -164,7 +165,11 @@ def served_models(runtime: Runtime) -> schemas.ServedModels:
     return schemas.ServedModels(
         request_id="",
         models=[
-            _served_model(manifest, store.bundle_dir(use_case, manifest.bundle_version))
+            _served_model(
+                manifest,
+                store.bundle_dir(use_case, manifest.bundle_version),
+                read_model_verdict(runtime.settings.home, use_case, manifest.name),
+            )
             for use_case, manifest in sorted(runtime.board.manifests().items())
         ],
         missing=runtime.missing_use_cases(),
@@ -189,7 +194,7 @@ def _served_release(manifest: ReleaseManifest, newest_first: list[dict[str, Any]
     )
 
 
-def _served_model(manifest: ReleaseManifest, bundle_dir: Path) -> schemas.ServedModel:
+def _served_model(manifest: ReleaseManifest, bundle_dir: Path, verdict: ModelVerdict | None) -> schemas.ServedModel:
     bundle = BundleManifest.model_validate_json((bundle_dir / MANIFEST_FILE).read_bytes())
     return schemas.ServedModel(
         use_case=manifest.use_case,
@@ -203,7 +208,19 @@ def _served_model(manifest: ReleaseManifest, bundle_dir: Path) -> schemas.Served
         metrics=[schemas.metric_figure(Metric.model_validate(metric)) for metric in manifest.metrics],
         features=[_column(column) for column in feature_columns(manifest.use_case)],
         predictions=[_column(column) for column in prediction_columns(manifest.use_case)],
+        verdict=None if verdict is None else _review_verdict(verdict),
         card=f"/v1/models/{manifest.use_case}/card",
+    )
+
+
+def _review_verdict(verdict: ModelVerdict) -> schemas.ReviewVerdict:
+    return schemas.ReviewVerdict(
+        outcome=verdict.outcome,
+        month=verdict.month,
+        sentence=verdict.sentence,
+        sentence_zh=verdict.sentence_zh,
+        silenced_until=verdict.silenced_until,
+        reviewed_at=verdict.reviewed_at,
     )
 
 
