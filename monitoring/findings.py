@@ -6,15 +6,17 @@ policy it met; nothing is called stable here that could not be judged.
 
 from collections.abc import Iterator, Sequence
 
-from ml.columns import Column, by_name
+from ml.columns import Column
 from ml.wording import plural
+from monitoring.column_words import NAMED_COLUMNS, ColumnWords, was
 from monitoring.consequences import leading_columns
-from monitoring.datasets import CurrentRows, ReferenceRows, schema_columns
+from monitoring.datasets import CurrentRows, ReferenceRows
 from monitoring.policy import DriftPolicy, Limit
+from monitoring.section_findings import concept_reasons, importance_reasons, quality_reasons
+from monitoring.sections import ConceptDrift, DataQuality, ImportanceShift
 from monitoring.verdicts import DECISION_WORDS, MONEY_WORDS, ColumnScore, PerformanceResult, Reason, Severity
 
 _READING_ORDER: dict[Severity, int] = {"act": 0, "watch": 1, "unknown": 2, "info": 3}
-_NAMED_COLUMNS = 3
 
 
 def find_reasons(
@@ -23,6 +25,10 @@ def find_reasons(
     scores: Sequence[ColumnScore],
     performance: PerformanceResult | None,
     policy: DriftPolicy,
+    *,
+    quality: DataQuality,
+    importance: ImportanceShift | None = None,
+    concept: ConceptDrift | None = None,
 ) -> tuple[Reason, ...]:
     """Collect all findings of a month, the most urgent first.
 
@@ -32,15 +38,20 @@ def find_reasons(
         scores: Scores of all columns; empty if there were too few rows to compare.
         performance: Comparison with outcomes, if some have become known.
         policy: Limits.
+        quality: What the reading of the rows found.
+        importance: Which columns drive the predictions, if there were enough rows.
+        concept: Residuals by group, if outcomes have become known.
     """
-    found = [*_files(current), *_rows(current, reference, policy)]
-    words = _Words(policy.use_case)
+    found = [*quality_reasons(quality, policy.quality), *_rows(current, reference, policy)]
+    words = ColumnWords(policy.use_case)
     if scores:
         found += [
             *_prediction(scores, words, policy),
             *_performance(performance, policy),
-            *_inputs(current, scores, words, policy),
+            *concept_reasons(concept, policy.concept),
+            *_inputs(quality, scores, words, policy),
             *_columns(scores, words, policy),
+            *importance_reasons(importance, words, policy.importance),
             *_drifted_share(scores, policy),
             *_not_judged(scores, words, policy),
         ]
@@ -50,78 +61,11 @@ def find_reasons(
     return tuple(ordered)
 
 
-class _Words:
-    """Columns of a use case in words: what a value means, with the name by which Evidently's pages show it."""
-
-    def __init__(self, use_case: str) -> None:
-        features, predictions = schema_columns(use_case)
-        self.columns = by_name((*features, *predictions))
-
-    def en(self, name: str) -> str:
-        return f"{self.only_en(name)} ({name})"
-
-    def zh(self, name: str) -> str:
-        return f"{self.only_zh(name)}（{name}）"
-
-    def only_en(self, name: str) -> str:
-        return f"“{self.columns[name].description}”"
-
-    def only_zh(self, name: str) -> str:
-        return f"“{self.columns[name].description_zh}”"
-
-    def listed(self, members: Sequence[str]) -> tuple[str, str]:
-        """Return the first columns of a list in both languages."""
-        named = members[:_NAMED_COLUMNS]
-        more = len(members) - len(named)
-        return (
-            ", ".join(map(self.only_en, named)) + (f" and {more} more" if more else ""),
-            "、".join(map(self.only_zh, named)) + (f"等 {len(members)} 个" if more else ""),
-        )
-
-
 def severity_of(value: float, limit: Limit) -> Severity:
     """Return what a value leads to under a limit."""
     if value >= limit.act:
         return "act"
     return "watch" if value >= limit.watch else "info"
-
-
-def _files(current: CurrentRows) -> Iterator[Reason]:
-    if current.files_unreadable:
-        listed = ", ".join(current.files_unreadable[:_NAMED_COLUMNS])
-        count = len(current.files_unreadable)
-        yield Reason(
-            code="files_unreadable",
-            severity="info" if current.files_read else "unknown",
-            sentence_en=f"{plural(count, 'prediction file')} could not be read and {_was(count)} left out: {listed}.",
-            sentence_zh=f"有 {count} 个预测文件无法读取，已跳过：{listed}。",
-        )
-    if current.rows_duplicated:
-        yield Reason(
-            code="rows_duplicated",
-            severity="info",
-            sentence_en=f"{plural(current.rows_duplicated, 'duplicated row')} of the log "
-            f"{_was(current.rows_duplicated)} left out.",
-            sentence_zh=f"已剔除 {current.rows_duplicated:,} 条重复记录。",
-        )
-    if current.rows_superseded:
-        yield Reason(
-            code="rows_superseded",
-            severity="info",
-            sentence_en=f"{plural(current.rows_superseded, 'earlier decision')} about the same customers "
-            f"{_was(current.rows_superseded)} left out: each customer counts once, with the latest.",
-            sentence_zh=f"同一客户只计最近一次决策，已略去较早的 {current.rows_superseded:,} 条。",
-        )
-    if current.columns_unknown:
-        listed = ", ".join(current.columns_unknown[:_NAMED_COLUMNS])
-        count = len(current.columns_unknown)
-        yield Reason(
-            code="columns_unknown",
-            severity="info",
-            sentence_en=f"The log holds {plural(count, 'column')} that the schema does not know "
-            f"({listed}); {'it was' if count == 1 else 'they were'} not compared.",
-            sentence_zh=f"记录中有 {len(current.columns_unknown)} 个字段不在模型字段表中（{listed}），未参与比较。",
-        )
 
 
 def _rows(current: CurrentRows, reference: ReferenceRows, policy: DriftPolicy) -> Iterator[Reason]:
@@ -132,7 +76,7 @@ def _rows(current: CurrentRows, reference: ReferenceRows, policy: DriftPolicy) -
         if current.rows_of_other_releases:
             elsewhere_en = (
                 f" Another {plural(current.rows_of_other_releases, 'row')} "
-                f"{_was(current.rows_of_other_releases)} predicted by other releases."
+                f"{was(current.rows_of_other_releases)} predicted by other releases."
             )
             elsewhere_zh = f"另有 {current.rows_of_other_releases:,} 条由其他发布版本预测。"
         yield Reason(
@@ -152,7 +96,7 @@ def _rows(current: CurrentRows, reference: ReferenceRows, policy: DriftPolicy) -
         )
 
 
-def _prediction(scores: Sequence[ColumnScore], words: _Words, policy: DriftPolicy) -> Iterator[Reason]:
+def _prediction(scores: Sequence[ColumnScore], words: ColumnWords, policy: DriftPolicy) -> Iterator[Reason]:
     key = next(score for score in scores if score.column == policy.prediction.column)
     if key.score is None:
         yield Reason(
@@ -226,13 +170,13 @@ def _performance(performance: PerformanceResult | None, policy: DriftPolicy) -> 
 
 
 def _inputs(
-    current: CurrentRows, scores: Sequence[ColumnScore], words: _Words, policy: DriftPolicy
+    quality: DataQuality, scores: Sequence[ColumnScore], words: ColumnWords, policy: DriftPolicy
 ) -> Iterator[Reason]:
     """Findings about broken columns, which are more urgent than moved ones."""
     for score in scores:
         name = score.column
         name_en, name_zh = words.en(name), words.zh(name)
-        if name in current.columns_absent:
+        if name in quality.columns_vanished:
             yield Reason(
                 code="column_vanished",
                 severity="act",
@@ -241,14 +185,14 @@ def _inputs(
                 column=name,
             )
             continue
-        if name in current.columns_retyped:
+        if name in quality.columns_retyped:
             yield Reason(
                 code="column_retyped",
                 severity="act",
-                sentence_en=f"{name_en} has changed its type: {current.columns_retyped[name]} where a "
+                sentence_en=f"{name_en} has changed its type: {quality.columns_retyped[name]} where a "
                 f"{'number' if score.kind == 'numeric' else 'category'} is expected.",
                 sentence_zh=f"{name_zh}类型改变：应为{'数值' if score.kind == 'numeric' else '类别'}，"
-                f"实为 {current.columns_retyped[name]}。",
+                f"实为 {quality.columns_retyped[name]}。",
                 column=name,
             )
         rise = score.missing_current_pct - score.missing_reference_pct
@@ -282,7 +226,7 @@ def _inputs(
                 sentence_zh=f"{name_zh}出现参考样本中没有的类别，占 {score.unseen_current_pct:.1f} %。",
                 column=name,
             )
-        if _became_constant(current, score):
+        if name in quality.columns_constant:
             yield Reason(
                 code="column_constant",
                 severity="watch",
@@ -292,13 +236,7 @@ def _inputs(
             )
 
 
-def _became_constant(current: CurrentRows, score: ColumnScore) -> bool:
-    if score.status != "judged" or current.frame[score.column].nunique() > 1:
-        return False
-    return max(score.bin_shares_reference) < 0.99
-
-
-def _columns(scores: Sequence[ColumnScore], words: _Words, policy: DriftPolicy) -> Iterator[Reason]:
+def _columns(scores: Sequence[ColumnScore], words: ColumnWords, policy: DriftPolicy) -> Iterator[Reason]:
     """Findings about columns whose move matters: named as important, or with an effect on the prediction."""
     key = words.columns[policy.prediction.column]
     matters = [
@@ -307,7 +245,7 @@ def _columns(scores: Sequence[ColumnScore], words: _Words, policy: DriftPolicy) 
         if score.level in ("drifted", "strong") and score.role == "feature"
     ]
     named = [(score, severity) for score, severity in matters if severity != "info"]
-    for score, severity in named[:_NAMED_COLUMNS]:
+    for score, severity in named[:NAMED_COLUMNS]:
         moved_en, moved_zh = _largest_move(score)
         effect_en, effect_zh = _effect_words(score, key, policy.use_case)
         yield Reason(
@@ -319,7 +257,7 @@ def _columns(scores: Sequence[ColumnScore], words: _Words, policy: DriftPolicy) 
             f"（阈值 {score.limit_watch:g}）；{moved_zh}{effect_zh}。",
             column=score.column,
         )
-    for score, severity in named[_NAMED_COLUMNS:]:
+    for score, severity in named[NAMED_COLUMNS:]:
         yield Reason(
             code="column_drift",
             severity=severity,
@@ -360,7 +298,7 @@ def _drifted_share(scores: Sequence[ColumnScore], policy: DriftPolicy) -> Iterat
     )
 
 
-def _not_judged(scores: Sequence[ColumnScore], words: _Words, policy: DriftPolicy) -> Iterator[Reason]:
+def _not_judged(scores: Sequence[ColumnScore], words: ColumnWords, policy: DriftPolicy) -> Iterator[Reason]:
     unjudged = [score for score in scores if score.status == "not_judged"]
     if not unjudged:
         return
@@ -376,8 +314,21 @@ def _not_judged(scores: Sequence[ColumnScore], words: _Words, policy: DriftPolic
         yield Reason(
             code="columns_not_judged",
             severity="info",
-            sentence_en=f"{plural(len(members), 'column')} {_was(len(members))} not judged: {why_en} ({listed_en}).",
+            sentence_en=f"{plural(len(members), 'column')} {was(len(members))} not judged: {why_en} ({listed_en}).",
             sentence_zh=f"{len(members)} 个字段未作判断：{why_zh}（{listed_zh}）。",
+        )
+    important = [
+        score.column
+        for score in unjudged
+        if score.column in policy.important_columns and not (score.is_empty_as_before or score.is_seasonal)
+    ]
+    if important:
+        listed_en, listed_zh = words.listed(important)
+        yield Reason(
+            code="important_not_judged",
+            severity="unknown",
+            sentence_en=f"What the policy calls important could not be judged: {listed_en}.",
+            sentence_zh=f"规则列为重要的字段未能判断：{listed_zh}。",
         )
     if judged_share < policy.minimum.judged_share_pct:
         yield Reason(
@@ -390,7 +341,7 @@ def _not_judged(scores: Sequence[ColumnScore], words: _Words, policy: DriftPolic
         )
 
 
-def _all_quiet(scores: Sequence[ColumnScore], words: _Words, policy: DriftPolicy) -> Reason:
+def _all_quiet(scores: Sequence[ColumnScore], words: ColumnWords, policy: DriftPolicy) -> Reason:
     judged = [score for score in scores if score.score is not None]
     top = max(judged, key=lambda score: (score.score or 0.0) / score.limit_watch)
     key = next(score for score in scores if score.column == policy.prediction.column)
@@ -424,10 +375,6 @@ def _largest_move(score: ColumnScore) -> tuple[str, str]:
         f"the share of “{label}” went from {then:.1f} % to {now:.1f} %",
         f"“{label}”的占比由 {then:.1f} % 变为 {now:.1f} %",
     )
-
-
-def _was(count: int) -> str:
-    return "was" if count == 1 else "were"
 
 
 def _effect_words(score: ColumnScore, key: Column, use_case: str) -> tuple[str, str]:

@@ -5,7 +5,8 @@ the mean absolute SHAP value: Lundberg and others, "From local explanations to g
 for trees", 2020). For a model that gives no contributions, or that reads more than the logged row, the importance is
 how much of the prediction's spread the bins of the column explain: epsilon squared of the ranks of an amount (Kelley
 1935; the effect size of Kruskal and Wallis's test) and Goodman and Kruskal's tau for categories (1954), which is the
-same ratio of variances over one indicator per category. Both have what chance alone would explain taken off.
+same ratio of variances over one indicator per category. Both have what chance alone would explain taken off, and what
+chance exceeds only once in a thousand columns is the least that counts.
 """
 
 from dataclasses import dataclass
@@ -19,11 +20,11 @@ from numpy.typing import NDArray
 from ml.columns import Column, ColumnKind, by_name
 from ml.errors import BundleError
 from monitoring.datasets import CurrentRows, ReferenceRows, schema_columns
-from monitoring.drift import reference_bins, usable_values
+from monitoring.drift import Z_999, reference_bins, usable_values
 from monitoring.policy import DriftPolicy
 from monitoring.sections import ColumnImportance, ImportanceMethod, ImportanceShift
 
-_RESAMPLES = 20
+_DIVISIONS = 20
 _Z_99 = 2.326
 FloatArray = NDArray[np.float64]
 
@@ -101,6 +102,8 @@ def importance_shift(
     if not (shares_then.any() and shares_now.any()):
         return None
     ranks_then, ranks_now = (pd.Series(-shares).rank(method="first") for shares in (shares_then, shares_now))
+    moved = _moved(shares_then, shares_now)
+    is_beyond_limit = moved >= policy.importance.watch
     columns = [
         ColumnImportance(
             column=name,
@@ -114,8 +117,8 @@ def importance_shift(
     return ImportanceShift(
         method=measured.method,
         columns=tuple(sorted(columns, key=lambda column: column.rank_current)),
-        moved_share=_moved(shares_then, shares_now),
-        chance_level=_chance_level(of_reference, of_current.rows, policy.sample.seed),
+        moved_share=moved,
+        chance_level=_chance_level(of_reference, policy.sample.seed) if is_beyond_limit else None,
         rank_correlation=float(ranks_then.corr(ranks_now)) if len(columns) > 1 else 1.0,
         rows_reference=of_reference.rows,
         rows_current=of_current.rows,
@@ -126,18 +129,14 @@ def _moved(then: FloatArray, now: FloatArray) -> float:
     return float(np.abs(now - then).sum() / 2)
 
 
-def _chance_level(reference: _Importance, rows_current: int, seed: int) -> float:
-    """Return what the moved share of two resamples of the reference stays below in 99 of 100 cases.
+def _chance_level(reference: _Importance, seed: int) -> float:
+    """Return what the moved share between two halves of the reference stays below in 99 of 100 divisions.
 
-    Their moved share is a sum over many columns and so close to normal: mean and deviation of a few pairs suffice.
+    Their moved share is a sum over many columns and so close to normal: mean and deviation of a few divisions suffice.
     """
     rng = np.random.default_rng(seed)
-    chances = np.full(reference.rows, 1 / reference.rows)
-
-    def resampled(rows: int) -> FloatArray:
-        return reference.shares(rng.multinomial(rows, chances).astype(float))
-
-    moved = [_moved(resampled(reference.rows), resampled(rows_current)) for _ in range(_RESAMPLES)]
+    halves = [(rng.permutation(reference.rows) % 2).astype(float) for _ in range(_DIVISIONS)]
+    moved = [_moved(reference.shares(half), reference.shares(1 - half)) for half in halves]
     return float(np.mean(moved) + _Z_99 * np.std(moved))
 
 
@@ -207,7 +206,10 @@ def _explained_share(bins: NDArray[np.intp], prediction: NDArray[Any], weights: 
     between, total = spread(bins, prediction, weights, counts)
     if total <= 0 or freedom <= 0:
         return 0.0
-    return 1 - (total - between) / freedom * (rows - 1) / total
+    share = 1 - (total - between) / freedom * (rows - 1) / total
+    # Of a column without relation the share has mean 0 and close to this deviation (from that of chi squared).
+    deviation = np.sqrt(2 * (np.count_nonzero(counts) - 1)) / rows
+    return share if share > Z_999 * deviation else 0.0
 
 
 def _spread_of_numbers(

@@ -46,13 +46,16 @@ def data_quality(
     )
 
 
-def lost_pct(quality: DataQuality) -> float:
-    """Return the larger of two shares: log files that could not be read, and rows that belong to no month."""
-    log_files_unreadable = len(quality.files_unreadable) - quality.batch_files_unreadable
-    return max(
-        _percentage(log_files_unreadable, quality.files_read + log_files_unreadable),
-        _percentage(quality.rows_undated, quality.rows_read + quality.rows_of_other_releases + quality.rows_undated),
-    )
+def lost_files_pct(quality: DataQuality) -> float:
+    """Return the share of the log's files that could not be read."""
+    lost = len(quality.files_unreadable) - quality.batch_files_unreadable
+    return _percentage(lost, quality.files_read + lost)
+
+
+def lost_rows_pct(quality: DataQuality) -> float:
+    """Return the share of the rows that belong to no month."""
+    dated = quality.rows_read + quality.rows_of_other_releases
+    return _percentage(quality.rows_undated, dated + quality.rows_undated)
 
 
 def _fell_silent(score: ColumnScore, current: CurrentRows) -> bool:

@@ -4,6 +4,7 @@ Bad content (an empty month, torn files, columns that vanished) leads to a verdi
 """
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ml.errors import KilowiseError
 from monitoring.hysteresis import earlier_months, hold
 from monitoring.policy import DriftPolicy, load_policy
-from monitoring.sections import ReviewSlice
+from monitoring.sections import ConceptDrift, ReviewSlice
 from monitoring.verdicts import (
     ColumnScore,
     PerformanceResult,
@@ -30,6 +31,19 @@ if TYPE_CHECKING:
 
 class ReviewError(KilowiseError):
     """A review was asked for something that cannot be reviewed."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What outcomes that have become known say about the predictions of earlier months.
+
+    Attributes:
+        performance: Discrimination and calibration.
+        concept: Residuals by class, district and segment.
+    """
+
+    performance: PerformanceResult | None = None
+    concept: ConceptDrift | None = None
 
 
 def review_month(
@@ -81,9 +95,9 @@ def review_month(
         use_case, month, predictions_dir=predictions_dir, log_dir=log_dir, release=release, sample=policy.sample
     )
     reference = load_reference(use_case, bundle_dir, policy.sample, policy.reference)
-    performance = None
+    evidence = Evidence()
     if outcomes is not None and policy.performance is not None:
-        performance = _performance(month, outcomes, predictions_dir, bundle_dir, release, policy)
+        evidence = _evidence(month, outcomes, predictions_dir, bundle_dir, release, policy)
     directory = verdict_directory(reports_dir, use_case, month, release)
     verdict = judge(
         current,
@@ -92,7 +106,7 @@ def review_month(
         month=month,
         release=release,
         bundle_dir=bundle_dir,
-        performance=performance,
+        evidence=evidence,
         reports_dir=reports_dir,
         page=directory / "report.html" if with_report else None,
     )
@@ -111,7 +125,7 @@ def judge(
     month: date,
     release: str,
     bundle_dir: Path,
-    performance: PerformanceResult | None = None,
+    evidence: Evidence,
     reports_dir: Path,
     page: Path | None,
     part: ReviewSlice | None = None,
@@ -125,7 +139,7 @@ def judge(
         month: Month under review; of a longer window the last.
         release: Name of the release.
         bundle_dir: Folder of its bundle.
-        performance: Comparison with outcomes, if some have become known.
+        evidence: What is known of outcomes.
         reports_dir: Folder of all reports.
         page: Where Evidently's page goes, below ``reports_dir``; None leaves it out.
         part: What a review on demand looks at; such a review is no point of the workspace's monthly series.
@@ -135,16 +149,30 @@ def judge(
     """
     from monitoring.consequences import leading_columns
     from monitoring.findings import find_reasons
+    from monitoring.importance import importance_shift
+    from monitoring.quality import data_quality
     from monitoring.scoring import score_columns
 
     scores: tuple[ColumnScore, ...] = ()
+    importance = None
     if min(len(current.frame), len(reference.frame)) >= policy.minimum.rows:
         scores = score_columns(current, reference, month, policy)
+        importance = importance_shift(current, reference, policy, bundle_dir)
+    quality = data_quality(policy.use_case, current, reference, scores)
     report_path = None
     if page is not None and any(score.status == "judged" for score in scores):
         scores = _report(current, reference, scores, policy, month=month, release=release, page=page, part=part)
         report_path = str(page.relative_to(reports_dir))
-    reasons = find_reasons(current, reference, scores, performance, policy)
+    reasons = find_reasons(
+        current,
+        reference,
+        scores,
+        evidence.performance,
+        policy,
+        quality=quality,
+        importance=importance,
+        concept=evidence.concept,
+    )
     versions = current.frame["model_version"].dropna()
     return Verdict(
         use_case=policy.use_case,
@@ -162,7 +190,10 @@ def judge(
         columns_drifted=sum(score.level in ("drifted", "strong") for score in scores),
         prediction_column=policy.prediction.column,
         prediction_score=next((score.score for score in scores if score.column == policy.prediction.column), None),
-        performance=performance,
+        performance=evidence.performance,
+        quality=quality,
+        importance=importance,
+        concept=evidence.concept,
         leading_columns=leading_columns(scores, policy),
         part=part,
         policy_version=policy.version,
@@ -196,14 +227,15 @@ def _report(
     return tuple(score.model_copy(update={"evidently_psi": run.evidently_psi.get(score.column)}) for score in scores)
 
 
-def _performance(
+def _evidence(
     month: date, outcomes: "pd.DataFrame", predictions_dir: Path, bundle_dir: Path, release: str, policy: DriftPolicy
-) -> Any:
+) -> Evidence:
     from monitoring.performance import matured_predictions, measure, release_auc
+    from monitoring.residuals import concept_drift, with_groups
 
     rule = policy.performance
     if rule is None:
-        return None
+        return Evidence()
     seen = _manifest(bundle_dir).get("data_window", {}).get("last_month")
     matured = matured_predictions(
         month,
@@ -213,10 +245,23 @@ def _performance(
         column=policy.prediction.column,
         months=rule.months,
         seen_until=date.fromisoformat(str(seen)) if seen else None,
+        sample=policy.sample,
     )
     evaluation = bundle_dir / "evaluation.json"
     promised = release_auc(json.loads(evaluation.read_bytes())) if evaluation.exists() else None
-    return measure(matured, rule, promised)
+    concept = None
+    if policy.concept is not None:
+        grouped = with_groups(
+            matured,
+            probability="probability",
+            outcome="is_default",
+            predictions_dir=predictions_dir,
+            segments_dir=predictions_dir.with_name("segmentation"),
+        )
+        concept = concept_drift(
+            grouped, bundle_dir, column=policy.prediction.column, label="is_default", rule=policy.concept
+        )
+    return Evidence(measure(matured, rule, promised), concept)
 
 
 def _manifest(bundle_dir: Path) -> dict[str, Any]:

@@ -119,7 +119,8 @@ class ImportanceShift(_Record):
             contributions or reads more than the logged row.
         columns: All columns, the most important of the month first.
         moved_share: Half the sum of the changes of shares (total variation distance), 0 to 1.
-        chance_level: Moved share that two samples of the reference of these sizes exceed once in a hundred.
+        chance_level: Moved share that two halves of the reference exceed once in a hundred divisions; None where the
+            moved share is below the policy's limit anyway.
         rank_correlation: Spearman correlation of both orders.
         rows_reference: Reference rows used.
         rows_current: Rows of the month used.
@@ -128,7 +129,7 @@ class ImportanceShift(_Record):
     method: ImportanceMethod
     columns: tuple[ColumnImportance, ...]
     moved_share: float
-    chance_level: float
+    chance_level: float | None = None
     rank_correlation: float
     rows_reference: int
     rows_current: int
