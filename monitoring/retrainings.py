@@ -5,6 +5,7 @@ line of an id says how it stands. Whether a challenger is opened is decided in `
 the form that both sides share, the reader and the writer.
 """
 
+import os
 from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
@@ -97,6 +98,7 @@ def record_retraining(retraining: Retraining, reports_dir: Path) -> None:
     """Add a line to the record of the use case; it is on the disk when this returns."""
     path = _path(reports_dir, retraining.use_case)
     with exclusive(path):
+        _cut_torn_line(path)
         append_line(path, retraining.model_dump_json())
 
 
@@ -130,6 +132,13 @@ def read_retrainings(reports_dir: Path, use_case: str) -> tuple[Retraining, ...]
     """Return how each retraining stands now, the one that began first at the front."""
     latest = {line.retraining_id: line for line in read_retraining_lines(reports_dir, use_case)}
     return tuple(latest.values())
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Remove what a killed writer left of a line, or the next one would be written behind it."""
+    content = path.read_bytes()
+    if not content.endswith(b"\n"):
+        os.truncate(path, content.rfind(b"\n") + 1)
 
 
 def _path(reports_dir: Path, use_case: str) -> Path:

@@ -20,7 +20,7 @@ from orchestration.partitions import build_monthly_partitions
 from orchestration.progress import progress_logger
 from orchestration.resources import build_resources
 from orchestration.schedules import build_schedules
-from orchestration.sensors import drift_verdict_sensor, inbox_sensor
+from orchestration.sensors import alert_sensor, drift_verdict_sensor, inbox_sensor
 from orchestration.settings import PlatformSettings
 from orchestration.use_cases import USE_CASES
 
@@ -57,7 +57,7 @@ def build_definitions(
         assets=assets,
         jobs=[*jobs.ASSET_JOBS, *jobs.SINGLE_JOBS],
         schedules=build_schedules(settings, months),
-        sensors=[inbox_sensor, drift_verdict_sensor, build_automation_sensor()],
+        sensors=[inbox_sensor, drift_verdict_sensor, alert_sensor, build_automation_sensor()],
         resources={**build_resources(settings), **(resource_overrides or {})},
         # One process: starting one per step would cost more than most steps take.
         executor=dg.in_process_executor,

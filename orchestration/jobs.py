@@ -51,6 +51,14 @@ train_models = dg.define_asset_job(
     description="Trains a challenger per use case and judges it at the gate. What is served does not change.",
 )
 
+retrain_model = dg.define_asset_job(
+    "retrain_model",
+    selection=TRAINING | RELEASES | PREDICTIONS | MONITORING,
+    description="What the verdict act on one model leads to: trains a challenger on the data of today, judges it at "
+    "the gate, releases it if the gate and the release policy let it, then scores and reviews the month of the verdict "
+    "with it. Started by drift_verdict_sensor.",
+)
+
 release_models = dg.define_asset_job(
     "release_models",
     selection=RELEASES,
@@ -414,11 +422,34 @@ def drill_monitors() -> None:
     replay_drills()
 
 
+@dg.op
+def tell_of_incidents(context: dg.OpExecutionContext, settings: dg.ResourceParam[PlatformSettings]) -> None:
+    """Tell every channel what it does not know yet of the models' incidents."""
+    from orchestration.alerting import tell_people
+
+    told = tell_people(settings)
+    for line in told.delivered:
+        context.log.info(line)
+    for line in told.problems:
+        context.log.warning(line)
+    context.add_output_metadata({"delivered": len(told.delivered), "not delivered": len(told.problems)})
+
+
+@dg.job(
+    description="Sends the alerts that did not arrive, and those of silences that ended. A review sends its own; "
+    "this job is started by alert_sensor."
+)
+def deliver_alerts() -> None:
+    """Tell people what they missed."""
+    tell_of_incidents()
+
+
 ASSET_JOBS = [
     full_refresh,
     refresh_data,
     refresh_models,
     train_models,
+    retrain_model,
     release_models,
     score_customers,
     review_drift,
@@ -436,5 +467,6 @@ SINGLE_JOBS = [
     rank_dunning,
     select_audience,
     drill_monitors,
+    deliver_alerts,
 ]
 """Jobs that do one thing beside the graph."""

@@ -144,6 +144,31 @@ def read_challenger(use_case: str, settings: PlatformSettings) -> "Bundle | None
     return read_bundle_of_this_code(directory) if directory.exists() else None
 
 
+def has_new_training_data(use_case: "UseCase", marts: MartsVersion, settings: PlatformSettings) -> bool:
+    """Return whether the data differs from what the served model and the last challenger learned from."""
+    from serving.model_store import ModelStore
+
+    release = ModelStore(settings.home).current_release(use_case.name)
+    pointer = _challenger_pointer(settings, use_case.name)
+    versions = {release.bundle_version} if release else set()
+    if pointer.exists():
+        versions.add(pointer.read_text(encoding="utf-8").strip())
+    learned = {_learned_from(settings, use_case.name, version) for version in versions}
+    return _training_basis(use_case, marts, settings)["data_fingerprint"] not in learned
+
+
+def _learned_from(settings: PlatformSettings, use_case: str, version: str) -> str:
+    """Return the fingerprint of the data that a stored bundle was trained on; empty if the bundle is gone."""
+    from ml.bundle import MANIFEST_FILE
+    from serving.model_store import ModelStore, ReleaseError
+
+    try:
+        manifest = ModelStore(settings.home).bundle_dir(use_case, version) / MANIFEST_FILE
+    except ReleaseError:
+        return ""
+    return str(json.loads(manifest.read_bytes())["data_fingerprint"])
+
+
 def forget_lost_challengers(settings: PlatformSettings) -> None:
     """Let no use case name a challenger that the model store no longer holds, so that the next run trains one."""
     from ml.columns import USE_CASES
@@ -347,18 +372,7 @@ def review_month(
     return verdict
 
 
-@dataclass(frozen=True, slots=True)
-class LatestVerdict:
-    """The verdict on the latest reviewed month of a released model."""
-
-    use_case: str
-    month: date
-    release: str
-    outcome: str
-    sentence: str
-
-
-def latest_verdicts(settings: PlatformSettings) -> Sequence[LatestVerdict]:
+def latest_verdicts(settings: PlatformSettings) -> "Sequence[Verdict]":
     """Return the latest verdict of each use case on its current release."""
     from monitoring.verdicts import read_verdict, read_verdicts
     from serving.model_store import ModelStore
@@ -368,11 +382,10 @@ def latest_verdicts(settings: PlatformSettings) -> Sequence[LatestVerdict]:
     latest = {
         use_case: (month, release) for use_case, month, release in rows if store.current_name(use_case) == release
     }
-    verdicts = [
+    return [
         read_verdict(settings.reports_dir, use_case, month, release)
         for use_case, (month, release) in sorted(latest.items())
     ]
-    return [LatestVerdict(v.use_case, v.month, v.release, v.outcome, v.sentence()) for v in verdicts]
 
 
 def latest_months(marts: MartsVersion, count: int, first_month: date) -> Sequence[date]:

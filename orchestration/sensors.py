@@ -2,6 +2,8 @@
 
 import hashlib
 from collections.abc import Iterator
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 
@@ -33,30 +35,60 @@ def inbox_sensor(
 
 
 @dg.sensor(
-    job=jobs.train_models,
+    job=jobs.retrain_model,
     minimum_interval_seconds=300,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts train_models for a use case whose latest verdict says act, when KILOWISE_RETRAIN_ON_ACT is "
-    "set. Only the gate decides about a release.",
+    description="Starts retrain_model for a use case whose latest verdict says act, when KILOWISE_RETRAIN_ON_ACT is "
+    "set, the data is fit and the policy allows another training. Only the gate decides about a release. What was "
+    "decided, and why not, is in reports/<use case>/retrainings.jsonl and on the model's page.",
 )
-def drift_verdict_sensor(settings: dg.ResourceParam[PlatformSettings]) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Ask for one training per verdict."""
-    from orchestration.lifecycle import latest_verdicts
+def drift_verdict_sensor(
+    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[PlatformSettings]
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Open at most one training per verdict, and follow those that were opened."""
+    from orchestration.retraining import RUN_TAG, open_trainings, retrained_assets, run_key, standing_refusals
 
-    acting = [verdict for verdict in latest_verdicts(settings) if verdict.outcome == "act"]
-    if not acting:
-        yield dg.SkipReason("No verdict says act.")
-        return
-    if not settings.retrain_on_act:
-        yield dg.SkipReason(
-            f"{', '.join(verdict.use_case for verdict in acting)}: the verdict says act, but the policy leaves the "
-            "training to a person (KILOWISE_RETRAIN_ON_ACT=false)."
+    repository = context.repository_def
+    if repository is None:
+        raise dg.DagsterInvariantViolationError(
+            "The sensor needs the definitions: which checks are upstream of a model?"
         )
-        return
-    for verdict in acting:
-        name = verdict.use_case
+    graph = repository.asset_graph
+
+    def upstream_of(key: dg.AssetKey) -> frozenset[str]:
+        return frozenset(ancestor.to_user_string() for ancestor in graph.get_ancestor_asset_keys(key))
+
+    now = datetime.now(ZoneInfo(settings.time_zone))
+    opened = open_trainings(settings, context.instance, upstream_of, now)
+    for retraining in opened:
+        name = retraining.use_case
         yield dg.RunRequest(
-            run_key=f"{name}-{verdict.month:%Y-%m}-{verdict.release}",
-            asset_selection=[dg.AssetKey([layer, name]) for layer in ("sufficiency", "models", "evaluations")],
-            tags={"kilowise/reason": f"drift of {name} in {verdict.month:%Y-%m}"},
+            run_key=run_key(retraining),
+            partition_key=retraining.month.isoformat(),
+            asset_selection=retrained_assets(name),
+            tags={
+                RUN_TAG: run_key(retraining),
+                "kilowise/reason": f"verdict act on {name} in {retraining.month:%Y-%m}",
+            },
         )
+    if not opened:
+        yield dg.SkipReason(" ".join(standing_refusals(settings, now)) or "No verdict says act.")
+
+
+@dg.sensor(
+    # By its name: a job of ops given as an object makes Dagster warn of a parameter of its own that is in beta.
+    job_name=jobs.deliver_alerts.name,
+    minimum_interval_seconds=300,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Starts deliver_alerts when somebody is still to be told of an incident: a message did not arrive, or "
+    "a silence ended.",
+)
+def alert_sensor(settings: dg.ResourceParam[PlatformSettings]) -> dg.RunRequest | dg.SkipReason:
+    """Look for messages that are due; each failure makes the next look later."""
+    from monitoring.alerts import undelivered
+    from monitoring.incidents import renew_incidents
+    from orchestration.alerting import alert_channels
+
+    renew_incidents(settings.reports_dir)
+    waiting = undelivered(settings.reports_dir, alert_channels(settings))
+    return dg.RunRequest() if waiting else dg.SkipReason("Everybody knows of every incident what there is to know.")

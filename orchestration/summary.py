@@ -100,5 +100,5 @@ def _refusal_lines(settings: PlatformSettings, use_case: str, bundle_version: st
 def _report_lines(settings: PlatformSettings) -> list[str]:
     site: Path = settings.reports_dir / "site" / "index.html"
     lines = [f"Reports   {site}"] if site.exists() else []
-    lines += [f"          {verdict.sentence}" for verdict in latest_verdicts(settings)]
+    lines += [f"          {verdict.sentence()}" for verdict in latest_verdicts(settings)]
     return [*lines, ""]

@@ -7,8 +7,12 @@ import pandas as pd
 import pytest
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 
+from monitoring import alerts
+from monitoring.incidents import read_incidents
+from monitoring.retrainings import read_retraining_lines
+from orchestration import retraining
 from orchestration.definitions import build_definitions
-from orchestration.sensors import drift_verdict_sensor, inbox_sensor
+from orchestration.sensors import alert_sensor, drift_verdict_sensor, inbox_sensor
 from tests.integration.platform_home import PlatformHome
 
 SITE = dg.AssetKey(["monitoring", "model_owner_site"])
@@ -44,21 +48,41 @@ def drifted(finished_home: PlatformHome, tmp_path_factory: pytest.TempPathFactor
     return home
 
 
-def test_verdict_act_is_left_to_a_person_by_default(drifted: PlatformHome) -> None:
-    tick = evaluate(drifted, drift_verdict_sensor)
+def test_verdict_act_is_left_to_a_person_by_default_and_recorded_once(drifted: PlatformHome) -> None:
+    first, second = (evaluate(drifted, drift_verdict_sensor) for _ in range(2))
+
+    assert first.run_requests == second.run_requests == []
+    assert first.skip_message is not None
+    assert "segmentation: the verdict says act. The training is left to a person" in first.skip_message
+    [line] = read_retraining_lines(drifted.settings.reports_dir, "segmentation")
+    assert (line.status, [refusal.code for refusal in line.refusals]) == ("refused", ["left_to_a_person"])
+
+
+def test_verdict_act_opens_no_training_on_data_that_the_model_knows(drifted: PlatformHome) -> None:
+    """The predictions of the home were changed and the marts were not, so a training would give the same model."""
+    tick = evaluate(drifted.choose(retrain_on_act=True), drift_verdict_sensor)
 
     assert tick.run_requests == []
     assert tick.skip_message is not None
-    assert "segmentation: the verdict says act, but the policy leaves the training to a person" in tick.skip_message
+    assert "There is no newer data" in tick.skip_message
 
 
-def test_verdict_act_trains_that_use_case_once_when_the_policy_says_so(drifted: PlatformHome) -> None:
+def test_verdict_act_trains_that_use_case_once_when_the_data_is_new(
+    drifted: PlatformHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retraining, "has_new_training_data", lambda *_arguments: True)
     first, second = (evaluate(drifted.choose(retrain_on_act=True), drift_verdict_sensor) for _ in range(2))
 
     [request] = first.run_requests
-    assert request.asset_selection == [
-        dg.AssetKey([layer, "segmentation"]) for layer in ("sufficiency", "models", "evaluations")
-    ]
+    assert request.asset_selection is not None
+    assert {key.to_user_string() for key in request.asset_selection} == {
+        "sufficiency/segmentation",
+        "models/segmentation",
+        "evaluations/segmentation",
+        "releases/segmentation",
+        "predictions/customer_segments",
+        "monitoring/segmentation_drift",
+    }
     assert [again.run_key for again in second.run_requests] == [request.run_key]
 
 
@@ -67,6 +91,24 @@ def test_stable_verdicts_start_nothing(finished_home: PlatformHome) -> None:
 
     assert tick.run_requests == []
     assert tick.skip_message == "No verdict says act."
+
+
+def test_alerts_that_did_not_arrive_are_sent_when_they_are_due_again(
+    drifted: PlatformHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The review told the log; a webhook that is set afterwards has heard nothing yet."""
+    assert evaluate(drifted, alert_sensor).run_requests == []
+    with_webhook = drifted.choose(alert_webhook_url="http://127.0.0.1:9/hook")
+    assert len(evaluate(with_webhook, alert_sensor).run_requests) == 1
+
+    monkeypatch.setattr(alerts, "_ATTEMPTS", 1)
+    with with_webhook.instance() as instance:
+        job = build_definitions(with_webhook.settings).resolve_job_def("deliver_alerts")
+        assert job.execute_in_process(instance=instance).success
+
+    assert evaluate(with_webhook, alert_sensor).run_requests == []
+    [incident] = read_incidents(drifted.settings.reports_dir)
+    assert incident.delivery("webhook").failed_count == 1
 
 
 # Dagster's own tester uses a beta parameter.
