@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -141,19 +141,19 @@ def _predictions(rng: np.random.Generator, rows: int, first_row: int) -> pd.Data
         # Spread over the whole range, as pseudonymous keys are.
         CUSTOMER_KEY: [f"{number * 0x9E3779B97F4A7C15 % 2**64:016x}" for number in numbers.tolist()],
         AS_OF_MONTH: MONTH,
-        "district": pd.Categorical.from_codes(rng.integers(0, 8, rows), [f"district {n}" for n in range(8)]),
+        "district": np.array([f"district {n}" for n in range(8)], dtype=object)[rng.integers(0, 8, rows)],
     }
     columns.update({column.name: _values(rng, column, rows) for column in (*FEATURES, *PREDICTIONS)})
     return pd.DataFrame(columns)
 
 
-def _values(rng: np.random.Generator, column: Column, rows: int) -> "npt.NDArray[np.generic] | pd.Categorical":
+def _values(rng: np.random.Generator, column: Column, rows: int) -> "npt.NDArray[Any]":
     if column.kind == "boolean":
         return rng.random(rows) < 0.3
     if column.kind == "categorical":
         number = _CODES.get(column.name, _OTHER_CODES)
         codes = column.allowed or tuple(f"{column.name} {n}" for n in range(number))
-        return pd.Categorical.from_codes(rng.integers(0, len(codes), rows), list(codes))
+        return np.array(codes, dtype=object)[rng.integers(0, len(codes), rows)]
     if column.maximum is not None:
         values = (column.minimum or 0) + (column.maximum - (column.minimum or 0)) * rng.beta(2, 5, rows)
     else:
