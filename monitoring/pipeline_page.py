@@ -157,8 +157,12 @@ class PipelinePage:
 
     @property
     def needs_attention(self) -> bool:
-        """Whether somebody should look: a late source, a file that could not be read, or a failed check."""
-        return bool(self.late or self.unread_files or self.health.failed_checks)
+        """Whether somebody should look: a late source, a file that could not be read, or a failed check.
+
+        The simulated supplier delivers a fixed span of months; that nothing comes after it asks for nobody.
+        """
+        is_waiting = self.late and not self.health.is_simulated
+        return bool(is_waiting or self.unread_files or self.health.failed_checks)
 
 
 def read_pipeline_page(reports_dir: Path) -> PipelinePage | None:

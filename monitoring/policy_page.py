@@ -42,6 +42,23 @@ RULE_TITLES: Mapping[str, Bilingual] = {
     "importance": Bilingual(en="Shift of the columns that drive predictions", zh="驱动预测的字段变化"),
     "concept": Bilingual(en="Predictions and outcomes by group", zh="各组预测与结果"),
     "retraining": Bilingual(en="Retraining", zh="重新训练"),
+    "history": Bilingual(en="Customers with a shorter history", zh="历史较短的客户"),
+    "weather": Bilingual(en="Weather", zh="天气"),
+    "estimates": Bilingual(en="Estimated performance", zh="表现估计"),
+    "estimates.default_rate_ratio": Bilingual(
+        en="Estimated default rate against that at release", zh="估计违约率与发布时之比"
+    ),
+    "estimates.auc_drop": Bilingual(en="Fall of the estimated AUC since release", zh="估计 AUC 较发布时下降"),
+    "estimates.outside_pct": Bilingual(en="Estimates that did not hold, %", zh="未成立的估计，%"),
+    "vintages": Bilingual(en="Vintages", zh="账龄批次"),
+    "vintages.ratio": Bilingual(en="Arrears of a vintage against the usual", zh="批次逾期与通常之比"),
+    "tariff_outcomes": Bilingual(en="Advice and the bills since", zh="建议与其后账单"),
+    "tariff_outcomes.shortfall_pct": Bilingual(en="Promised saving that did not come, %", zh="未实现的预期节省，%"),
+    "tariff_outcomes.worse_off_pct": Bilingual(en="Advised customers who saved nothing, %", zh="未节省的客户，%"),
+    "tariff_outcomes.outside_pct": Bilingual(en="Savings outside of their interval, %", zh="区间外的节省，%"),
+    "segment_stability": Bilingual(en="Stability of the segments", zh="客群稳定性"),
+    "segment_stability.moved_pct": Bilingual(en="Customers who moved in a month, %", zh="一个月内变更客群的客户，%"),
+    "resolution": Bilingual(en="Resolution", zh="分辨率"),
 }
 
 SETTING_TITLES: Mapping[str, Bilingual] = {
@@ -69,6 +86,24 @@ SETTING_TITLES: Mapping[str, Bilingual] = {
     "trainings_per_quarter": Bilingual(en="trainings per quarter", zh="每季训练次数"),
     "quarantined_pct": Bilingual(en="quarantined, %", zh="隔离，%"),
     "minimum_delivered_rows": Bilingual(en="at least delivered rows", zh="最少到达行数"),
+    "bands_months": Bilingual(en="bands of months", zh="期限分段，月"),
+    "decides": Bilingual(en="what decides", zh="判断依据"),
+    "heating_base_c": Bilingual(en="base of heating, °C", zh="采暖基准，°C"),
+    "cooling_base_c": Bilingual(en="base of cooling, °C", zh="制冷基准，°C"),
+    "response_per_degree": Bilingual(en="response, log-odds per degree", zh="响应，每度对数几率"),
+    "minimum_customers": Bilingual(en="at least customers", zh="最少客户数"),
+    "minimum_months": Bilingual(en="at least months", zh="最少月数"),
+    "ages_months": Bilingual(en="judged after months", zh="评判时点，月"),
+    "step": Bilingual(en="rounded to", zh="取整到"),
+    "customers": Bilingual(en="customers at most", zh="最多客户数"),
+    "coverage_pct": Bilingual(en="stated coverage, %", zh="所述覆盖率，%"),
+    "shift_sd": Bilingual(en="spread of the shift", zh="偏移离散度"),
+    "slope_sd": Bilingual(en="spread of the slope", zh="斜率离散度"),
+    "assumed_windows": Bilingual(en="windows assumed", zh="假定窗口数"),
+    "record_months": Bilingual(en="months of the record", zh="记录月数"),
+    "months_since": Bilingual(en="months since", zh="其后月数"),
+    "minimum_vintages": Bilingual(en="at least vintages", zh="最少批次数"),
+    "latest_vintages": Bilingual(en="latest vintages", zh="最近批次数"),
 }
 
 
@@ -87,6 +122,7 @@ class RuleRow:
     Attributes:
         path: Where it stands in the policy file.
         title: What it is about.
+        column: Column that it is for; empty if it is for all.
         watch: First limit; empty without one.
         act: Second limit; empty without one.
         settings: Its other numbers.
@@ -95,6 +131,7 @@ class RuleRow:
 
     path: str
     title: Bilingual
+    column: str
     watch: str
     act: str
     settings: tuple[Setting, ...]
@@ -110,18 +147,26 @@ def rule_rows(policy: DriftPolicy) -> list[RuleRow]:
 def _rows(rules: BaseModel, prefix: str) -> Iterator[RuleRow]:
     for name in type(rules).model_fields:
         rule = getattr(rules, name)
-        if not isinstance(rule, BaseModel):
-            continue
         path = f"{prefix}{name}"
-        yield RuleRow(
-            path=path,
-            title=RULE_TITLES.get(path) or _words(name),
-            watch=_text(getattr(rule, "watch", "")),
-            act=_text(getattr(rule, "act", "")),
-            settings=tuple(_settings(rule)),
-            reason=getattr(rule, "reason", ""),
-        )
-        yield from _rows(rule, f"{path}.")
+        if isinstance(rule, BaseModel):
+            yield _row(rule, path)
+            yield from _rows(rule, f"{path}.")
+        elif isinstance(rule, Mapping):
+            for column, of_column in rule.items():
+                if isinstance(of_column, BaseModel):
+                    yield _row(of_column, path, column)
+
+
+def _row(rule: BaseModel, path: str, column: str = "") -> RuleRow:
+    return RuleRow(
+        path=path,
+        title=RULE_TITLES.get(path) or _words(path.rpartition(".")[2]),
+        column=column,
+        watch=_text(getattr(rule, "watch", "")),
+        act=_text(getattr(rule, "act", "")),
+        settings=tuple(_settings(rule)),
+        reason=getattr(rule, "reason", ""),
+    )
 
 
 def _settings(rule: BaseModel) -> Iterator[Setting]:
