@@ -12,7 +12,6 @@ import hmac
 import json
 import logging
 import secrets
-import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from ml.append_only import replace_private
 from ml.errors import KilowiseError
 from serving import metrics
+from serving.background import BackgroundWork
 
 logger = logging.getLogger(__name__)
 
@@ -269,8 +269,7 @@ class KeyRing:
         self._path = path
         self._clock = clock
         self._seen: object = _signature(path)
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._following = BackgroundWork("api-keys", self.refresh, every_seconds=POLL_SECONDS)
         self._known: list[tuple[bytes, ApiKey, Caller]] = []
         self.is_open = may_be_open and not path.exists()
         if self.is_open:
@@ -283,15 +282,11 @@ class KeyRing:
 
     def start(self) -> None:
         """Follow the file in the background."""
-        self._thread = threading.Thread(target=self._run, name="api-keys", daemon=True)
-        self._thread.start()
+        self._following.start()
 
     def stop(self) -> None:
         """Stop following the file."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        self._following.stop()
 
     def refresh(self) -> None:
         """Take up the file if it changed; keep the keys in force if it cannot be used, and say so once."""
@@ -335,10 +330,6 @@ class KeyRing:
     def _put_in_force(self, keys: Sequence[ApiKey]) -> None:
         self._known = [(bytes.fromhex(key.sha256), key, _caller(key)) for key in keys]
         metrics.API_KEY_FILE_USABLE.set(1)
-
-    def _run(self) -> None:
-        while not self._stopping.wait(POLL_SECONDS):
-            self.refresh()
 
 
 def _caller(key: ApiKey) -> Caller:

@@ -10,7 +10,6 @@ import hashlib
 import hmac
 import logging
 import os
-import threading
 from collections import deque
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -19,6 +18,7 @@ from pathlib import Path
 import orjson
 
 from serving import metrics
+from serving.background import BackgroundWork
 
 logger = logging.getLogger(__name__)
 
@@ -76,20 +76,16 @@ class DeniedCallLog:
         self._largest_day_bytes = largest_day_bytes
         self._pending: deque[DeniedCall] = deque()
         self._cleared_on: date | None = None
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._writing = BackgroundWork("denied-calls", self._write, every_seconds=FLUSH_SECONDS)
 
     def start(self) -> None:
-        """Start writing in the background."""
-        self._thread = threading.Thread(target=self._run, name="denied-calls", daemon=True)
-        self._thread.start()
+        """Remove what is too old, and start writing in the background."""
+        self._remove_old()
+        self._writing.start()
 
     def stop(self) -> None:
         """Write what waits and stop."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        self._writing.stop()
         self.flush()
 
     def record(self, call: DeniedCall) -> None:
@@ -149,9 +145,6 @@ class DeniedCallLog:
             if path.stem < last_removed:
                 path.unlink(missing_ok=True)
 
-    def _run(self) -> None:
-        while True:
-            self._remove_old()
-            if self._stopping.wait(FLUSH_SECONDS):
-                return
-            self.flush()
+    def _write(self) -> None:
+        self._remove_old()
+        self.flush()

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, ColumnKind
 from serving import metrics
+from serving.background import BackgroundWork
 from serving.log_ledger import DAY_PREFIX, Ledger, Stream, relative, settle_dead_streams, sha256
 from serving.row_digests import SEQUENCE, add_row_digests
 from serving.use_cases import feature_columns, logged_context_columns, prediction_columns
@@ -125,16 +126,13 @@ class PredictionLog:
         self._accepted_count = 0
         self._dropped_count = 0
         self._capacity_rows = capacity_rows
-        self._flush_seconds = flush_seconds
         self._retention_days = retention_days
         self._expired_on: date | None = None
         self._pending: list[LoggedPrediction] = []
         self._rows_in_writing_count = 0
         self._lock = threading.Lock()
         self._flush_lock = threading.Lock()
-        self._wake = threading.Event()
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._writing = BackgroundWork("prediction-log", self._flush_and_expire, every_seconds=flush_seconds)
 
     def start(self) -> None:
         """Settle what killed processes left behind, and start writing in the background."""
@@ -142,13 +140,12 @@ class PredictionLog:
             self._open_stream()
         except OSError as error:
             self._report(error, 0)
-        self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
-        self._thread.start()
+        self._writing.start()
 
     @property
     def is_running(self) -> bool:
         """Whether the thread that writes is at work."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._writing.is_running
 
     def record(self, rows: Sequence[LoggedPrediction]) -> None:
         """Take rows; never blocks on the disk and never raises. What does not fit is dropped and counted."""
@@ -166,7 +163,7 @@ class PredictionLog:
             metrics.LOG_ROWS.labels("dropped").inc(dropped_count)
         # Half full: do not wait for the interval to pass.
         if pending_count * 2 >= self._capacity_rows:
-            self._wake.set()
+            self._writing.wake()
 
     def flush(self) -> int:
         """Write what is pending and return the number of rows written; rows whose write fails stay pending."""
@@ -196,11 +193,7 @@ class PredictionLog:
 
     def stop(self) -> None:
         """Write everything and stop; nothing may be recorded afterwards."""
-        self._stopping.set()
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        self._writing.stop()
         self.flush()
         with self._lock:
             lost_count = len(self._pending)
@@ -217,12 +210,9 @@ class PredictionLog:
         except OSError as error:
             self._report(error, 0)
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._wake.wait(self._flush_seconds)
-            self._wake.clear()
-            self.flush()
-            self._expire()
+    def _flush_and_expire(self) -> None:
+        self.flush()
+        self._expire()
 
     def _expire(self) -> None:
         today = datetime.now(UTC).date()
@@ -309,7 +299,7 @@ class PredictionLog:
     def _give_way(self) -> None:
         """Pause for the requests, unless the process stops or memory runs out."""
         if len(self._pending) * 4 < self._capacity_rows:
-            self._stopping.wait(_PAUSE_SECONDS)
+            self._writing.give_way(_PAUSE_SECONDS)
 
     def _put_in_place(self) -> None:
         for names in list(self._waiting):

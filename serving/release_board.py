@@ -7,7 +7,6 @@ them, is loaded anew.
 """
 
 import logging
-import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from datetime import UTC, datetime
 from ml.columns import USE_CASES
 from ml.errors import KilowiseError
 from serving import metrics
+from serving.background import BackgroundWork
 from serving.model_store import SNAPSHOT_FILE, ModelStore, ReleaseError, ReleaseManifest
 from serving.released_model import ReleasedModel
 
@@ -43,30 +43,24 @@ class ReleaseBoard:
 
     def __init__(self, store: ModelStore, *, poll_seconds: float) -> None:
         self._store = store
-        self._poll_seconds = poll_seconds
         self._served: dict[str, LoadedRelease] = {}
         self._before: dict[str, LoadedRelease] = {}
         self._failed: dict[str, tuple[str, float]] = {}
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._following = BackgroundWork("release-board", self.refresh, every_seconds=poll_seconds)
 
     def start(self) -> None:
         """Load what is released now, then follow the pointers in the background."""
         self.refresh()
-        self._thread = threading.Thread(target=self._run, name="release-board", daemon=True)
-        self._thread.start()
+        self._following.start()
 
     def stop(self) -> None:
         """Stop following the pointers; what is loaded stays."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        self._following.stop()
 
     @property
     def is_running(self) -> bool:
         """Whether the thread that follows the pointers is at work."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._following.is_running
 
     def get(self, use_case: str) -> ReleasedModel | None:
         """Return the model that answers for a use case now; keep the reference for the whole request."""
@@ -145,7 +139,3 @@ class ReleaseBoard:
         except (OSError, ReleaseError):
             return None
         return found.st_ino, found.st_mtime_ns
-
-    def _run(self) -> None:
-        while not self._stopping.wait(self._poll_seconds):
-            self.refresh()

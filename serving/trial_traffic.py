@@ -16,6 +16,7 @@ from ml.columns import USE_CASES
 from ml.errors import KilowiseError
 from ml.trials import is_challengers
 from serving import metrics
+from serving.background import BackgroundWork
 from serving.model_store import ModelStore
 from serving.prediction_log import CHAMPION, SHADOW, LoggedPrediction, PredictionLog
 from serving.released_model import ReleasedModel, ScoringInput, ScoringResult
@@ -80,31 +81,23 @@ class TrialTraffic:
     def __init__(self, store: ModelStore, log: PredictionLog | None, *, poll_seconds: float) -> None:
         self._store = store
         self._log = log
-        self._poll_seconds = poll_seconds
         self._active: dict[str, ActiveTrial] = {}
         self._failed: dict[str, Trial] = {}
         self._queue: deque[ShadowTask] = deque()
         self._queued_count = 0
         self._lock = threading.Lock()
-        self._wake = threading.Event()
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._scoring = BackgroundWork("trials", self._score, every_seconds=poll_seconds)
 
     def start(self) -> None:
         """Load the challengers that are tried, then follow the trials in the background."""
         if self._log is None:
             return
         self.refresh()
-        self._thread = threading.Thread(target=self._run, name="trials", daemon=True)
-        self._thread.start()
+        self._scoring.start()
 
     def stop(self) -> None:
         """Stop; what still waits to be scored in shadow is left out."""
-        self._stopping.set()
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        self._scoring.stop()
 
     def of(self, champion: ReleasedModel) -> ActiveTrial | None:
         """Return the trial against this model, or None."""
@@ -158,21 +151,18 @@ class TrialTraffic:
                 self._queue.append(task)
                 self._queued_count += count
         if is_room:
-            self._wake.set()
+            self._scoring.wake()
         else:
             metrics.TRIAL_DECISIONS.labels(task.active.trial.use_case, "left_out").inc(count)
         return is_room
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._wake.wait(self._poll_seconds)
-            self._wake.clear()
-            self.score_waiting()
-            self.refresh()
+    def _score(self) -> None:
+        self.score_waiting()
+        self.refresh()
 
     def score_waiting(self) -> None:
         """Score in shadow what waits."""
-        while not self._stopping.is_set():
+        while not self._scoring.is_stopping:
             with self._lock:
                 task = self._queue.popleft() if self._queue else None
             if task is None:

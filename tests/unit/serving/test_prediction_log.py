@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -195,7 +196,7 @@ def test_a_half_full_log_is_written_before_the_interval_ends(tmp_path: Path) -> 
     for _ in range(200):
         if read(tmp_path):
             break
-        log._stopping.wait(0.02)
+        time.sleep(0.02)
 
     assert len(read(tmp_path)) == 5
     log.stop()
@@ -312,11 +313,11 @@ def test_days_beyond_the_retention_are_deleted_and_the_chain_stays_whole(tmp_pat
         log.flush()
 
     log.start()
-    log._wake.set()
+    log._writing.wake()
     for _ in range(200):
         if len(list(tmp_path.rglob("*.parquet"))) == 2:
             break
-        log._stopping.wait(0.02)
+        time.sleep(0.02)
     log.stop()
 
     assert sorted(str(record["request_id"]) for record in read(tmp_path)) == ["r0", "r30"]

@@ -1,6 +1,7 @@
 import gc
 import json
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def test_the_thread_follows_the_pointer(board: ReleaseBoard, store: ModelStore, 
     for _ in range(500):
         if served(board) == name:
             break
-        board._stopping.wait(0.01)
+        time.sleep(0.01)
     board.stop()
 
     assert served(board) == name

@@ -1,4 +1,3 @@
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -6,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from serving import runtime as runtime_module
+from serving.background import BackgroundWork
 from serving.runtime import Runtime
 from serving.settings import ServingSettings
 
@@ -59,15 +59,14 @@ def test_without_a_prediction_log_space_does_not_matter(released_home: Path, mon
 
 @pytest.mark.parametrize(("part", "sentence"), [("log", "writes the prediction log"), ("board", "takes up releases")])
 def test_a_dead_thread_is_neither_alive_nor_ready(running: Runtime, part: str, sentence: str) -> None:
-    dead = threading.Thread(target=lambda: None)
-    dead.start()
-    dead.join()
     owner = getattr(running, part)
-    alive, owner._thread = owner._thread, dead
+    name = {"log": "_writing", "board": "_following"}[part]
+    alive = getattr(owner, name)
+    setattr(owner, name, BackgroundWork("never started", lambda: None, every_seconds=1))
 
     assert sentence in (running.liveness_problem() or "")
     assert sentence in (running.readiness_problem() or "")
-    owner._thread = alive
+    setattr(owner, name, alive)
 
 
 def test_free_bytes_are_those_of_the_nearest_folder_that_exists(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY
 
 from ml.trials import is_challengers
 from serving import trial_traffic
+from serving.background import BackgroundWork
 from serving.model_store import ModelStore, ReleaseError
 from serving.runtime import Runtime
 from serving.settings import ServingSettings
@@ -153,7 +154,7 @@ def test_what_does_not_fit_into_the_queue_is_left_out_and_counted(
     start(home, work_dir)
     runtime.trials.refresh()
     monkeypatch.setattr(trial_traffic, "QUEUE_CUSTOMERS", 2)
-    monkeypatch.setattr(runtime.trials, "_wake", _Deaf())
+    monkeypatch.setattr(BackgroundWork, "wake", lambda _work: None)
     labels = {"use_case": "credit_risk", "outcome": "left_out"}
     before = REGISTRY.get_sample_value("kilowise_trial_decisions_total", labels) or 0.0
 
@@ -337,13 +338,3 @@ def break_challenger(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
         raise ValueError("the matrix has other columns")
 
     monkeypatch.setattr(runtime.trials._active["credit_risk"].model, "predict", fail)
-
-
-class _Deaf:
-    """An event that wakes nobody."""
-
-    def wait(self, _seconds: float) -> None: ...
-
-    def clear(self) -> None: ...
-
-    def set(self) -> None: ...
