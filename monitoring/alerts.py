@@ -297,13 +297,13 @@ def _sentence(incident: Incident, kind: MessageKind) -> tuple[str, str]:
     worst, worst_zh = OUTCOME_WORDS[incident.worst_outcome]
     match kind:
         case "opened":
-            return f"The model has not been stable since {since}.", f"该模型自 {since} 起不稳定。"
+            return f"The model has needed attention since {since}.", f"该模型自 {since} 起需要留意。"
         case "escalated":
             return f"It has become worse. The incident began in {since}.", f"情况加重。事件始于 {since}。"
         case "reopened":
             return (
-                f"It was stable for a while and is not any more. The incident began in {since}.",
-                f"曾短暂恢复稳定，现再次不稳定。事件始于 {since}。",
+                f"It was stable for a while and needs attention again. The incident began in {since}.",
+                f"曾短暂恢复稳定，现再次需要留意。事件始于 {since}。",
             )
         case "closed":
             return (

@@ -185,7 +185,7 @@ class MailChannel:
         model, model_zh = USE_CASE_TITLES[message.use_case]
         since = f"{message.since_month:%Y-%m}"
         # Mail programs make a thread only of equal subjects, so what changes stands in the first line of the text.
-        subject = f"Kilowise: {model}, not stable since {since} / {model_zh}自 {since} 起不稳定"
+        subject = f"Kilowise: {model}, incident since {since} / {model_zh}，{since} 起的事件"
         email = EmailMessage()
         email["From"] = self.server.sender
         email["To"] = self.recipient

@@ -107,8 +107,8 @@ def test_alerts_that_did_not_arrive_are_sent_when_they_are_due_again(
         assert job.execute_in_process(instance=instance).success
 
     assert evaluate(with_webhook, alert_sensor).run_requests == []
-    [incident] = read_incidents(drifted.settings.reports_dir)
-    assert incident.delivery("webhook").failed_count == 1
+    tried = [incident.delivery("webhook").failed_count for incident in read_incidents(drifted.settings.reports_dir)]
+    assert sum(tried) == 1
 
 
 # Dagster's own tester uses a beta parameter.

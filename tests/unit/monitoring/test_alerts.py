@@ -226,7 +226,7 @@ def test_message_leads_to_the_page_and_says_what_to_do_first(tmp_path: Path) -> 
     message = make_message(incident, "opened", Delivery(channel="log"), SITE, NOW)
 
     assert message.title_zh == "信用风险 2026-08：需处理"
-    assert message.sentence == "The model has not been stable since 2026-08."
+    assert message.sentence == "The model has needed attention since 2026-08."
     assert message.reasons == ("Found in month 8.",)
     entry = runbook()["column_drift"]
     assert message.first_steps == (f"{entry.title}: {entry.first}",)

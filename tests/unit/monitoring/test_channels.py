@@ -28,8 +28,8 @@ MESSAGE = AlertMessage(
     owner="credit risk model owner",
     title="Credit risk 2026-08: act",
     title_zh="信用风险 2026-08：需处理",
-    sentence="The model has not been stable since 2026-08.",
-    sentence_zh="该模型自 2026-08 起不稳定。",
+    sentence="The model has needed attention since 2026-08.",
+    sentence_zh="该模型自 2026-08 起需要留意。",
     reasons=('the share of “<b>&"high"” went up',),
     reasons_zh=("占比上升",),
     first_steps=("A column is missing: ask the source.",),
@@ -162,7 +162,7 @@ def test_log_warns_while_something_is_wrong_and_notes_the_end(caplog: pytest.Log
         LogChannel().send(FOLLOW_UP)
 
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
-    assert caplog.messages[0].startswith("Credit risk 2026-08: act. The model has not been stable since 2026-08.")
+    assert caplog.messages[0].startswith("Credit risk 2026-08: act. The model has needed attention since 2026-08.")
 
 
 def test_mail_goes_encrypted_after_starttls_and_a_login(certificate: Path, tmp_path: Path) -> None:
