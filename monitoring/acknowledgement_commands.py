@@ -8,7 +8,6 @@ from typing import Any
 
 from ml.columns import USE_CASES
 from monitoring.acknowledgements import (
-    Acknowledgement,
     end_acknowledgement,
     in_force,
     read_acknowledgements,
@@ -38,15 +37,6 @@ def add_commands(commands: Any) -> None:
     listing.set_defaults(run=_list)
 
 
-def sentence_of(record: Acknowledgement) -> str:
-    """Return a record in one line."""
-    if record.kind == "end":
-        return f"{record.identifier}  {record.ends} was ended by {record.by}: {record.reason}"
-    what = " of ".join(part for part in (record.code, record.column) if part) or "every finding"
-    done = "acknowledged" if record.kind == "acknowledge" else "silenced"
-    return f"{record.identifier}  {record.use_case}: {what} {done} until {record.until} by {record.by}: {record.reason}"
-
-
 def _add_person(command: argparse.ArgumentParser) -> None:
     command.add_argument("--by", required=True, help="who decides so")
     command.add_argument("--reason", required=True, help="why, in at least ten characters")
@@ -70,16 +60,17 @@ def _record(options: argparse.Namespace, home: Path) -> Iterator[str]:
         code=options.code,
         column=options.column,
     )
-    yield sentence_of(record)
+    yield record.sentence()
 
 
 def _end(options: argparse.Namespace, home: Path) -> Iterator[str]:
-    yield sentence_of(end_acknowledgement(home / "reports", options.identifier, by=options.by, reason=options.reason))
+    record = end_acknowledgement(home / "reports", options.identifier, by=options.by, reason=options.reason)
+    yield record.sentence()
 
 
 def _list(options: argparse.Namespace, home: Path) -> Iterator[str]:
     records = read_acknowledgements(home / "reports")
     shown = records if options.is_everything else in_force(records, datetime.now(UTC).date())
-    yield from map(sentence_of, shown)
+    yield from (record.sentence() for record in shown)
     if not shown:
         yield "Nothing is recorded." if options.is_everything else "Nothing is acknowledged or silenced."

@@ -82,6 +82,14 @@ class Acknowledgement(BaseModel):
             raise ValueError("a silence names a code or a column; what nobody has seen yet must not be silenced")
         return self
 
+    def sentence(self) -> str:
+        """Return the record in one line."""
+        if self.kind == "end":
+            return f"{self.identifier}  {self.ends} was ended by {self.by}: {self.reason}"
+        what = " of ".join(part for part in (self.code, self.column) if part) or "every finding"
+        done = "acknowledged" if self.kind == "acknowledge" else "silenced"
+        return f"{self.identifier}  {self.use_case}: {what} {done} until {self.until} by {self.by}: {self.reason}"
+
     def is_about(self, reason: Reason) -> bool:
         """Tell whether a finding is meant."""
         return self.code in (None, reason.code) and self.column in (None, reason.column)

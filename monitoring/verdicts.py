@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ml.columns import ColumnKind
 from ml.errors import KilowiseError
 from monitoring.outcomes import EstimateRecord, PerformanceEstimate, SegmentStability, TariffCohort, VintageResult
+from monitoring.runbook import runbook_link
 from monitoring.sections import ConceptDrift, DataQuality, ImportanceShift, ReviewSlice
 
 Outcome = Literal["stable", "watch", "act", "not_enough_data"]
@@ -80,6 +81,11 @@ class Reason(_Record):
     sentence_en: str
     sentence_zh: str
     column: str | None = None
+
+    @property
+    def runbook(self) -> str:
+        """Where the documentation says what to do about it, relative to the root of the repository."""
+        return runbook_link(self.code)
 
 
 class Comparison(_Record):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ml.gate import GateDecision
     from ml.sufficiency import SufficiencyReport
     from ml.trials import TrialRequirement, TrialSummary
+    from monitoring.acknowledgements import Told
     from monitoring.verdicts import Verdict
     from orchestration.lifecycle import ScoredMonth
     from orchestration.serving_parity import Parity
@@ -170,21 +171,47 @@ def stable_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(
         STABLE,
         asset=asset,
-        description="The verdict on the latest reviewed month: stable passes; watch and 'not enough data' warn; "
-        "act is an error that the model's owner acts on.",
+        description="The verdict on the latest reviewed month, without the findings that its owner silenced: stable "
+        "passes; what is an error and what warns is said by the policy of the use case (by default act is an error, "
+        "watch and 'not enough data' warn). docs/review.md says by finding what to do first.",
     )
 
 
-def stable_result(verdict: "Verdict | None") -> dg.AssetCheckResult:
-    """Return the verdict as a check result; no release means that there is nothing to review."""
+def stable_result(verdict: "Verdict | None", told: "Told | None" = None) -> dg.AssetCheckResult:
+    """Return the verdict as a check result; no release means that there is nothing to review.
+
+    Args:
+        verdict: The verdict.
+        told: What is told of it, given what is silenced; None if nothing is.
+    """
     if verdict is None:
         return dg.AssetCheckResult(
             check_name=STABLE, passed=False, severity=WARN, description="No model is released, so nothing is reviewed."
         )
+    outcome = verdict.outcome if told is None else told.outcome
+    metadata: dict[str, dg.MetadataValue] = {
+        "month": dg.MetadataValue.text(f"{verdict.month:%Y-%m}"),
+        "outcome": dg.MetadataValue.text(verdict.outcome),
+        "month alone": dg.MetadataValue.text(verdict.finding_outcome),
+        "release": dg.MetadataValue.text(verdict.release),
+        "owner": dg.MetadataValue.text(verdict.owner),
+        "what to do": dg.MetadataValue.text(verdict.reasons[0].runbook),
+    }
+    if verdict.leading_columns:
+        metadata["columns that matter most"] = dg.MetadataValue.text(", ".join(verdict.leading_columns))
+    records = () if told is None else (*told.silences, *told.acknowledgements)
+    if records:
+        metadata["recorded"] = dg.MetadataValue.md("\n".join(f"- {record.sentence()}" for record in records))
     return dg.AssetCheckResult(
         check_name=STABLE,
-        passed=verdict.outcome == "stable",
-        severity=ERROR if verdict.outcome == "act" else WARN,
-        description=verdict.sentence(),
-        metadata={"month": f"{verdict.month:%Y-%m}", "outcome": verdict.outcome, "release": verdict.release},
+        passed=outcome == "stable",
+        severity=ERROR if outcome in verdict.error_outcomes else WARN,
+        description=verdict.sentence() if outcome == verdict.outcome else f"{verdict.sentence()} {told_words(outcome)}",
+        metadata=metadata,
     )
+
+
+def told_words(outcome: str) -> str:
+    """Return that findings are silenced, and what is left."""
+    left = "nothing is left" if outcome == "stable" else f"{outcome.replace('_', ' ')} is left"
+    return f"Findings are silenced; {left}."

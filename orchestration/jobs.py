@@ -1,6 +1,6 @@
 """Jobs: what an operator starts as one thing. Schedules and sensors refer to these by name."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -125,6 +125,66 @@ def move_release_pointer(
 def rollback_release() -> None:
     """Move the release pointer back."""
     move_release_pointer()
+
+
+class AcknowledgementConfig(dg.Config):
+    """What is recorded about the findings of a model, by whom and why."""
+
+    action: Literal["acknowledge", "silence", "end"] = Field(
+        description="acknowledge: somebody is at work on it; silence: no checks and alerts; end: end one of them early"
+    )
+    by: str = Field(description="Person who decides so")
+    reason: str = Field(description="Why, in at least ten characters")
+    use_case: str = Field(default="", description="Model; needed unless action is end")
+    code: str | None = Field(default=None, description="Only findings of this code, such as column_drift")
+    column: str | None = Field(default=None, description="Only findings about this column")
+    until: str = Field(default="", description="Last day, such as 2026-12-31; needed unless action is end")
+    identifier: str = Field(default="", description="Record to end, as `python -m monitoring list` shows it")
+
+
+@dg.op
+def record_acknowledgement(
+    context: dg.OpExecutionContext, config: AcknowledgementConfig, settings: dg.ResourceParam[PlatformSettings]
+) -> None:
+    """Add a record, and let the API and the pages know; the asset check follows with the next review."""
+    from monitoring import acknowledgements
+    from monitoring.site import build_site
+    from orchestration.model_verdicts import publish_verdicts
+
+    if config.action == "end":
+        record = acknowledgements.end_acknowledgement(
+            settings.reports_dir, config.identifier, by=config.by, reason=config.reason
+        )
+    else:
+        try:
+            until = date.fromisoformat(config.until)
+        except ValueError:
+            raise acknowledgements.AcknowledgementError(
+                f"until is {config.until!r}; name the last day, such as 2026-12-31"
+            ) from None
+        record = acknowledgements.record_acknowledgement(
+            settings.reports_dir,
+            config.action,
+            config.use_case,
+            by=config.by,
+            reason=config.reason,
+            until=until,
+            code=config.code,
+            column=config.column,
+        )
+    publish_verdicts(settings)
+    index = build_site(settings.home, settings.service_targets)
+    context.log.info(record.sentence())
+    context.add_output_metadata({"record": record.sentence(), "site": report_link(settings, index)})
+
+
+@dg.job(
+    description="Records that somebody is at work on findings of a review, or keeps them from raising checks and "
+    "alerts until a day, or ends such a record. The pages go on showing every finding."
+)
+def acknowledge_findings() -> None:
+    """Record what is done about findings."""
+    record_acknowledgement()
 
 
 class TrialConfig(dg.Config):
@@ -460,6 +520,7 @@ ASSET_JOBS = [
 
 SINGLE_JOBS = [
     rollback_release,
+    acknowledge_findings,
     start_trial_job,
     stop_trial_job,
     simulate_prices,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -12,9 +13,13 @@ from orchestration.automation import RENEW_AFTER_INPUTS
 from orchestration.lifecycle import review_month
 from orchestration.marts import current_marts
 from orchestration.metadata import report_link
+from orchestration.model_verdicts import publish_verdicts
 from orchestration.pipeline_health import collect_pipeline_health
 from orchestration.settings import PlatformSettings
 from orchestration.use_cases import UseCase
+
+if TYPE_CHECKING:
+    from monitoring.verdicts import Verdict
 
 PIPELINE_HEALTH = dg.AssetKey(["monitoring", "pipeline_health"])
 
@@ -52,11 +57,19 @@ def build_drift_asset(use_case: UseCase, months: dg.MonthlyPartitionsDefinition)
         metadata: dict[str, dg.MetadataValue] = {"verdicts": dg.MetadataValue.table(table)} if table else {}
         if reviewed and reviewed[-1].report_path:
             metadata["report"] = report_link(settings, settings.reports_dir / reviewed[-1].report_path)
-        return dg.MaterializeResult(
-            metadata=metadata, check_results=[checks.stable_result(reviewed[-1] if reviewed else None)]
-        )
+        publish_verdicts(settings)
+        return dg.MaterializeResult(metadata=metadata, check_results=[_check_result(reviewed, settings)])
 
     return drift
+
+
+def _check_result(reviewed: "Sequence[Verdict]", settings: PlatformSettings) -> dg.AssetCheckResult:
+    from monitoring.acknowledgements import told_outcome
+
+    if not reviewed:
+        return checks.stable_result(None)
+    latest = reviewed[-1]
+    return checks.stable_result(latest, told_outcome(latest, settings.reports_dir, datetime.now(UTC).date()))
 
 
 def build_pipeline_health_asset(use_cases: Sequence[UseCase]) -> dg.AssetsDefinition:
