@@ -1,6 +1,7 @@
 """``python -m monitoring``: serves the model owners' site and the Evidently workspace on this machine only.
 
-With a command it does that one thing instead: record who is at work on a finding, or list what is recorded.
+With a command it does that one thing instead: record who is at work on a finding, list what is recorded, or review a
+part of the customers.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from ml.errors import KilowiseError
 from monitoring.acknowledgement_commands import add_commands as add_acknowledgement_commands
 from monitoring.settings import MonitoringSettings
 from monitoring.site import SITE_NAME, build_site
+from monitoring.slice_commands import add_commands as add_slice_commands
 from monitoring.workspace import WORKSPACE_NAME
 
 LOOPBACK = "127.0.0.1"
@@ -82,6 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workspace-port", type=int, default=settings.workspace_port, help="port of Evidently")
     commands = parser.add_subparsers(dest="command", metavar="command", title="commands (default: serve the pages)")
     add_acknowledgement_commands(commands)
+    add_slice_commands(commands)
     options = parser.parse_args(arguments)
     home = options.home.resolve()
     if options.command is None:
