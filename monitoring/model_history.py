@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from ml.evaluation import Criterion, Evaluation
 from ml.gate import GateDecision
+from ml.sufficiency import SufficiencyReport
 from ml.trials import TrialSummary
 from ml.wording import Bilingual, criterion_title
 from monitoring.acknowledgements import Acknowledgement, in_force, read_acknowledgements
@@ -26,6 +27,7 @@ from monitoring.verdicts import USE_CASE_TITLES, Verdict, VerdictError, read_ver
 
 DECISIONS_NAME = "decisions"
 TRIALS_NAME = "trials"
+SUFFICIENCY_NAME = "sufficiency.json"
 HISTORY_NAME = "history.jsonl"
 
 
@@ -168,6 +170,7 @@ class Model:
         acknowledgements: What people said about findings and what still holds.
         outcomes: What became of its predictions; None before any outcome was recorded.
         trials: Trials of challengers on live traffic, newest first.
+        insufficiency: What the data lacks for a model, in a sentence; empty if it suffices or was never checked.
     """
 
     use_case: str
@@ -181,6 +184,7 @@ class Model:
     acknowledgements: tuple[Acknowledgement, ...] = ()
     outcomes: Outcomes | None = None
     trials: tuple[TrialSummary, ...] = ()
+    insufficiency: str = ""
 
     @property
     def title(self) -> tuple[str, str]:
@@ -268,6 +272,7 @@ def read_model(use_case: str, home: Path, today: date) -> Model:
         acknowledgements=in_force(read_acknowledgements(reports_dir), today, use_case),
         outcomes=read_outcomes(reports_dir, use_case),
         trials=tuple(_trials(reports_dir / use_case / TRIALS_NAME)),
+        insufficiency=_insufficiency(reports_dir / use_case / SUFFICIENCY_NAME),
     )
 
 
@@ -276,6 +281,17 @@ def _policy(use_case: str, today: date) -> DriftPolicy | None:
         return load_policy(use_case, today)
     except PolicyError:
         return None
+
+
+def _insufficiency(path: Path) -> str:
+    if not path.exists():
+        return ""
+    try:
+        report = SufficiencyReport.model_validate(json.loads(path.read_bytes())["report"])
+    except ValidationError:
+        # A report of an older form is made anew by the next training.
+        return ""
+    return "" if report.is_sufficient else " ".join(finding.message for finding in report.missing)
 
 
 def _served_changes(history: Path) -> Iterator[ServedChange]:

@@ -25,6 +25,7 @@ from ml.wording import (
 from monitoring.data_dictionary import DICTIONARY_PAGE, read_data_dictionary
 from monitoring.datasets import schema_columns
 from monitoring.drift import RARE, UNSEEN
+from monitoring.guide_page import GUIDE_PAGE, read_guide
 from monitoring.model_events import events_of, performance_of
 from monitoring.model_history import (
     Model,
@@ -75,7 +76,8 @@ def build_site(home: Path, service_targets: Path | None = None) -> Path:
     """
     now = datetime.now(UTC)
     models = [read_model(use_case, home, now.date()) for use_case in USE_CASES]
-    site = _Site(home / "reports", now)
+    guide = read_guide()
+    site = _Site(home / "reports", now, has_guide=guide is not None)
     for name in _STATIC_FILES:
         site.copy(TEMPLATE_DIRECTORY / name, name)
     segment_pages = {model.use_case: told for model in models if (told := _segment_page(model, home))}
@@ -91,6 +93,8 @@ def build_site(home: Path, service_targets: Path | None = None) -> Path:
     if pipeline:
         site.write(PIPELINE_PAGE, "pipeline_health.html.j2", page=pipeline)
     site.write(RUNBOOK_PAGE, "runbook.html.j2")
+    if guide:
+        site.write(GUIDE_PAGE, "guide.html.j2", guide=guide)
     ordered = sorted(models, key=_attention, reverse=True)
     index = site.write(
         "index.html",
@@ -105,6 +109,7 @@ def build_site(home: Path, service_targets: Path | None = None) -> Path:
         needing=[model for model in ordered if model.latest and model.latest.needs_attention],
         timelines={model.use_case: _timeline(model) for model in models},
         figures={model.use_case: _key_figure(model) for model in models},
+        columns_of={model.use_case: _column_words(model.use_case) for model in models},
     )
     site.remove_stale_pages()
     return index
@@ -113,11 +118,11 @@ def build_site(home: Path, service_targets: Path | None = None) -> Path:
 class _Site:
     """The folder of the site: writes its pages and remembers which, so that others can go."""
 
-    def __init__(self, reports_dir: Path, built_at: datetime) -> None:
+    def __init__(self, reports_dir: Path, built_at: datetime, *, has_guide: bool) -> None:
         self.directory = reports_dir / SITE_NAME
         self._reports_dir = reports_dir
         self._written: set[Path] = set()
-        self._templates = _Templates(built_at, self._megabytes_of)
+        self._templates = _Templates(built_at, self._megabytes_of, has_guide=has_guide)
 
     def write(self, name: str, template: str, **context: Any) -> Path:
         """Render a page; links that its template makes with ``root`` lead to the site's folder."""
@@ -326,11 +331,32 @@ def _verdict_context(verdict: Verdict) -> dict[str, Any]:
         "judged": judged,
         "leading": [by_name[name] for name in verdict.leading_columns if name in by_name],
         "compared": [score for score in judged if score.comparisons],
-        "unjudged": [score for score in verdict.columns if score.status != "judged"],
+        "unjudged": _unjudged(verdict),
         "distributions": _distributions(judged),
         "rare": RARE,
         "unseen": UNSEEN,
     }
+
+
+@dataclass(frozen=True)
+class _Unjudged:
+    """Columns that were not judged for one reason; nothing is unknown where there never was a value."""
+
+    why: Bilingual
+    is_harmless: bool
+    columns: tuple[str, ...]
+
+
+def _unjudged(verdict: Verdict) -> list[_Unjudged]:
+    """Return the columns that were not judged by reason, those of which something is unknown first."""
+    found: dict[tuple[bool, str, str], list[str]] = {}
+    for score in verdict.columns:
+        if score.status != "judged":
+            found.setdefault((score.is_empty_as_before, score.why_en, score.why_zh), []).append(score.column)
+    return [
+        _Unjudged(Bilingual(en=why_en, zh=why_zh), is_harmless, tuple(columns))
+        for (is_harmless, why_en, why_zh), columns in sorted(found.items())
+    ]
 
 
 @dataclass(frozen=True)
@@ -370,7 +396,7 @@ def _drawn_bins(score: ColumnScore) -> tuple[_Bin, ...]:
 class _Templates:
     """The page templates and what every page needs."""
 
-    def __init__(self, built_at: datetime, megabytes_of: Callable[[str], str]) -> None:
+    def __init__(self, built_at: datetime, megabytes_of: Callable[[str], str], *, has_guide: bool) -> None:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
         self._environment = Environment(
@@ -390,6 +416,8 @@ class _Templates:
             decision_page=decision_page,
             trial_page=trial_page,
             runbook_page=RUNBOOK_PAGE,
+            guide_page=GUIDE_PAGE,
+            has_guide=has_guide,
             findings=runbook(),
             retraining_words=RETRAINING_WORDS,
             runbook_anchor=runbook_anchor,

@@ -16,8 +16,9 @@ from monitoring.model_history import Model
 from monitoring.verdicts import OUTCOME_WORDS, Outcome, Verdict
 
 SHOWN_MONTHS = 24
-SLOT_WIDTHS = (44.0, 110.0)
+SLOT_WIDTHS = (40.0, 110.0)
 """Narrowest and widest month, in pixels: a touch target at least, and few months must not fill a wall."""
+_MONTHS_AFTER_VERDICT = 2
 _DRAWING_WIDTH = 930.0
 _MARK_STEP, _MARK_SPACING = 26.0, 24.0
 _VERDICT_HEIGHT, _DRIFT_HEIGHT, _PERFORMANCE_HEIGHT, _INCIDENT_STEP = 34.0, 112.0, 84.0, 20.0
@@ -73,11 +74,12 @@ class Slot:
 
 @dataclass(frozen=True)
 class Mark:
-    """An event where it is drawn."""
+    """An event where it is drawn; one that is later than the last month stands at the right edge."""
 
     event: Event
     x: float
     y: float
+    is_later: bool
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ def draw_timeline(model: Model) -> Timeline | None:
     days = [*verdicts, *(event.at.date() for event in events)]
     if not days:
         return None
-    axis = _Axis(_month_range(min(days), max(days)))
+    axis = _Axis(_shown_months(days, max(verdicts, default=None)))
     placed = _placed(events, axis)
     series = performance_of(model)
     has_figures = series is not None and any(figure.month in axis.left for figure in series.figures)
@@ -190,7 +192,10 @@ def draw_timeline(model: Model) -> Timeline | None:
         slot=axis.slot,
         lanes=tuple(lanes),
         months=tuple(_slot(month, axis.left[month], verdicts.get(month), score_y) for month in axis.months),
-        marks=tuple(Mark(event, x, by_name["events"].top + (row + 0.5) * _MARK_STEP) for event, x, row in placed),
+        marks=tuple(
+            Mark(event, x, by_name["events"].top + (row + 0.5) * _MARK_STEP, axis.ends_before(event.at))
+            for event, x, row in placed
+        ),
         performance=_drawn_figures(series, axis, by_name["performance"]) if series and has_figures else None,
         incidents=tuple(
             IncidentBar(left, width, by_name["incidents"].top + row * _INCIDENT_STEP, worst, is_open, text)
@@ -201,20 +206,36 @@ def draw_timeline(model: Model) -> Timeline | None:
 
 
 class _Axis:
-    """Months from left to right; the oldest are left out when there are too many."""
+    """Months from left to right."""
 
     def __init__(self, months: Sequence[date]) -> None:
-        self.months = months[-SHOWN_MONTHS:]
+        self.months = months
         self.slot = min(max(_DRAWING_WIDTH / len(self.months), SLOT_WIDTHS[0]), SLOT_WIDTHS[1])
         self.left = {month: number * self.slot for number, month in enumerate(self.months)}
 
     def x(self, at: datetime | date) -> float | None:
-        """Return where a day is drawn; None if it is before the first month."""
+        """Return where a day is drawn: at the right edge if it is later than all months; None if it is earlier."""
+        if self.ends_before(at):
+            return self.slot * len(self.months) - _MARK_SPACING / 2
         left = self.left.get(date(at.year, at.month, 1))
         return None if left is None else left + self.slot * (at.day - 0.5) / 31
 
+    def ends_before(self, at: datetime | date) -> bool:
+        return date(at.year, at.month, 1) > self.months[-1]
+
     def middle(self, month: date) -> float:
         return self.left[month] + self.slot / 2
+
+
+def _shown_months(days: Sequence[date], last_verdict: date | None) -> list[date]:
+    """Return the months of a drawing: all, or those up to the latest verdict when these are too many.
+
+    What was reviewed years after its month, as in a replay of old data, must not push its own verdicts off the drawing.
+    """
+    months = _month_range(min(days), max(days))
+    if len(months) > SHOWN_MONTHS and last_verdict is not None:
+        months = months[: months.index(last_verdict) + 1 + _MONTHS_AFTER_VERDICT]
+    return months[-SHOWN_MONTHS:]
 
 
 def _month_range(first: date, last: date) -> list[date]:

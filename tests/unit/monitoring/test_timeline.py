@@ -94,6 +94,16 @@ def test_a_long_history_shows_its_latest_months_wide_enough_to_be_touched() -> N
     assert SLOT_WIDTHS[0] <= drawn.slot <= SLOT_WIDTHS[1]
 
 
+def test_verdicts_on_old_months_are_drawn_although_their_model_was_released_years_later() -> None:
+    reviewed = months(10, last=date(2013, 12, 1))
+    drawn = draw_timeline(model(*(verdict(month) for month in reviewed), served_changes=(published(NOON),)))
+    assert drawn is not None
+    assert [slot.month for slot in drawn.months if slot.verdict] == reviewed
+    [mark] = drawn.marks
+    assert mark.is_later
+    assert drawn.width - drawn.slot < mark.x < drawn.width
+
+
 def test_the_limits_stay_where_they_are_when_a_score_is_beyond_all_bounds() -> None:
     calm, wild = (draw_timeline(model(verdict(date(2026, 8, 1), "act", score))) for score in (0.3, 9.0))
     assert calm is not None
