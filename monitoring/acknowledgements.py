@@ -288,7 +288,8 @@ def _record(reports_dir: Path, **fields: object) -> Acknowledgement:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise AcknowledgementError(f"{field}: {first['msg']}" if field else first["msg"]) from error
+        problem = first["msg"].removeprefix("Value error, ")
+        raise AcknowledgementError(f"{field}: {problem}" if field else problem) from error
     path = reports_dir / ACKNOWLEDGEMENTS_NAME
     with exclusive(path):
         append_line(path, record.model_dump_json())

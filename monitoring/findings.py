@@ -293,7 +293,8 @@ def _drifted_share(scores: Sequence[ColumnScore], policy: DriftPolicy) -> Iterat
     yield Reason(
         code="drifted_share",
         severity=severity,
-        sentence_en=f"{len(drifted)} of {len(judged)} judged columns have drifted ({share:.0f} %; limit {limit:g} %).",
+        sentence_en=f"{len(drifted)} of {len(judged)} judged columns {'has' if len(drifted) == 1 else 'have'} drifted "
+        f"({share:.0f} %; limit {limit:g} %).",
         sentence_zh=f"{len(judged)} 个已判断字段中有 {len(drifted)} 个偏移（{share:.0f} %，阈值 {limit:g} %）。",
     )
 

@@ -339,6 +339,7 @@ def review_month(
         month: As-of month.
         with_report: False leaves out Evidently's page, for drills that judge hundreds of months.
     """
+    from monitoring.hysteresis import earlier_months
     from monitoring.policy import load_policy
     from monitoring.review import review_month as review
     from monitoring.verdicts import read_verdict
@@ -354,6 +355,8 @@ def review_month(
         *_file_states(settings.predictions_dir / "log" / use_case.name),
         marts.fingerprint(*use_case.outcome_marts) if use_case.outcome_marts else "",
         load_policy(use_case.name, datetime.now(UTC).date()).model_dump_json(),
+        # A month holds what the months before it led to.
+        *map(str, earlier_months(settings.reports_dir, use_case.name, release.name, month)),
     )
     if reviewed.exists() and reviewed.read_text(encoding="utf-8") == inputs:
         return read_verdict(settings.reports_dir, use_case.name, month, release.name)
