@@ -504,6 +504,45 @@ def deliver_alerts() -> None:
     tell_of_incidents()
 
 
+class SliceConfig(dg.Config):
+    """Which months and which customers to review."""
+
+    use_case: str = Field(description="segmentation, tariff_matching or credit_risk.")
+    month: str = Field(description="The as-of month, or the last of a window: 2026-09.")
+    since: str = Field(default="", description="First month of a window: 2026-07. Empty for one month.")
+    customer_class: str = Field(default="", description="Only this class, such as residential. Empty for all.")
+    district: str = Field(default="", description="Only this district. Empty for all.")
+    segment_id: str = Field(default="", description="Only this segment, such as R3. Empty for all.")
+
+
+@dg.op
+def review_part_of_customers(
+    context: dg.OpExecutionContext, config: SliceConfig, settings: dg.ResourceParam[PlatformSettings]
+) -> None:
+    """Judge the part by the policy of the month and put its report beside the monthly ones."""
+    from orchestration.slice_reviews import review_part
+
+    try:
+        verdict = review_part(settings, **config.model_dump())
+    except KilowiseError as error:
+        raise dg.Failure("; ".join(str(error).splitlines()), allow_retries=False) from None
+    for reason in verdict.reasons:
+        context.log.info(reason.sentence_en)
+    metadata: dict[str, dg.RawMetadataValue] = {"verdict": verdict.outcome, "in words": verdict.sentence()}
+    if verdict.report_path:
+        metadata["report"] = report_link(settings, settings.reports_dir / verdict.report_path)
+    context.add_output_metadata(metadata)
+
+
+@dg.job(
+    description="Reviews any window of months, of all customers or of a class, a district or a segment, against the "
+    "released model's reference. Raises no alert and starts no training: it answers whoever asks."
+)
+def review_slice() -> None:
+    """Review a part of the customers on demand."""
+    review_part_of_customers()
+
+
 ASSET_JOBS = [
     full_refresh,
     refresh_data,
@@ -529,5 +568,6 @@ SINGLE_JOBS = [
     select_audience,
     drill_monitors,
     deliver_alerts,
+    review_slice,
 ]
 """Jobs that do one thing beside the graph."""
