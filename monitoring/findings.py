@@ -11,6 +11,8 @@ from ml.wording import plural
 from monitoring.column_words import NAMED_COLUMNS, ColumnWords, was
 from monitoring.consequences import leading_columns
 from monitoring.datasets import CurrentRows, ReferenceRows
+from monitoring.late_findings import late_label_reasons
+from monitoring.late_labels import LateLabels
 from monitoring.policy import DriftPolicy, Limit
 from monitoring.section_findings import concept_reasons, importance_reasons, quality_reasons
 from monitoring.sections import ConceptDrift, DataQuality, ImportanceShift
@@ -29,6 +31,7 @@ def find_reasons(
     quality: DataQuality,
     importance: ImportanceShift | None = None,
     concept: ConceptDrift | None = None,
+    late: LateLabels | None = None,
 ) -> tuple[Reason, ...]:
     """Collect all findings of a month, the most urgent first.
 
@@ -41,8 +44,11 @@ def find_reasons(
         quality: What the reading of the rows found.
         importance: Which columns drive the predictions, if there were enough rows.
         concept: Residuals by group, if outcomes have become known.
+        late: What became of earlier predictions, and what is estimated of this month's.
     """
     found = [*quality_reasons(quality, policy.quality), *_rows(current, reference, policy)]
+    if late is not None:
+        found += late_label_reasons(late, policy)
     words = ColumnWords(policy.use_case)
     if scores:
         found += [

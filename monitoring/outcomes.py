@@ -56,6 +56,8 @@ class PerformanceEstimate(_Record):
         brier: Mean squared difference of probability and outcome that they will give.
         independent_windows: Outcome windows, counted without overlap, of earlier months behind the interval's width;
             0 while only the policy's assumption stands behind it.
+        default_rate_at_release: Default rate of the release's hold-out; None if it has none.
+        auc_at_release: AUC on the release's hold-out; None if it has none.
     """
 
     rows: int
@@ -64,6 +66,8 @@ class PerformanceEstimate(_Record):
     auc: Estimated | None
     brier: Estimated
     independent_windows: float
+    default_rate_at_release: float | None = None
+    auc_at_release: float | None = None
 
 
 class RealisedPerformance(_Record):
@@ -76,7 +80,8 @@ class RealisedPerformance(_Record):
         auc: Area under the ROC curve; None where nobody or everybody defaulted.
         brier: Mean squared difference of probability and outcome.
         shift: Log-odds by which outcomes lay above the predictions (Cox's recalibration, its intercept).
-        slope: Spread of the true log-odds over that of the predicted ones (Cox's recalibration, its slope).
+        slope: Spread of the true log-odds over that of the predicted ones (Cox's recalibration, its slope); None where
+            too few defaulted to tell.
     """
 
     rows: int
@@ -85,7 +90,7 @@ class RealisedPerformance(_Record):
     auc: float | None
     brier: float
     shift: float
-    slope: float
+    slope: float | None
 
 
 class EstimateEntry(_Record):

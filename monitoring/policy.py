@@ -176,6 +176,8 @@ class TariffOutcomeRule(_Rule):
 
     minimum_customers: int = Field(ge=10, description="Judged customers of a cohort below which nothing is said.")
     minimum_months: int = Field(ge=1, le=12, description="Months of bills below which nothing is said.")
+    ages_months: tuple[int, ...] = Field(min_length=1, description="Months after the advice at which it is judged.")
+    customers: int = Field(ge=100, le=20_000, description="Advised customers of a month who are judged at most.")
     coverage_pct: float = Field(ge=50, le=99, description="Share of savings that the stated interval is to hold.")
     shortfall_pct: Limit = Field(description="Part of the promised saving that did not come.")
     worse_off_pct: Limit = Field(description="Share of the advised customers to whom it saved nothing.")

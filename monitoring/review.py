@@ -4,13 +4,14 @@ Bad content (an empty month, torn files, columns that vanished) leads to a verdi
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml.errors import KilowiseError
 from monitoring.hysteresis import earlier_months, hold
+from monitoring.late_labels import KnownOutcomes, LateLabels, look_back
 from monitoring.policy import DriftPolicy, load_policy
 from monitoring.sections import ConceptDrift, ReviewSlice
 from monitoring.verdicts import (
@@ -40,10 +41,12 @@ class Evidence:
     Attributes:
         performance: Discrimination and calibration.
         concept: Residuals by class, district and segment.
+        late: Estimates until outcomes are known, their record, and what else became of the predictions.
     """
 
     performance: PerformanceResult | None = None
     concept: ConceptDrift | None = None
+    late: LateLabels | None = None
 
 
 def review_month(
@@ -57,6 +60,8 @@ def review_month(
     reports_dir: Path,
     policy: DriftPolicy | None = None,
     outcomes: "pd.DataFrame | None" = None,
+    vintages: "pd.DataFrame | None" = None,
+    advised_bills: "pd.DataFrame | None" = None,
     with_report: bool = True,
 ) -> Verdict:
     """Compare what a release predicted for a month with its reference, and record the verdict.
@@ -74,6 +79,8 @@ def review_month(
         reports_dir: Folder of all reports.
         policy: Rules; None takes the version that is valid today.
         outcomes: What happened to customers, for use cases with a performance rule.
+        vintages: Arrears by month of scoring, for use cases with a rule of vintages.
+        advised_bills: Bills since earlier advice, for use cases with a rule of tariff outcomes.
         with_report: False leaves out Evidently's page and workspace run, where many months are judged only for their
             verdicts, as in drills.
 
@@ -98,6 +105,17 @@ def review_month(
     evidence = Evidence()
     if outcomes is not None and policy.performance is not None:
         evidence = _evidence(month, outcomes, predictions_dir, bundle_dir, release, policy)
+    late = look_back(
+        policy,
+        month,
+        KnownOutcomes(outcomes, vintages, advised_bills),
+        predictions_dir=predictions_dir,
+        bundle_dir=bundle_dir,
+        release=release,
+        reports_dir=reports_dir,
+        seen_until=_seen_until(bundle_dir),
+    )
+    evidence = replace(evidence, late=late)
     directory = verdict_directory(reports_dir, use_case, month, release)
     verdict = judge(
         current,
@@ -172,6 +190,7 @@ def judge(
         quality=quality,
         importance=importance,
         concept=evidence.concept,
+        late=evidence.late,
     )
     versions = current.frame["model_version"].dropna()
     return Verdict(
@@ -194,6 +213,7 @@ def judge(
         quality=quality,
         importance=importance,
         concept=evidence.concept,
+        **(evidence.late.for_verdict() if evidence.late else {}),
         leading_columns=leading_columns(scores, policy),
         part=part,
         policy_version=policy.version,
@@ -236,7 +256,6 @@ def _evidence(
     rule = policy.performance
     if rule is None:
         return Evidence()
-    seen = _manifest(bundle_dir).get("data_window", {}).get("last_month")
     matured = matured_predictions(
         month,
         outcomes,
@@ -244,7 +263,7 @@ def _evidence(
         release=release,
         column=policy.prediction.column,
         months=rule.months,
-        seen_until=date.fromisoformat(str(seen)) if seen else None,
+        seen_until=_seen_until(bundle_dir),
         sample=policy.sample,
     )
     evaluation = bundle_dir / "evaluation.json"
@@ -262,6 +281,12 @@ def _evidence(
             grouped, bundle_dir, column=policy.prediction.column, label="is_default", rule=policy.concept
         )
     return Evidence(measure(matured, rule, promised), concept)
+
+
+def _seen_until(bundle_dir: Path) -> date | None:
+    """Return the last month whose data the model was built from."""
+    seen = _manifest(bundle_dir).get("data_window", {}).get("last_month")
+    return date.fromisoformat(str(seen)) if seen else None
 
 
 def _manifest(bundle_dir: Path) -> dict[str, Any]:
