@@ -1,4 +1,4 @@
-"""The credit policy's dry run, the dunning list and the replay, as an operator starts them on a finished home."""
+"""The credit policy's dry run, the dunning list, the replay and a review on demand, as an operator starts them."""
 
 import shutil
 from pathlib import Path
@@ -11,6 +11,7 @@ import pytest
 from ml.columns import names
 from ml.credit_risk.rating import HISTORY_COLUMNS
 from ml.credit_risk.schema import PREDICTIONS
+from monitoring.slices import read_slices
 from orchestration.definitions import build_definitions
 from orchestration.replay import replay
 from serving.model_store import ModelStore
@@ -116,3 +117,24 @@ def test_every_score_of_a_batch_is_replayed_to_the_identical_number(home: Platfo
 
     assert result.is_identical
     assert result.decisions == len(scored)
+
+
+def test_a_part_of_the_customers_is_reviewed_on_demand(home: PlatformHome) -> None:
+    month = max(path.name.partition("=")[2] for path in home.path.glob("predictions/batch/credit_risk/as_of_month=*"))
+    scored = pd.read_parquet(home.path / f"predictions/batch/credit_risk/as_of_month={month}/predictions.parquet")
+    district = scored["district"].value_counts().idxmin()
+    asked = {"use_case": "credit_risk", "month": month[:7]}
+
+    done, metadata = outcome(home, "review_slice", "review_part_of_customers", **asked, district=district)
+    refused, _ = outcome(home, "review_slice", "review_part_of_customers", **asked, district="Atlantis")
+
+    assert done.success
+    assert metadata["verdict"].value == "not_enough_data"
+    (stored,) = read_slices(home.settings.reports_dir)
+    assert stored.verdict.part is not None
+    assert stored.verdict.part.district == district
+    assert stored.verdict.rows_current == sum(scored["district"] == district)
+    [failure] = refused.get_step_failure_events()
+    assert failure.step_failure_data.user_failure_data.description.startswith(
+        "district 'Atlantis' is unknown to the release; known are "
+    )
