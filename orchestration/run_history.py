@@ -4,7 +4,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from unittest.mock import patch
 
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.runs.sqlite import sqlite_run_storage
@@ -52,6 +51,7 @@ def reuse_engines() -> Iterator[None]:
     anew: a tenth of a run with nothing to do. Dagster has no setting for it and its version is pinned, so the function
     by which both modules make engines is replaced here; engines hold no connection between uses.
     """
+    modules: list[Any] = [sqlite_event_log, sqlite_run_storage]
     engines: dict[str, Engine] = {}
 
     def engine_of(url: str, **options: Any) -> Engine:
@@ -59,8 +59,10 @@ def reuse_engines() -> Iterator[None]:
             engines[url] = create_engine(url, **options)
         return engines[url]
 
-    with (
-        patch.object(sqlite_event_log, "create_engine", engine_of),
-        patch.object(sqlite_run_storage, "create_engine", engine_of),
-    ):
+    for module in modules:
+        module.create_engine = engine_of
+    try:
         yield
+    finally:
+        for module in modules:
+            module.create_engine = create_engine

@@ -48,6 +48,9 @@ class RequestGuard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if scope["method"] == "HEAD":
+            # Whatever answers GET; of an answer to HEAD the server sends the headers only.
+            scope = {**scope, "method": "GET"}
         runtime: Runtime = scope["app"].state.runtime
         request_id = uuid.uuid4().hex
         scope["request_id"] = request_id

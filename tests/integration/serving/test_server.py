@@ -140,6 +140,14 @@ def test_protocol_errors_have_the_one_shape(server: ObservedServer) -> None:
         assert schemas.Problem.model_validate_json(response.content).request_id == response.headers["X-Request-Id"]
 
 
+def test_head_is_answered_as_get_without_the_body(server: ObservedServer) -> None:
+    head, get = httpx.head(f"{server.url}/v1/releases"), httpx.get(f"{server.url}/v1/releases")
+
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["Content-Length"] == str(len(get.content))
+    assert httpx.head(server.url + CREDIT).status_code == 405
+
+
 def test_tariff_advice_equals_the_models(server: ObservedServer) -> None:
     wanted = {"customer_ids": [customer_id(number) for number in range(20)]}
 

@@ -283,6 +283,11 @@ def test_another_method_is_405_and_another_page_404(client: TestClient) -> None:
     refusal(client.post("/v1/forecast"), 404, "not_found")
 
 
+def test_head_is_known_where_get_is(client: TestClient) -> None:
+    assert client.head("/v1/releases").headers["ETag"] == client.get("/v1/releases").headers["ETag"]
+    assert client.head(CREDIT).status_code == 405
+
+
 def test_releases_tell_what_is_served(client: TestClient) -> None:
     response = client.get("/v1/releases")
 
