@@ -23,6 +23,8 @@ from monitoring.incidents import Incident, read_incidents
 from monitoring.outcomes import Outcomes, read_outcomes
 from monitoring.policy import DriftPolicy, PolicyError, load_policy
 from monitoring.retrainings import Retraining, read_retrainings
+from monitoring.slices import FOLDER as SLICES_NAME
+from monitoring.slices import StoredSlice
 from monitoring.verdicts import USE_CASE_TITLES, Verdict, VerdictError, read_verdict, read_verdicts
 
 DECISIONS_NAME = "decisions"
@@ -170,6 +172,7 @@ class Model:
         acknowledgements: What people said about findings and what still holds.
         outcomes: What became of its predictions; None before any outcome was recorded.
         trials: Trials of challengers on live traffic, newest first.
+        slices: Reviews on demand of a part of the customers or of several months, newest first.
         insufficiency: What the data lacks for a model, in a sentence; empty if it suffices or was never checked.
     """
 
@@ -184,6 +187,7 @@ class Model:
     acknowledgements: tuple[Acknowledgement, ...] = ()
     outcomes: Outcomes | None = None
     trials: tuple[TrialSummary, ...] = ()
+    slices: tuple[StoredSlice, ...] = ()
     insufficiency: str = ""
 
     @property
@@ -226,6 +230,11 @@ class Model:
 def verdict_page(verdict: Verdict) -> str:
     """Return the file name of a verdict's page in its model's folder."""
     return f"{verdict.month:%Y-%m}_{verdict.release}.html"
+
+
+def slice_page(stored: StoredSlice) -> str:
+    """Return the file name of the page of a review on demand in its model's folder."""
+    return f"on_demand_{stored.directory.name}.html"
 
 
 def card_page(release: str) -> str:
@@ -272,6 +281,7 @@ def read_model(use_case: str, home: Path, today: date) -> Model:
         acknowledgements=in_force(read_acknowledgements(reports_dir), today, use_case),
         outcomes=read_outcomes(reports_dir, use_case),
         trials=tuple(_trials(reports_dir / use_case / TRIALS_NAME)),
+        slices=tuple(_slices(reports_dir / use_case / SLICES_NAME)),
         insufficiency=_insufficiency(reports_dir / use_case / SUFFICIENCY_NAME),
     )
 
@@ -377,6 +387,17 @@ def _verdicts(reports_dir: Path, use_case: str) -> Iterator[Verdict]:
         except VerdictError:
             # The table keeps the outcome of a verdict whose folder was removed; there is no page to make from it.
             continue
+
+
+def _slices(directory: Path) -> list[StoredSlice]:
+    found = []
+    for path in directory.glob("*/verdict.json"):
+        try:
+            found.append(StoredSlice(path.parent, Verdict.model_validate_json(path.read_bytes())))
+        except ValidationError:
+            # A review of an older form is made anew when somebody asks for it again.
+            continue
+    return sorted(found, key=lambda stored: stored.verdict.reviewed_at, reverse=True)
 
 
 def _trials(directory: Path) -> list[TrialSummary]:

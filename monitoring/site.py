@@ -34,6 +34,7 @@ from monitoring.model_history import (
     decision_page,
     read_model,
     release_page,
+    slice_page,
     trial_page,
     verdict_page,
 )
@@ -175,6 +176,8 @@ def _write_model(site: _Site, model: Model, segments: SegmentPage | None) -> Non
         write(trial_page(trial.trial_id), "trial.html.j2", trial=trial)
     for verdict in model.verdicts:
         write(verdict_page(verdict), "verdict.html.j2", verdict=verdict, **_verdict_context(verdict))
+    for stored in model.slices:
+        write(slice_page(stored), "verdict.html.j2", verdict=stored.verdict, **_verdict_context(stored.verdict))
     if model.policy:
         write(POLICY_PAGE, "policy.html.j2", policy=model.policy, rows=rule_rows(model.policy))
     if segments:
@@ -414,6 +417,7 @@ class _Templates:
             card_page=card_page,
             release_page=release_page,
             decision_page=decision_page,
+            slice_page=slice_page,
             trial_page=trial_page,
             runbook_page=RUNBOOK_PAGE,
             guide_page=GUIDE_PAGE,

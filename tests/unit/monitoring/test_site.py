@@ -1,7 +1,7 @@
 import json
 import re
 import shutil
-from datetime import date
+from datetime import UTC, date, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,13 +11,18 @@ import pytest
 from ml.evaluation import Criterion
 from ml.gate import GateDecision
 from ml.sufficiency import Finding, SufficiencyReport
+from ml.trials import ArmFigures, DecisionChange, TrialSummary
 from monitoring.guide_page import GUIDE_PAGE
-from monitoring.model_history import DECISIONS_NAME, SUFFICIENCY_NAME
+from monitoring.model_history import DECISIONS_NAME, SUFFICIENCY_NAME, TRIALS_NAME
 from monitoring.review import review_month
+from monitoring.sections import ReviewSlice
 from monitoring.site import build_site
+from monitoring.slices import review_slice
 from monitoring.verdicts import OUTCOME_WORDS
 from orchestration.lifecycle import decision_dir
 from orchestration.settings import PlatformSettings
+from orchestration.trials import report_path
+from serving.trials import Trial
 from tests.unit.monitoring.factories import MONTH, Platform, prediction_frame, reference_frame, write_release
 
 JULY = date(2026, 7, 1)
@@ -160,6 +165,132 @@ def test_building_again_replaces_pages_and_leaves_no_temporary_file(home) -> Non
     first = pages(home)
     assert pages(home).keys() == first.keys()
     assert not list((home / "reports").rglob("*.tmp"))
+
+
+def test_a_report_on_demand_has_a_page_to_which_its_model_leads(home) -> None:
+    platform = Platform(home, "credit_risk")
+    part = ReviewSlice(first_month=JULY, last_month=MONTH, district="east")
+    review_slice("credit_risk", part, with_report=False, **platform.folders)
+    torn = home / "reports" / "credit_risk" / "on_demand" / "torn"
+    torn.mkdir()
+    (torn / "verdict.json").write_text("{")
+
+    site = pages(home)
+
+    [link] = [link for link in site["credit_risk/index.html"].links if link.startswith("on_demand_")]
+    assert "2026-07 to 2026-08, district east" in site["credit_risk/index.html"].text
+    assert "2026-07 to 2026-08, district east" in site[f"credit_risk/{link}"].text
+
+
+def trial(home: Path) -> TrialSummary:
+    summary = TrialSummary(
+        trial_id="t1",
+        use_case="credit_risk",
+        mode="shadow",
+        share=1.0,
+        champion_version="202608-old",
+        challenger_version="202609-new",
+        started_at=datetime(2026, 10, 1, 8, tzinfo=UTC),
+        champion=ArmFigures(decisions_count=1200, customers_count=300, median_ms=1.2, p95_ms=2.8),
+        compared_count=1190,
+        agreement=0.953,
+        agreement_lower=0.94,
+        agreement_upper=0.965,
+        changes=(DecisionChange(before="AA", after="AAA", count=31),),
+    )
+    folder = home / "reports" / "credit_risk" / TRIALS_NAME
+    folder.mkdir(parents=True)
+    (folder / "t1.json").write_text(summary.model_dump_json(), encoding="utf-8")
+    return summary
+
+
+def test_a_trial_on_live_traffic_has_a_page_with_what_the_two_models_did(home) -> None:
+    trial(home)
+    site = pages(home)
+    assert "trial_t1.html" in site["credit_risk/index.html"].links
+    text = site["credit_risk/trial_t1.html"].text
+    for expected in ("202608-old", "202609-new", "95.30 %", "94.00 – 96.50 %", "1.20 / 2.80", "AAA"):
+        assert expected in text
+
+
+def test_trials_are_read_where_they_are_reported(home) -> None:
+    settings = PlatformSettings(home=home, _env_file=None)
+    started = Trial(
+        trial_id="t1",
+        use_case="credit_risk",
+        mode="shadow",
+        share=1.0,
+        release="0002",
+        bundle_version="202609-new",
+        champion_version="202608-old",
+        started_at=datetime(2026, 10, 1, 8, tzinfo=UTC),
+        started_by="Li Na",
+    )
+    assert report_path(settings, started) == home / "reports" / "credit_risk" / TRIALS_NAME / "t1.json"
+
+
+def test_a_page_whose_verdict_is_gone_goes_too(home) -> None:
+    stale = build_site(home).parent / "credit_risk" / "2020-01_0000.html"
+    stale.write_text("old", encoding="utf-8")
+    pages(home)
+    assert not stale.exists()
+
+
+class Outline(HTMLParser):
+    """Collects what a screen reader goes by."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.headings: list[int] = []
+        self.landmarks: list[str] = []
+        self.unnamed: list[str] = []
+        self.ids: list[str] = []
+        self.tables_without_head = 0
+        self._table_has_head = True
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        if tag in ("header", "main", "footer"):
+            self.landmarks.append(tag)
+        if "id" in values:
+            self.ids.append(values["id"] or "")
+        drawn = tag == "svg" and values.get("aria-hidden") != "true"
+        if (drawn or tag == "nav") and not values.get("aria-label"):
+            self.unnamed.append(tag)
+        if tag == "table":
+            self._table_has_head = False
+        self._table_has_head |= tag == "th"
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "table" and not self._table_has_head:
+            self.tables_without_head += 1
+
+
+def test_a_screen_reader_finds_landmarks_headings_and_names_on_every_page(home) -> None:
+    write_decision(home, "202608-newer", date(2026, 9, 3))
+    trial(home)
+    build_site(home)
+    for path in (home / "reports" / "site").rglob("*.html"):
+        if path.name.startswith("model_card"):
+            continue
+        found = Outline(path)
+        assert found.headings.count(1) == 1, path.name
+        steps = zip(found.headings, found.headings[1:], strict=False)
+        assert all(deeper <= level + 1 for level, deeper in steps), path.name
+        assert [name for name in found.landmarks if name == "main"] == ["main"], path.name
+        assert found.unnamed == [], path.name
+        assert found.tables_without_head == 0, path.name
+        assert len(found.ids) == len(set(found.ids)), path.name
+
+
+def test_every_text_of_a_page_stands_in_both_languages(home) -> None:
+    build_site(home)
+    for path in (home / "reports" / "site").rglob("*.html"):
+        html = path.read_text(encoding="utf-8")
+        assert html.count('<span lang="en">') == html.count('<span lang="zh">'), path.name
 
 
 def test_a_use_case_without_a_model_says_what_its_data_lacks(home) -> None:
