@@ -14,9 +14,19 @@ from monitoring.datasets import CurrentRows, ReferenceRows
 from monitoring.late_findings import late_label_reasons
 from monitoring.late_labels import LateLabels
 from monitoring.policy import DriftPolicy, Limit
+from monitoring.season_findings import history_reasons, weather_reasons
 from monitoring.section_findings import concept_reasons, importance_reasons, quality_reasons
 from monitoring.sections import ConceptDrift, DataQuality, ImportanceShift
-from monitoring.verdicts import DECISION_WORDS, MONEY_WORDS, ColumnScore, PerformanceResult, Reason, Severity
+from monitoring.verdicts import (
+    DECISION_WORDS,
+    MONEY_WORDS,
+    ColumnScore,
+    HistoryShift,
+    MonthWeather,
+    PerformanceResult,
+    Reason,
+    Severity,
+)
 
 _READING_ORDER: dict[Severity, int] = {"act": 0, "watch": 1, "unknown": 2, "info": 3}
 
@@ -32,6 +42,8 @@ def find_reasons(
     importance: ImportanceShift | None = None,
     concept: ConceptDrift | None = None,
     late: LateLabels | None = None,
+    weather: MonthWeather | None = None,
+    history: HistoryShift | None = None,
 ) -> tuple[Reason, ...]:
     """Collect all findings of a month, the most urgent first.
 
@@ -45,8 +57,12 @@ def find_reasons(
         importance: Which columns drive the predictions, if there were enough rows.
         concept: Residuals by group, if outcomes have become known.
         late: What became of earlier predictions, and what is estimated of this month's.
+        weather: Weather of the month, where it is known.
+        history: Lengths of history of both sides, if there were enough rows.
     """
     found = [*quality_reasons(quality, policy.quality), *_rows(current, reference, policy)]
+    if history is not None:
+        found += history_reasons(history, policy)
     if late is not None:
         found += late_label_reasons(late, policy)
     words = ColumnWords(policy.use_case)
@@ -59,6 +75,7 @@ def find_reasons(
             *_columns(scores, words, policy),
             *importance_reasons(importance, words, policy.importance),
             *_drifted_share(scores, policy),
+            *weather_reasons(scores, words, weather),
             *_not_judged(scores, words, policy),
         ]
     ordered = sorted(found, key=lambda reason: _READING_ORDER[reason.severity])
@@ -202,7 +219,8 @@ def _inputs(
                 column=name,
             )
         rise = score.missing_current_pct - score.missing_reference_pct
-        if (severity := severity_of(rise, policy.missing_rise_pct)) != "info":
+        severity = "act" if _was_emptied(score, policy) else severity_of(rise, policy.missing_rise_pct)
+        if severity != "info":
             yield Reason(
                 code="missing_rise",
                 severity=severity,
@@ -213,12 +231,13 @@ def _inputs(
                 column=name,
             )
         if (severity := severity_of(score.infinite_current_pct, policy.infinite_pct)) != "info":
+            infinite = score.infinite_current_pct
+            share = f"{infinite:.0f}" if infinite >= 10 else f"{infinite:.2g}"
             yield Reason(
                 code="infinite_values",
                 severity=severity,
-                sentence_en=f"{name_en} is infinite in {score.infinite_current_pct:.2g} % of the rows, "
-                "which points to a division by zero.",
-                sentence_zh=f"{name_zh}有 {score.infinite_current_pct:.2g} % 为无穷大，可能存在除零错误。",
+                sentence_en=f"{name_en} is infinite in {share} % of the rows, which points to a division by zero.",
+                sentence_zh=f"{name_zh}有 {share} % 为无穷大，可能存在除零错误。",
                 column=name,
             )
         severity = severity_of(score.unseen_current_pct, policy.unseen_pct)
@@ -240,6 +259,11 @@ def _inputs(
                 sentence_zh=f"{name_zh}所有记录取值相同，而参考样本中并非如此。",
                 column=name,
             )
+
+
+def _was_emptied(score: ColumnScore, policy: DriftPolicy) -> bool:
+    """Tell whether a column that had enough values to be judged has none left, however few rows had one before."""
+    return score.rows_reference >= policy.minimum.column_rows and score.missing_current_pct == 100
 
 
 def _columns(scores: Sequence[ColumnScore], words: ColumnWords, policy: DriftPolicy) -> Iterator[Reason]:

@@ -84,7 +84,7 @@ def run_report(
 
     Args:
         current: Rows of the month.
-        reference: Comparable reference, see ``monitoring.scoring.comparable_reference``.
+        reference: Comparable reference, see ``monitoring.scoring.Compared``.
         scores: Scores of all columns.
         policy: Methods and limits.
         month: Month under review; the run is stamped with its first day.

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from monitoring.datasets import CurrentRows, ReferenceRows
+    from monitoring.scoring import Compared
 
 
 class ReviewError(KilowiseError):
@@ -49,6 +50,19 @@ class Evidence:
     late: LateLabels | None = None
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What explains rows from outside of them.
+
+    Attributes:
+        daily_temperatures: Rows of ``monitoring.weather.DAILY_COLUMNS``; None if no weather is known.
+        data_since: First month of the platform's data, which bounds what any row can know; None if it is not known.
+    """
+
+    daily_temperatures: "pd.DataFrame | None" = None
+    data_since: date | None = None
+
+
 def review_month(
     use_case: str,
     month: date,
@@ -62,6 +76,7 @@ def review_month(
     outcomes: "pd.DataFrame | None" = None,
     vintages: "pd.DataFrame | None" = None,
     advised_bills: "pd.DataFrame | None" = None,
+    surroundings: Surroundings | None = None,
     with_report: bool = True,
 ) -> Verdict:
     """Compare what a release predicted for a month with its reference, and record the verdict.
@@ -81,6 +96,7 @@ def review_month(
         outcomes: What happened to customers, for use cases with a performance rule.
         vintages: Arrears by month of scoring, for use cases with a rule of vintages.
         advised_bills: Bills since earlier advice, for use cases with a rule of tariff outcomes.
+        surroundings: What explains rows from outside of them, such as the weather.
         with_report: False leaves out Evidently's page and workspace run, where many months are judged only for their
             verdicts, as in drills.
 
@@ -125,6 +141,7 @@ def review_month(
         release=release,
         bundle_dir=bundle_dir,
         evidence=evidence,
+        surroundings=surroundings,
         reports_dir=reports_dir,
         page=directory / "report.html" if with_report else None,
     )
@@ -144,6 +161,7 @@ def judge(
     release: str,
     bundle_dir: Path,
     evidence: Evidence,
+    surroundings: Surroundings | None = None,
     reports_dir: Path,
     page: Path | None,
     part: ReviewSlice | None = None,
@@ -158,6 +176,7 @@ def judge(
         release: Name of the release.
         bundle_dir: Folder of its bundle.
         evidence: What is known of outcomes.
+        surroundings: What explains rows from outside of them.
         reports_dir: Folder of all reports.
         page: Where Evidently's page goes, below ``reports_dir``; None leaves it out.
         part: What a review on demand looks at; such a review is no point of the workspace's monthly series.
@@ -169,17 +188,25 @@ def judge(
     from monitoring.findings import find_reasons
     from monitoring.importance import importance_shift
     from monitoring.quality import data_quality
-    from monitoring.scoring import score_columns
+    from monitoring.scoring import compare
 
     scores: tuple[ColumnScore, ...] = ()
-    importance = None
+    importance = compared = None
     if min(len(current.frame), len(reference.frame)) >= policy.minimum.rows:
-        scores = score_columns(current, reference, month, policy)
+        compared = compare(
+            current,
+            reference,
+            month,
+            policy,
+            daily_temperatures=surroundings.daily_temperatures if surroundings else None,
+            data_since=surroundings.data_since if surroundings else None,
+        )
+        scores = compared.scores
         importance = importance_shift(current, reference, policy, bundle_dir)
     quality = data_quality(policy.use_case, current, reference, scores)
     report_path = None
-    if page is not None and any(score.status == "judged" for score in scores):
-        scores = _report(current, reference, scores, policy, month=month, release=release, page=page, part=part)
+    if page is not None and compared is not None and any(score.status == "judged" for score in scores):
+        scores = _report(current, compared, policy, month=month, release=release, page=page, part=part)
         report_path = str(page.relative_to(reports_dir))
     reasons = find_reasons(
         current,
@@ -191,6 +218,8 @@ def judge(
         importance=importance,
         concept=evidence.concept,
         late=evidence.late,
+        weather=compared.weather if compared else None,
+        history=compared.history if compared else None,
     )
     versions = current.frame["model_version"].dropna()
     return Verdict(
@@ -214,6 +243,8 @@ def judge(
         importance=importance,
         concept=evidence.concept,
         **(evidence.late.for_verdict() if evidence.late else {}),
+        weather=compared.weather if compared else None,
+        history=compared.history if compared else None,
         leading_columns=leading_columns(scores, policy),
         part=part,
         policy_version=policy.version,
@@ -225,8 +256,7 @@ def judge(
 
 def _report(
     current: "CurrentRows",
-    reference: "ReferenceRows",
-    scores: tuple[ColumnScore, ...],
+    compared: "Compared",
     policy: DriftPolicy,
     *,
     month: date,
@@ -236,15 +266,16 @@ def _report(
 ) -> tuple[ColumnScore, ...]:
     """Write the page, and of a whole month the workspace run; return the scores with Evidently's own number beside."""
     from monitoring.reports import run_report, save_page
-    from monitoring.scoring import comparable_reference
     from monitoring.workspace import store_run
 
-    comparable = comparable_reference(reference, month, policy)
-    run = run_report(current, comparable, scores, policy, month=month, release=release)
+    rows = replace(current, frame=compared.current)
+    run = run_report(rows, compared.reference, compared.scores, policy, month=month, release=release)
     save_page(run.snapshot, page)
     if part is None:
         store_run(run.snapshot, policy, page.parents[3])
-    return tuple(score.model_copy(update={"evidently_psi": run.evidently_psi.get(score.column)}) for score in scores)
+    return tuple(
+        score.model_copy(update={"evidently_psi": run.evidently_psi.get(score.column)}) for score in compared.scores
+    )
 
 
 def _evidence(

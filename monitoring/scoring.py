@@ -1,5 +1,7 @@
 """Compares every column of a month with the reference, by the policy, and ranks the columns by consequence."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Literal
 
@@ -8,7 +10,7 @@ import pandas as pd
 
 from ml.columns import Column, by_name
 from monitoring.consequences import Stakes, strain_of
-from monitoring.datasets import CurrentRows, ReferenceRows, same_season, schema_columns
+from monitoring.datasets import CurrentRows, ReferenceRows, schema_columns
 from monitoring.drift import (
     Bins,
     Effect,
@@ -19,60 +21,93 @@ from monitoring.drift import (
     unseen_chance_level,
     usable_values,
 )
+from monitoring.history import like_history
 from monitoring.policy import CategoricalMethod, DriftPolicy, NumericMethod
-from monitoring.verdicts import ColumnScore
+from monitoring.season import Form, Sides
+from monitoring.verdicts import ColumnScore, Comparison, HistoryShift, MonthWeather
+from monitoring.weather import Weather
 
 Role = Literal["feature", "prediction"]
 
 
-def comparable_reference(reference: ReferenceRows, month: date, policy: DriftPolicy) -> pd.DataFrame:
-    """Return the reference with the values blanked that must not be compared with this month.
+@dataclass(frozen=True)
+class Compared:
+    """A month held against the reference.
 
-    Args:
-        reference: Reference sample of the release.
-        month: Month under review.
-        policy: Policy with the season rule.
-
-    Returns:
-        The rows; columns that follow the season keep their values only in rows of the same season.
+    Attributes:
+        scores: Columns that strain a limit times their effect first, columns that were not judged last; empty if too
+            few rows could be compared.
+        reference: Reference rows with the values that the month was compared with, for pages that draw them.
+        current: Rows of the month that were compared.
+        history: Lengths of history of both sides.
+        weather: Weather of the month, where it is known.
     """
-    features, predictions = schema_columns(policy.use_case)
-    seasonal = [column for column in (*features, *predictions) if column.season == "same_season"]
-    elsewhere = ~same_season(reference.frame, month, policy.season)
-    blanked: dict[str, Any] = {
-        column.name: reference.frame[column.name].mask(elsewhere, np.nan if column.kind == "numeric" else None)
-        for column in seasonal
-    }
-    return reference.frame.assign(**blanked)
+
+    scores: tuple[ColumnScore, ...]
+    reference: pd.DataFrame
+    current: pd.DataFrame
+    history: HistoryShift
+    weather: MonthWeather | None
 
 
-def score_columns(
-    current: CurrentRows, reference: ReferenceRows, month: date, policy: DriftPolicy
-) -> tuple[ColumnScore, ...]:
-    """Score all columns of the use case that the policy does not ignore.
+def compare(
+    current: CurrentRows,
+    reference: ReferenceRows,
+    month: date,
+    policy: DriftPolicy,
+    *,
+    daily_temperatures: pd.DataFrame | None = None,
+    data_since: date | None = None,
+) -> Compared:
+    """Compare all columns of the use case that the policy does not ignore.
 
     Args:
-        current: Rows of the month.
+        current: Rows of the month, or of several months on demand.
         reference: Reference sample of the release.
-        month: Month under review.
+        month: Month under review, of several the last.
         policy: Methods and limits.
-
-    Returns:
-        The scores: columns that strain a limit times their effect first, columns that were not judged last.
+        daily_temperatures: Rows of ``monitoring.weather.DAILY_COLUMNS``; without them the same season decides for
+            columns that follow the weather.
+        data_since: First month of the platform's data, which bounds what any row can know.
     """
+    like = like_history(
+        reference.frame,
+        current.frame,
+        month,
+        policy.history,
+        data_since=data_since,
+        minimum_rows=policy.minimum.column_rows,
+    )
+    weather = Weather.of(daily_temperatures, policy.weather) if daily_temperatures is not None else None
+    rows_then, rows_now = reference.frame[like.reference_rows], current.frame[like.current_rows]
+    sides = Sides.of(rows_then, rows_now, month, policy, weather, data_since)
+    compared = Compared(
+        scores=(),
+        reference=sides.reference,
+        current=sides.current,
+        history=like.shift,
+        weather=weather.of_month(month, list(rows_now["district"])) if weather else None,
+    )
+    if min(len(rows_then), len(rows_now)) < policy.minimum.rows:
+        return compared
     features, predictions = schema_columns(policy.use_case)
     key = by_name(predictions)[policy.prediction.column]
-    comparable = comparable_reference(reference, month, policy)
-    in_season = same_season(reference.frame, month, policy.season)
-    stakes = Stakes.of(reference.frame, policy.consequences)
+    stakes = Stakes.of(sides.reference, policy.consequences)
     roles: list[tuple[Column, Role]] = [(column, "prediction") for column in predictions]
     roles += [(column, "feature") for column in features]
-    scores = [
-        _score_column(column, role, current, reference, comparable, in_season, key, stakes, policy)
+    scored = [
+        _score_column(column, role, current, reference, sides, key, stakes)
         for column, role in roles
         if column.name not in policy.ignored_columns
     ]
-    return tuple(sorted(scores, key=lambda score: _rank(score, policy)))
+    scores = tuple(
+        sorted(
+            (score.model_copy(update={"is_like_tenure": like.is_thinned}) for score, _ in scored),
+            key=lambda score: _rank(score, policy),
+        )
+    )
+    drawn = {score.column: values.reindex(sides.reference.index) for score, values in scored}
+    return replace(compared, scores=scores, reference=sides.reference.assign(**drawn))
 
 
 def _rank(score: ColumnScore, policy: DriftPolicy) -> tuple[bool, float, float, str]:
@@ -80,25 +115,81 @@ def _rank(score: ColumnScore, policy: DriftPolicy) -> tuple[bool, float, float, 
     return score.status != "judged", -strain_of(score, policy), -relative, score.column
 
 
+@dataclass(frozen=True)
+class _Judged:
+    """A form of the reference held against the month; without bins if it could not be."""
+
+    form: Form
+    comparison: Comparison
+    bins: Bins | None = None
+    shares_then: "np.ndarray[Any, np.dtype[np.float64]] | None" = None
+    shares_now: "np.ndarray[Any, np.dtype[np.float64]] | None" = None
+
+
+def _judge(form: Form, usable_now: "pd.Series[Any]", column: Column, policy: DriftPolicy) -> _Judged:
+    usable_then = usable_values(form.values, column.kind)
+    if why := _why_not_judged(form, usable_now, usable_then, policy.minimum.column_rows):
+        comparison = Comparison(basis=form.basis, rows_reference=len(usable_then), why_en=why[0], why_zh=why[1])
+        return _Judged(form, comparison)
+    bins = reference_bins(
+        usable_then, column.kind, bins=policy.numeric.bins, rare_share_pct=policy.categorical.rare_share_pct
+    )
+    shares_then, shares_now = bins.shares(usable_then), bins.shares(usable_now)
+    score = psi_of_shares(shares_then, shares_now)
+    noise = chance_level(bins.count, len(usable_then), len(usable_now)) + form.uncertainty
+    comparison = Comparison(
+        basis=form.basis,
+        score=score,
+        chance_level=noise,
+        level=level_of(score, noise, policy.method_for(column)),
+        rows_reference=len(usable_then),
+    )
+    return _Judged(form, comparison, bins, shares_then, shares_now)
+
+
+def _decide(judged: Sequence[_Judged], column: Column, policy: DriftPolicy) -> _Judged:
+    """Return the form that decides by the policy.
+
+    An adjustment that is less certain than the limit decides nothing. If the same season is quiet then, it was quiet
+    in spite of the weather; if it is not, the weather may be the reason, and nobody can tell.
+    """
+    by_basis = {each.form.basis: each for each in judged}
+    if column.season != "same_season":
+        return by_basis["whole_reference"]
+    adjusted, season = by_basis["weather_adjusted"], by_basis["same_season"]
+    limit = policy.method_for(column).act
+    is_unsure = adjusted.bins is not None and adjusted.form.uncertainty >= limit
+    if is_unsure and season.comparison.level != "quiet":
+        why_en, why_zh = "the reference has seen too little of such weather", "参考样本中此类天气过少"
+        comparison = adjusted.comparison.model_copy(update={"level": None, "why_en": why_en, "why_zh": why_zh})
+        return _Judged(adjusted.form, comparison)
+    for basis in policy.season.decides:
+        if by_basis[basis].bins is not None and not (basis == "weather_adjusted" and is_unsure):
+            return by_basis[basis]
+    return by_basis[policy.season.decides[-1]]
+
+
 def _score_column(
     column: Column,
     role: Role,
     current: CurrentRows,
     reference: ReferenceRows,
-    comparable: pd.DataFrame,
-    in_season: "pd.Series[bool]",
+    sides: Sides,
     key: Column,
     stakes: Stakes,
-    policy: DriftPolicy,
-) -> ColumnScore:
-    name = column.name
+) -> tuple[ColumnScore, "pd.Series[Any]"]:
+    """Return the score of a column, and the values of the reference that decided it."""
+    name, policy = column.name, sides.policy
     method = policy.method_for(column)
-    values_now = current.frame[name]
-    is_seasonal = column.season == "same_season"
-    values_then = reference.frame.loc[in_season, name] if is_seasonal else reference.frame[name]
+    values_now = sides.current[name]
     usable_now = usable_values(values_now, column.kind)
-    usable_then = usable_values(comparable[name], column.kind)
+    judged = [_judge(form, usable_now, column, policy) for form in sides.forms(column)]
+    decided = _decide(judged, column, policy)
+    values_then = decided.form.values
+    usable_then = usable_values(values_then, column.kind)
+    all_then = values_then if len(values_then) else sides.reference[name]
     infinite_now = len(values_now) - int(values_now.isna().sum()) - len(usable_now)
+    is_seasonal = column.season == "same_season"
     facts: dict[str, Any] = {
         "column": name,
         "role": role,
@@ -107,35 +198,35 @@ def _score_column(
         "limit_act": method.act,
         "is_important": name in policy.important_columns or name == key.name,
         "is_seasonal": is_seasonal,
+        "decided_by": decided.form.basis,
+        "comparisons": tuple(each.comparison for each in judged) if is_seasonal else (),
         "rows_reference": len(usable_then),
         "rows_current": len(usable_now),
-        "missing_reference_pct": _percentage(int(values_then.isna().sum()), len(values_then)),
+        "missing_reference_pct": _percentage(int(all_then.isna().sum()), len(all_then)),
         "missing_current_pct": _percentage(int(values_now.isna().sum()), len(values_now)),
         "infinite_current_pct": _percentage(infinite_now, len(values_now)),
     }
-    if why := _why_not_judged(column, current, reference, usable_now, usable_then, in_season, policy):
-        return ColumnScore(**facts, status="not_judged", why_en=why[0], why_zh=why[1])
-    bins = reference_bins(
-        usable_then, column.kind, bins=policy.numeric.bins, rare_share_pct=policy.categorical.rare_share_pct
-    )
-    shares_then, shares_now = bins.shares(usable_then), bins.shares(usable_now)
-    score = psi_of_shares(shares_then, shares_now)
-    noise = chance_level(bins.count, len(usable_then), len(usable_now))
-    level = level_of(score, noise, method)
+    why = _why_absent(name, current, reference) or (decided.comparison.why_en, decided.comparison.why_zh)
+    if decided.bins is None or decided.shares_then is None or decided.shares_now is None or any(why):
+        return ColumnScore(**facts, status="not_judged", why_en=why[0], why_zh=why[1]), values_then
+    bins, shares_then, shares_now = decided.bins, decided.shares_then, decided.shares_now
     effect = consequence = None
     if name != key.name:
         present_then, present_now = len(usable_then) / len(values_then), len(usable_now) / len(values_now)
         change = np.append(shares_now * present_now - shares_then * present_then, present_then - present_now)
         bin_of_row = _bin_of_rows(bins, usable_then, values_then.index)
-        effect = _effect(bin_of_row, change, comparable[key.name], key)
-        if role == "feature" and level != "quiet":
+        effect = _effect(bin_of_row, change, sides.reference[key.name], key)
+        if role == "feature" and decided.comparison.level != "quiet":
             consequence = stakes.consequence(bin_of_row, change)
-    return ColumnScore(
+    expected = _expected(judged, decided)
+    score = ColumnScore(
         **facts,
         status="judged",
-        score=score,
-        chance_level=noise,
-        level=level,
+        score=decided.comparison.score,
+        chance_level=decided.comparison.chance_level,
+        level=decided.comparison.level,
+        expected_en=expected[0],
+        expected_zh=expected[1],
         effect=effect.size if effect else None,
         effect_shift=effect.shift if effect else None,
         consequence=consequence,
@@ -144,6 +235,24 @@ def _score_column(
         bin_labels=tuple(bins.labels),
         bin_shares_reference=tuple(float(share) for share in shares_then),
         bin_shares_current=tuple(float(share) for share in shares_now),
+    )
+    return score, values_then
+
+
+def _expected(judged: Sequence[_Judged], decided: _Judged) -> tuple[str, str]:
+    """Return what the weather explains: a move against season or year that is gone once the weather is taken out."""
+    if decided.form.basis != "weather_adjusted" or decided.comparison.level != "quiet":
+        return "", ""
+    scores = {each.form.basis: each.comparison for each in judged if each.comparison.score is not None}
+    before = scores.get("same_season", scores.get("whole_reference"))
+    if before is None or before.level == "quiet":
+        return "", ""
+    named_en, named_zh = (
+        ("its season", "同季节") if before.basis == "same_season" else ("the whole reference", "全部参考样本")
+    )
+    return (
+        f"scores {before.score:.2f} against {named_en}, {decided.comparison.score:.2f} with the weather taken out",
+        f"与{named_zh}相比得分 {before.score:.2f}，剔除天气影响后为 {decided.comparison.score:.2f}",
     )
 
 
@@ -177,29 +286,25 @@ def _effect(
     return effect_on_prediction(bins_of_known, change_of_share, known, key.kind)
 
 
-def _why_not_judged(
-    column: Column,
-    current: CurrentRows,
-    reference: ReferenceRows,
-    usable_now: "pd.Series[Any]",
-    usable_then: "pd.Series[Any]",
-    in_season: "pd.Series[bool]",
-    policy: DriftPolicy,
-) -> tuple[str, str] | None:
-    name = column.name
+def _why_absent(name: str, current: CurrentRows, reference: ReferenceRows) -> tuple[str, str] | None:
     if name in current.columns_absent:
         return "no prediction row has this column", "预测记录中没有该字段"
     if name in reference.columns_absent:
         return "the reference was written before this column existed", "参考样本生成时尚无该字段"
-    if column.season == "same_season" and not in_season.any():
-        return "no same season in the reference", "参考样本中没有同季节数据"
+    return None
+
+
+def _why_not_judged(
+    form: Form, usable_now: "pd.Series[Any]", usable_then: "pd.Series[Any]", minimum: int
+) -> tuple[str, str] | None:
+    if form.why_en:
+        return form.why_en, form.why_zh
     if usable_then.empty and usable_now.empty:
         return "neither the reference nor the month has a value", "参考样本与本月均没有有效值"
     if usable_then.empty:
         return "the reference has no value", "参考样本中没有有效值"
     if usable_now.empty:
         return "the month has no value", "本月没有有效值"
-    minimum = policy.minimum.column_rows
     if len(usable_then) < minimum:
         return (
             f"the reference has {len(usable_then)} values, {minimum} are needed",

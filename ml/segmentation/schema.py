@@ -598,6 +598,9 @@ PREDICTIONS = (
         "new, returned, growing, stable, shrinking, at_risk, leaving (end announced), closed or unknown",
         "生命周期阶段",
         allowed=("new", "returned", "growing", "stable", "shrinking", "at_risk", "leaving", "closed", "unknown"),
+        season="same_season",
+        weather="change",
+        window_months=3,
     ),
     Column(
         "loyalty_tier",

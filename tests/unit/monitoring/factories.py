@@ -27,6 +27,8 @@ def column_values(column: Column, rows: int, rng: np.random.Generator) -> Any:
     if column.maximum is not None:
         low = column.minimum or 0.0
         return low + (column.maximum - low) * rng.beta(2, 5, rows)
+    if column.name == "tenure_months":
+        return (24 + 12 * rng.lognormal(1.0, 1.0, rows)).round()
     if column.name.endswith("_count"):
         return rng.poisson(1.0, rows).astype(float)
     return rng.lognormal(1.0, 1.0, rows)

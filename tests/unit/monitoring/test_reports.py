@@ -1,6 +1,7 @@
 """Evidently's side: same numbers as ours, found by type and column, on pages of bounded size."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from monitoring.reports import (
     run_report,
     save_page,
 )
-from monitoring.scoring import comparable_reference, score_columns
+from monitoring.scoring import compare
 from monitoring.workspace import open_workspace, project_id, store_run
 from tests.unit.monitoring.factories import MONTH, RELEASE, prediction_frame
 
@@ -42,9 +43,10 @@ def reviewed(make_platform):
         sample=POLICY.sample,
     )
     reference = load_reference("credit_risk", platform.bundle_dir, POLICY.sample, POLICY.reference)
-    scores = score_columns(current, reference, MONTH, POLICY)
-    comparable = comparable_reference(reference, MONTH, POLICY)
-    return platform, scores, run_report(current, comparable, scores, POLICY, month=MONTH, release=RELEASE)
+    compared = compare(current, reference, MONTH, POLICY)
+    rows = replace(current, frame=compared.current)
+    run = run_report(rows, compared.reference, compared.scores, POLICY, month=MONTH, release=RELEASE)
+    return platform, compared.scores, run
 
 
 def test_evidently_reports_the_scores_that_decide(reviewed, tmp_path) -> None:

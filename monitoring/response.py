@@ -1,0 +1,190 @@
+"""What the reference leads to expect of a column in other weather.
+
+Every value of the reference is moved to where it would stand in the weather of the month, as the adjusted baseline of
+measurement and verification moves a baseline to the conditions of the reporting period (Efficiency Valuation
+Organization, 2022, IPMVP Core Concepts, chapter 7; degree days after Fels, 1986, PRISM: an introduction, Energy and
+Buildings 9). The whole distribution moves, not its mean: by class of customer, the log-odds that a value lies below
+each of nineteen quantiles are regressed on the degrees of heating and of cooling behind the row (distribution
+regression: Chernozhukov, Fernández-Val and Melly, 2013, Inference on counterfactual distributions, Econometrica 81). A
+value keeps its rank within its class.
+
+The slopes have a normal prior with mean zero. Months, not rows, are independent witnesses of weather, so the standard
+errors are clustered by month (Liang and Zeger, 1986, Longitudinal data analysis using generalized linear models,
+Biometrika 73); where the reference has seen little of such weather, the prior speaks and the error is large.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from monitoring.drift import Z_999, psi_of_shares
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
+BoolArray = npt.NDArray[np.bool_]
+
+_QUANTILES = np.linspace(0.05, 0.95, 19)
+_ITERATIONS = 25
+_TOLERANCE = 1e-6
+_LARGEST_STEP = 3.0
+_LARGEST_LOG_ODDS = 15.0
+_SMALLEST_SHARE = 1e-3
+# A class with fewer base rows has no distribution to speak of; its values stay where they are.
+_CLASS_ROWS_MIN_COUNT = 20
+_BINS = 10
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A column of the reference, moved to the weather of the month.
+
+    Attributes:
+        values: Moved values of the base rows, in their order.
+        uncertainty: Score (PSI) that an error of the response can make; it is exceeded once in a thousand.
+    """
+
+    values: FloatArray
+    uncertainty: float
+
+
+def move_to_weather(
+    values: FloatArray,
+    classes: IntArray,
+    months: IntArray,
+    drivers: FloatArray,
+    base: BoolArray,
+    drivers_now: FloatArray,
+    classes_now: IntArray,
+    *,
+    response_per_degree: float,
+    is_estimable: bool,
+) -> Moved:
+    """Move the base rows of a column to the weather of the month.
+
+    Args:
+        values: Values of the reference rows, all of them finite, (rows,).
+        classes: Class of customer of each row, (rows,).
+        months: As-of month of each row as a number, (rows,).
+        drivers: Degrees of heating and cooling behind each row, (rows, 2).
+        base: Rows that are moved; the response is estimated on all rows, (rows,).
+        drivers_now: The same degrees behind the rows of the month, (rows now, 2).
+        classes_now: Their classes, (rows now,).
+        response_per_degree: Standard deviation of the prior of a slope, in log-odds per degree.
+        is_estimable: Whether the reference can tell a response. If not, nothing is moved, and the prior alone says how
+            uncertain that is.
+    """
+    moved = values[base].copy()
+    moved_further = moved.copy()
+    classes_of_base = classes[base]
+    for number in np.unique(classes_of_base):
+        members = classes_of_base == number
+        target = drivers_now[classes_now == number]
+        if members.sum() < _CLASS_ROWS_MIN_COUNT or not len(target):
+            continue
+        rows = classes == number
+        own = moved[members]
+        thresholds = np.unique(np.quantile(own, _QUANTILES, method="lower"))
+        slopes = np.zeros((len(thresholds), drivers.shape[1]))
+        covariance = np.broadcast_to(
+            np.eye(drivers.shape[1]) * response_per_degree**2, (len(thresholds), drivers.shape[1], drivers.shape[1])
+        )
+        if is_estimable:
+            slopes, covariance = _responses(
+                values[rows], thresholds, drivers[rows], months[rows], response_per_degree=response_per_degree
+            )
+        difference = target.mean(axis=0) - drivers[rows & base].mean(axis=0)
+        errors = np.sqrt(np.einsum("p,tpq,q->t", difference, covariance, difference))
+        moved[members] = _transported(own, thresholds, slopes @ difference)
+        moved_further[members] = _transported(own, thresholds, slopes @ difference + errors)
+    return Moved(moved, Z_999**2 * _score(moved, moved_further))
+
+
+def category_uncertainty(values: "pd.Series[Any]", shift: float) -> float:
+    """Return the score (PSI) that a shift of a category's log-odds can make; it is exceeded once in a thousand.
+
+    Categories have no order along which they could be moved, so the weather only makes them less certain.
+
+    Args:
+        values: Categories of the reference rows, none missing.
+        shift: Standard deviation of the shift, in log-odds.
+    """
+    shares = values.value_counts(normalize=True).to_numpy(dtype=np.float64)
+    return float(Z_999**2 * shift**2 * (shares * (1 - shares)).max(initial=0.0))
+
+
+def _responses(
+    values: FloatArray,
+    thresholds: FloatArray,
+    drivers: FloatArray,
+    months: IntArray,
+    *,
+    response_per_degree: float,
+) -> tuple[FloatArray, FloatArray]:
+    """Fit the log-odds of lying at or below each threshold; return slopes (thresholds, 2) and their covariance."""
+    # Rows of one month and one place have the same weather, and few months are as warm to the last digit.
+    _, first, cell_of_row = np.unique(months + 1j * drivers.sum(axis=1), return_index=True, return_inverse=True)
+    design = np.column_stack([np.ones(len(first)), drivers[first]])
+    month_of_cell = months[first]
+    trials = np.bincount(cell_of_row, minlength=len(first)).astype(np.float64)
+    below: FloatArray = np.stack(
+        [
+            np.bincount(cell_of_row, weights=(values <= threshold).astype(np.float64), minlength=len(first))
+            for threshold in thresholds
+        ],
+        axis=1,
+    )
+    prior = np.diag([1e-6, *[response_per_degree**-2] * drivers.shape[1]])
+    coefficients = np.zeros((len(thresholds), design.shape[1]))
+    for _ in range(_ITERATIONS):
+        hessian, residuals = _curvature(design, coefficients, trials, below, prior)
+        gradient = np.einsum("np,nt->tp", design, residuals) - coefficients @ prior
+        step = np.clip(np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0], -_LARGEST_STEP, _LARGEST_STEP)
+        coefficients += step
+        if np.abs(step).max() < _TOLERANCE:
+            break
+    hessian, residuals = _curvature(design, coefficients, trials, below, prior)
+    scores = np.einsum("np,nt->ntp", design, residuals)
+    by_month = np.stack([scores[month_of_cell == month].sum(axis=0) for month in np.unique(month_of_cell)])
+    meat = np.einsum("mtp,mtq->tpq", by_month, by_month) * len(by_month) / max(len(by_month) - 1, 1)
+    inverse = np.linalg.inv(hessian)
+    covariance = inverse @ (meat + prior) @ inverse
+    return coefficients[:, 1:], covariance[:, 1:, 1:]
+
+
+def _curvature(
+    design: FloatArray, coefficients: FloatArray, trials: FloatArray, below: FloatArray, prior: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return the penalised Hessian of each threshold, and the residuals of the cells."""
+    log_odds = np.clip(design @ coefficients.T, -_LARGEST_LOG_ODDS, _LARGEST_LOG_ODDS)
+    shares = 1 / (1 + np.exp(-log_odds))
+    weights = trials[:, None] * shares * (1 - shares)
+    return np.einsum("np,nt,nq->tpq", design, weights, design) + prior, below - trials[:, None] * shares
+
+
+def _transported(values: FloatArray, thresholds: FloatArray, shift: FloatArray) -> FloatArray:
+    """Move values along their ranks, so that the share at or below each threshold changes by a shift in log-odds.
+
+    Moved values are values that the class has, so that counts stay counts.
+    """
+    shares = np.clip([(values <= threshold).mean() for threshold in thresholds], _SMALLEST_SHARE, 1 - _SMALLEST_SHARE)
+    expected = np.maximum.accumulate(1 / (1 + np.exp(-(np.log(shares / (1 - shares)) + shift))))
+    ranks = np.empty(len(values))
+    ranks[np.argsort(values, kind="stable")] = (np.arange(len(values)) + 0.5) / len(values)
+    # A value's own place under the old and the new distribution; their difference is the move.
+    knots = np.concatenate([[values.min()], thresholds, [values.max()]])
+    old = np.interp(ranks, np.concatenate([[0.0], shares, [1.0]]), knots)
+    new = np.interp(ranks, np.concatenate([[0.0], expected, [1.0]]), knots)
+    kept = np.unique(values)
+    middles = (kept[1:] + kept[:-1]) / 2
+    return kept[np.searchsorted(middles, values + new - old)]
+
+
+def _score(values: FloatArray, other: FloatArray) -> float:
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, _BINS + 1)[1:-1]))
+    shares = [
+        np.bincount(np.searchsorted(edges, side), minlength=len(edges) + 1) / len(side) for side in (values, other)
+    ]
+    return psi_of_shares(*shares)
