@@ -360,15 +360,18 @@ def review_month(
     )
     if reviewed.exists() and reviewed.read_text(encoding="utf-8") == inputs:
         return read_verdict(settings.reports_dir, use_case.name, month, release.name)
+    bundle_dir = store.bundle_dir(use_case.name, release.bundle_version)
     verdict = review(
         use_case.name,
         month,
         predictions_dir=settings.predictions_dir / "batch" / use_case.name,
         log_dir=settings.predictions_dir / "log" / use_case.name,
-        bundle_dir=store.bundle_dir(use_case.name, release.bundle_version),
+        bundle_dir=bundle_dir,
         release=release.name,
         reports_dir=settings.reports_dir,
         outcomes=use_case.outcomes(marts),
+        vintages=use_case.vintages(marts),
+        advised_bills=use_case.advised_bills(bundle_dir, marts, settings, month, release.name),
         with_report=with_report,
     )
     replace_text(reviewed, inputs)

@@ -7,7 +7,7 @@ it calls.
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -98,6 +98,16 @@ class UseCase(ABC):
 
     def outcomes(self, marts: MartsVersion) -> "pd.DataFrame | None":
         """Return what really happened, where labels exist."""
+        return None
+
+    def vintages(self, marts: MartsVersion) -> "pd.DataFrame | None":
+        """Return arrears by month of scoring, where there are any."""
+        return None
+
+    def advised_bills(
+        self, bundle_dir: Path, marts: MartsVersion, settings: PlatformSettings, month: date, release: str
+    ) -> "pd.DataFrame | None":
+        """Return the bills since earlier advice of a release, as known at the end of a month, where it advises."""
         return None
 
     def score(self, bundle_dir: Path, marts: MartsVersion, month: date, settings: PlatformSettings) -> "pd.DataFrame":
@@ -287,6 +297,22 @@ class TariffMatching(UseCase):
             tables["customer_interval_amounts"] = pa.Table.from_pandas(amounts, preserve_index=False)
         return tables
 
+    def advised_bills(
+        self, bundle_dir: Path, marts: MartsVersion, settings: PlatformSettings, month: date, release: str
+    ) -> "pd.DataFrame | None":
+        from monitoring.policy import load_policy
+        from orchestration.advised_bills import advised_bills
+
+        return advised_bills(
+            marts,
+            lambda: present_catalogue(marts, settings).tariffs,
+            settings.predictions_dir / "batch" / self.name,
+            bundle_dir,
+            month=month,
+            release=release,
+            policy=load_policy(self.name, datetime.now(UTC).date()),
+        )
+
 
 class CreditRisk(UseCase):
     """Who will not pay, as a calibrated probability with reasons."""
@@ -294,8 +320,8 @@ class CreditRisk(UseCase):
     name = "credit_risk"
     prediction = "credit_scores"
     feature_mart = "customer_credit_features"
-    outcome_marts = ("customer_credit_outcomes",)
-    training_marts = (feature_mart, *outcome_marts, "credit_unusual_input")
+    outcome_marts = ("customer_credit_outcomes", "credit_vintages")
+    training_marts = (feature_mart, "customer_credit_outcomes", "credit_unusual_input")
     scoring_marts = (feature_mart,)
 
     def config(self, settings: PlatformSettings) -> "CreditRiskConfig":
@@ -367,6 +393,9 @@ class CreditRisk(UseCase):
 
     def outcomes(self, marts: MartsVersion) -> "pd.DataFrame":
         return marts.read("customer_credit_outcomes")
+
+    def vintages(self, marts: MartsVersion) -> "pd.DataFrame":
+        return marts.read("credit_vintages")
 
 
 def with_ratings_in_force(bundle: "Bundle", features: "pd.DataFrame") -> "pd.DataFrame":
