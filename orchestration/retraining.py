@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from dagster._core.storage.tags import WILL_RETRY_TAG
 
 from orchestration.ingestion.magnitudes import ChangedMagnitude, changed_magnitudes
 from orchestration.lifecycle import decision_dir, has_new_training_data, latest_verdicts
@@ -381,9 +382,10 @@ def _after_run(
     if not runs:
         is_lost = known.opened_at is not None and now - known.opened_at > _NOT_STARTED_AFTER
         return known.model_copy(update={"status": "failed"}) if is_lost else known
+    # The latest: a run whose process died is started again by the run retries of dagster.yaml, with the same tags.
     run = runs[0]
     started = known.model_copy(update={"run_id": run.run_id})
-    if not run.is_finished:
+    if not run.is_finished or run.tags.get(WILL_RETRY_TAG) == "true":
         return started
     trained, version = _trained_version(instance, run.run_id, known.use_case)
     if version:

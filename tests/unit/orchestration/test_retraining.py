@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.storage.tags import WILL_RETRY_TAG
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -344,6 +345,21 @@ def test_result_of_a_run_is_recorded(settings, train, approved: bool | None, sta
     assert (standing.status, standing.run_id) == (status, run_id)
     assert standing.gate_reason == ("As the gate says." if approved is not None else "")
     assert again == standing
+
+
+def test_run_that_is_started_again_is_waited_for(settings) -> None:
+    """A retry repeats the tags; what the second run says counts."""
+    line = opened(NOW, "opened")
+    record_retraining(line, settings.reports_dir)
+    decided(settings, "v2", approved=False)
+    with dg.DagsterInstance.ephemeral() as instance:
+        died = run_of(line, instance, broke_down)
+        instance.add_run_tags(died, {WILL_RETRY_TAG: "true"})
+        assert followed(settings, instance).status == "opened"
+        again = run_of(line, instance, gave("v2"))
+        standing = followed(settings, instance)
+
+    assert (standing.status, standing.run_id) == ("gate_refused", again)
 
 
 def test_release_by_a_person_is_recorded_later(settings, monkeypatch: pytest.MonkeyPatch) -> None:
