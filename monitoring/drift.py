@@ -22,6 +22,7 @@ UNSEEN = "(unseen)"
 """Bin of the categories that the reference does not hold."""
 RARE = "(rare)"
 """Bin of the categories that are rare in the reference."""
+_ONCE_IN_A_THOUSAND = 0.001
 Z_999 = 3.0902
 """Standard normal value that chance exceeds once in a thousand."""
 # Digits of an edge, for a reader.
@@ -175,6 +176,7 @@ def unseen_chance_level(reference: "pd.Series[Any]", rows_current: int) -> float
     What a sample of a population lacks is estimated by the share of its values that occur once (Good, "The population
     frequencies of species and the estimation of population parameters", Biometrika 40, 1953). That estimate has a
     variance of about itself over the rows of the reference, the share found in the month one over the month's rows.
+    A single category may be missed as well: from n rows, one of share 1 - 0.001^(1/n) is absent once in a thousand.
 
     Args:
         reference: Usable categories of the reference.
@@ -184,7 +186,10 @@ def unseen_chance_level(reference: "pd.Series[Any]", rows_current: int) -> float
         return 0.0
     rows = len(reference)
     expected = max(int((reference.value_counts() == 1).sum()), 1) / rows
-    return float(expected + Z_999 * np.sqrt(expected * (1 / rows + 1 / rows_current)))
+    many = expected + Z_999 * np.sqrt(expected * (1 / rows + 1 / rows_current))
+    missed = 1 - _ONCE_IN_A_THOUSAND ** (1 / rows)
+    one = missed + Z_999 * np.sqrt(missed * (1 - missed) / rows_current)
+    return float(max(many, one))
 
 
 @dataclass(frozen=True)

@@ -145,6 +145,8 @@ def test_unseen_categories_are_expected_as_often_as_categories_occur_once() -> N
     reference = pd.Series(["usual"] * 294 + list("abcdef"))
     assert unseen_chance_level(reference, 300) == pytest.approx(0.02 + 3.0902 * (0.02 * 2 / 300) ** 0.5)
     assert unseen_chance_level(pd.Series(["usual"] * 20_000), 20_000) < 0.001
+    # Of 300 rows, chance leaves out a category of 2.3 % once in a thousand.
+    assert 0.0227 < unseen_chance_level(pd.Series(["usual"] * 300), 10**9) < 0.0229
     assert unseen_chance_level(pd.Series([], dtype=object), 300) == 0
 
 

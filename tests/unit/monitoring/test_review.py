@@ -170,6 +170,21 @@ def test_many_moved_columns_are_a_new_population(make_platform) -> None:
     assert "drifted_share" in codes(verdict, "act")
 
 
+def test_a_rare_column_that_has_no_value_any_more_is_a_case_to_act(make_platform) -> None:
+    """Twelve points of missing values are no large rise, but the source has stopped."""
+
+    def with_rare_values(frame: pd.DataFrame) -> pd.DataFrame:
+        return without(frame, 0.88, "mean_satisfaction_12m", np.nan)
+
+    platform = make_platform(rows=0)
+    platform.write_reference(with_rare_values(reference_frame("credit_risk")))
+    month = with_rare_values(prediction_frame("credit_risk", MONTH, 1_000, seed=1))
+    platform.write_batch(month.assign(mean_satisfaction_12m=np.nan))
+    reason = next(reason for reason in judge(platform).reasons if reason.code == "missing_rise")
+    assert (reason.severity, reason.column) == ("act", "mean_satisfaction_12m")
+    assert "is missing in 100 % of the rows; 88 % in the reference" in reason.sentence_en
+
+
 def without(frame: pd.DataFrame, share: float, column: str, value: object = None) -> pd.DataFrame:
     keep = np.random.default_rng(0).random(len(frame)) >= share
     return frame.assign(**{column: frame[column].where(keep, value)})
@@ -180,6 +195,7 @@ def without(frame: pd.DataFrame, share: float, column: str, value: object = None
     [
         (lambda f: f.drop(columns="tenure_months"), "act", "column_vanished"),
         (lambda f: f.assign(tenure_months=None), "act", "missing_rise"),
+        (lambda f: without(f, 0.001, "tenure_months", np.inf), "watch", "infinite_values"),
         (lambda f: without(f, 0.4, "tenure_months"), "act", "missing_rise"),
         (lambda f: without(f, 0.15, "tenure_months"), "watch", "missing_rise"),
         (lambda f: without(f, 0.005, "tenure_months", np.inf), "watch", "infinite_values"),
