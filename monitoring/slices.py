@@ -24,6 +24,8 @@ from monitoring.verdicts import Verdict, VerdictError, write_atomically
 if TYPE_CHECKING:
     import polars as pl
 
+    from monitoring.review import Surroundings
+
 FOLDER = "on_demand"
 LONGEST_WINDOW_MONTHS = 36
 _SEGMENT_COLUMN = "segment_id"
@@ -56,6 +58,7 @@ def review_slice(
     release: str,
     reports_dir: Path,
     policy: DriftPolicy | None = None,
+    surroundings: "Surroundings | None" = None,
     with_report: bool = True,
 ) -> Verdict:
     """Compare what a release predicted for a part of the customers with the same part of its reference.
@@ -69,6 +72,7 @@ def review_slice(
         release: Name of the release.
         reports_dir: Folder of all reports.
         policy: Rules; None takes the version that is valid today.
+        surroundings: What explains rows from outside of them, such as the weather.
         with_report: False leaves out Evidently's page.
 
     Returns:
@@ -109,6 +113,7 @@ def review_slice(
         release=release,
         bundle_dir=bundle_dir,
         evidence=Evidence(),
+        surroundings=surroundings,
         reports_dir=reports_dir,
         page=directory / "report.html" if with_report else None,
         part=part,

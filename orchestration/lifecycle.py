@@ -19,6 +19,7 @@ from orchestration.feature_definitions import read_feature_definitions
 from orchestration.files import replace_text
 from orchestration.marts import MartsVersion
 from orchestration.settings import PlatformSettings
+from orchestration.surroundings import review_surroundings, surroundings_fingerprint
 from orchestration.trials import evidence_of, trial_requirement
 
 if TYPE_CHECKING:
@@ -357,6 +358,7 @@ def review_month(
         load_policy(use_case.name, datetime.now(UTC).date()).model_dump_json(),
         # A month holds what the months before it led to.
         *map(str, earlier_months(settings.reports_dir, use_case.name, release.name, month)),
+        surroundings_fingerprint(marts),
     )
     if reviewed.exists() and reviewed.read_text(encoding="utf-8") == inputs:
         return read_verdict(settings.reports_dir, use_case.name, month, release.name)
@@ -372,6 +374,7 @@ def review_month(
         outcomes=use_case.outcomes(marts),
         vintages=use_case.vintages(marts),
         advised_bills=use_case.advised_bills(bundle_dir, marts, settings, month, release.name),
+        surroundings=review_surroundings(marts),
         with_report=with_report,
     )
     replace_text(reviewed, inputs)

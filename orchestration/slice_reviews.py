@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from ml.columns import USE_CASES
 from ml.errors import KilowiseError
 from orchestration.settings import PlatformSettings
+from orchestration.surroundings import published_surroundings
 
 if TYPE_CHECKING:
     from monitoring.verdicts import Verdict
@@ -65,6 +66,7 @@ def review_part(
         bundle_dir=store.bundle_dir(use_case, release.bundle_version),
         release=release.name,
         reports_dir=settings.reports_dir,
+        surroundings=published_surroundings(settings),
     )
     build_site(settings.home, settings.service_targets)
     return verdict
