@@ -21,9 +21,7 @@ def run_as_on_page(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) 
     """Run the command that the page shows below a heading."""
 
     def run(heading: str) -> RealDataRun:
-        # One month is scored and reviewed, where the page's command does the latest three.
-        choices = {**settings_on_page(heading, shared_data), "review_months": 1}
-        home = PlatformHome(tmp_path_factory.mktemp("real_data") / "home", choices)
+        home = PlatformHome(tmp_path_factory.mktemp("real_data") / "home", settings_on_page(heading, shared_data))
         done = home.run()
         assert done.stdout, done.stderr
         return RealDataRun(home, done.returncode, done.stdout)
