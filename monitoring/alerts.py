@@ -92,13 +92,22 @@ class DeliveryError(KilowiseError):
     Attributes:
         may_pass: Whether trying again at once makes sense.
         retry_after_seconds: When the receiver wants to be asked again; None if it did not say.
+        is_of_recipient: Whether it says nothing about other recipients who are reached the same way.
     """
 
-    def __init__(self, problem: str, *, may_pass: bool, retry_after_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        problem: str,
+        *,
+        may_pass: bool,
+        retry_after_seconds: float | None = None,
+        is_of_recipient: bool = False,
+    ) -> None:
         """Keep what happened."""
         super().__init__(problem)
         self.may_pass = may_pass
         self.retry_after_seconds = retry_after_seconds
+        self.is_of_recipient = is_of_recipient
 
 
 class Channel(Protocol):
@@ -169,7 +178,8 @@ def deliver(
             try:
                 _send(due.channel, message)
             except DeliveryError as error:
-                broken.add(due.channel.way)
+                if not error.is_of_recipient:
+                    broken.add(due.channel.way)
                 problem = f"Not told by {due.channel.way} ({error}), tried again later: {message.title}"
                 problems.append(problem)
                 logger.error(problem)

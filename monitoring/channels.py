@@ -214,7 +214,8 @@ def _mail_error(error: smtplib.SMTPException | OSError) -> DeliveryError:
     match error:
         case smtplib.SMTPRecipientsRefused():
             code = next((code for code, _ in error.recipients.values()), 550)
-            return DeliveryError(f"the mail server refused the recipient ({code})", may_pass=code < 500)
+            problem = f"the mail server refused the recipient ({code})"
+            return DeliveryError(problem, may_pass=code < 500, is_of_recipient=True)
         case smtplib.SMTPResponseException():
             text = error.smtp_error
             answer = text.decode(errors="replace") if isinstance(text, bytes) else text

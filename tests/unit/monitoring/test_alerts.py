@@ -186,12 +186,12 @@ def test_broken_way_is_tried_for_one_recipient_and_holds_up_no_other_way(tmp_pat
 
 def test_refused_recipient_takes_nothing_from_the_others(tmp_path: Path) -> None:
     review(tmp_path, 1, "act")
-    refused = Ear("a", "mail", failures=[DeliveryError("550", may_pass=False) for _ in range(9)])
-    fine = Ear("b", "mail")
+    refusal = DeliveryError("the mail server refused the recipient (550)", may_pass=False, is_of_recipient=True)
+    refused, fine = Ear("a", "mail", failures=[refusal]), Ear("b", "mail")
     deliver(tmp_path, [refused, fine], SITE, now=NOW)
-    deliver(tmp_path, [refused, fine], SITE, now=NOW + timedelta(minutes=1))
 
     assert fine.kinds == ["opened"]
+    assert undelivered(tmp_path, [refused, fine], now=NOW + timedelta(minutes=5)) == 1
 
 
 def test_recipients_hear_of_their_models_only(tmp_path: Path) -> None:

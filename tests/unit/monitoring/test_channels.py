@@ -218,7 +218,7 @@ def test_refused_recipient_is_told_by_code_and_not_by_address(code: int, may_pas
         error = failure(channel_to(mailbox))
 
     assert str(error) == f"the mail server refused the recipient ({code})"
-    assert error.may_pass is may_pass
+    assert (error.may_pass, error.is_of_recipient) == (may_pass, True)
 
 
 def test_mail_server_that_is_away_may_come_back() -> None:
