@@ -9,8 +9,9 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ml.columns import USE_CASES
 from ml.evaluation import Evaluation
@@ -54,6 +55,9 @@ from monitoring.verdicts import (
     Verdict,
     write_atomically,
 )
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 SITE_NAME = "site"
 RUNBOOK_PAGE = "runbook.html"
@@ -396,40 +400,45 @@ def _drawn_bins(score: ColumnScore) -> tuple[_Bin, ...]:
     return tuple(bins)
 
 
+@cache
+def _environment() -> "Environment":
+    """Return the compiled templates; compiling them takes longer than filling them in."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(TEMPLATE_DIRECTORY),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
 class _Templates:
     """The page templates and what every page needs."""
 
     def __init__(self, built_at: datetime, megabytes_of: Callable[[str], str], *, has_guide: bool) -> None:
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-        self._environment = Environment(
-            loader=FileSystemLoader(TEMPLATE_DIRECTORY),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._environment.globals.update(
-            words=OUTCOME_WORDS,
-            money_words=MONEY_WORDS,
-            signs=_SIGNS,
-            verdict_page=verdict_page,
-            card_page=card_page,
-            release_page=release_page,
-            decision_page=decision_page,
-            slice_page=slice_page,
-            trial_page=trial_page,
-            runbook_page=RUNBOOK_PAGE,
-            guide_page=GUIDE_PAGE,
-            has_guide=has_guide,
-            findings=runbook(),
-            retraining_words=RETRAINING_WORDS,
-            runbook_anchor=runbook_anchor,
-            aspect_title=aspect_title,
-            slice_title=slice_title,
-            megabytes_of=megabytes_of,
-            built_at=f"{built_at:%Y-%m-%d %H:%M} UTC",
-        )
+        self._shared: dict[str, Any] = {
+            "words": OUTCOME_WORDS,
+            "money_words": MONEY_WORDS,
+            "signs": _SIGNS,
+            "verdict_page": verdict_page,
+            "card_page": card_page,
+            "release_page": release_page,
+            "decision_page": decision_page,
+            "slice_page": slice_page,
+            "trial_page": trial_page,
+            "runbook_page": RUNBOOK_PAGE,
+            "guide_page": GUIDE_PAGE,
+            "has_guide": has_guide,
+            "findings": runbook(),
+            "retraining_words": RETRAINING_WORDS,
+            "runbook_anchor": runbook_anchor,
+            "aspect_title": aspect_title,
+            "slice_title": slice_title,
+            "megabytes_of": megabytes_of,
+            "built_at": f"{built_at:%Y-%m-%d %H:%M} UTC",
+        }
 
     def render(self, name: str, **context: Any) -> bytes:
-        return self._environment.get_template(name).render(**context).encode()
+        return _environment().get_template(name).render(self._shared | context).encode()

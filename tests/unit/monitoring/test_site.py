@@ -75,13 +75,31 @@ def home(reviewed_home: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(reviewed_home, tmp_path / "home"))
 
 
-def pages(home: Path) -> dict[str, Page]:
-    site = build_site(home).parent
+def read_pages(site: Path) -> dict[str, Page]:
     return {str(path.relative_to(site)): Page(path) for path in site.rglob("*.html")}
 
 
-def test_the_first_page_puts_the_model_in_need_first_in_words_and_not_by_colour_alone(home) -> None:
-    text = pages(home)["index.html"].text
+def pages(home: Path) -> dict[str, Page]:
+    return read_pages(build_site(home).parent)
+
+
+@pytest.fixture(scope="module")
+def site(reviewed_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a built site, with a refused challenger and a trial beside the reviews."""
+    home = Path(shutil.copytree(reviewed_home, tmp_path_factory.mktemp("built") / "home"))
+    write_decision(home, "202608-newer", date(2026, 9, 3))
+    write_trial(home)
+    return build_site(home).parent
+
+
+@pytest.fixture(scope="module")
+def built(site: Path) -> dict[str, Page]:
+    """Its pages."""
+    return read_pages(site)
+
+
+def test_the_first_page_puts_the_model_in_need_first_in_words_and_not_by_colour_alone(built) -> None:
+    text = built["index.html"].text
     assert "1 of 3 models needs attention" in text
     assert text.index("Credit risk") < text.index("Customer segmentation")
     assert "The predictions have moved" in text
@@ -93,9 +111,9 @@ def test_the_first_page_puts_the_model_in_need_first_in_words_and_not_by_colour_
         assert chinese in text
 
 
-def test_every_link_leads_to_a_file_and_nothing_is_loaded_from_elsewhere(home) -> None:
-    for name, page in pages(home).items():
-        folder = (home / "reports" / "site" / name).parent
+def test_every_link_leads_to_a_file_and_nothing_is_loaded_from_elsewhere(built, site) -> None:
+    for name, page in built.items():
+        folder = (site / name).parent
         for link in (*page.links, *page.loaded):
             assert "://" not in link, name
             target, _, anchor = link.partition("#")
@@ -104,18 +122,16 @@ def test_every_link_leads_to_a_file_and_nothing_is_loaded_from_elsewhere(home) -
             assert not anchor or f'id="{anchor}"' in leads_to.read_text(encoding="utf-8"), f"{name}: {link}"
 
 
-def test_pages_are_small(home) -> None:
-    pages(home)
-    assert max(path.stat().st_size for path in (home / "reports" / "site").rglob("*.*")) < 200_000
+def test_pages_are_small(site) -> None:
+    assert max(path.stat().st_size for path in site.rglob("*.*")) < 200_000
 
 
-def test_a_model_page_tells_its_history_release_figures_and_policy(home) -> None:
-    site = pages(home)
-    text = site["credit_risk/index.html"].text
+def test_a_model_page_tells_its_history_release_figures_and_policy(built) -> None:
+    text = built["credit_risk/index.html"].text
     for expected in ("2026-07", "2026-08", "0001-202608-abc", "0002-202609-def", "policy: automatic", "+0.08"):
         assert expected in text
-    assert "Every decision follows from the probability" in site["credit_risk/policy.html"].text
-    assert "policy.html" in site["credit_risk/index.html"].links
+    assert "Every decision follows from the probability" in built["credit_risk/policy.html"].text
+    assert "policy.html" in built["credit_risk/index.html"].links
 
 
 def test_a_release_record_says_what_is_served_how_it_was_judged_and_when(home) -> None:
@@ -145,14 +161,13 @@ def test_a_rollback_says_since_when_by_whom_and_why(home) -> None:
     assert "since自 2026-09-07" in " ".join(site["index.html"].text.split())
 
 
-def test_a_verdict_page_shows_findings_columns_and_distributions(home) -> None:
-    page = pages(home)["credit_risk/2026-08_0001-202608-abc.html"]
+def test_a_verdict_page_shows_findings_columns_and_distributions(built) -> None:
+    page = built["credit_risk/2026-08_0001-202608-abc.html"]
     for expected in ("What was found", "default_probability", "reference", "this month", "Customers compared"):
         assert expected in page.text
 
 
-def test_a_model_without_review_or_release_says_so(home) -> None:
-    built = pages(home)
+def test_a_model_without_review_or_release_says_so(built) -> None:
     assert "No month has been reviewed yet" in built["segmentation/index.html"].text
     assert "No release is served" in built["tariff_matching/index.html"].text
 
@@ -182,7 +197,7 @@ def test_a_report_on_demand_has_a_page_to_which_its_model_leads(home) -> None:
     assert "2026-07 to 2026-08, district east" in site[f"credit_risk/{link}"].text
 
 
-def trial(home: Path) -> TrialSummary:
+def write_trial(home: Path) -> None:
     summary = TrialSummary(
         trial_id="t1",
         use_case="credit_risk",
@@ -201,14 +216,11 @@ def trial(home: Path) -> TrialSummary:
     folder = home / "reports" / "credit_risk" / TRIALS_NAME
     folder.mkdir(parents=True)
     (folder / "t1.json").write_text(summary.model_dump_json(), encoding="utf-8")
-    return summary
 
 
-def test_a_trial_on_live_traffic_has_a_page_with_what_the_two_models_did(home) -> None:
-    trial(home)
-    site = pages(home)
-    assert "trial_t1.html" in site["credit_risk/index.html"].links
-    text = site["credit_risk/trial_t1.html"].text
+def test_a_trial_on_live_traffic_has_a_page_with_what_the_two_models_did(built) -> None:
+    assert "trial_t1.html" in built["credit_risk/index.html"].links
+    text = built["credit_risk/trial_t1.html"].text
     for expected in ("202608-old", "202609-new", "95.30 %", "94.00 – 96.50 %", "1.20 / 2.80", "AAA"):
         assert expected in text
 
@@ -269,11 +281,8 @@ class Outline(HTMLParser):
             self.tables_without_head += 1
 
 
-def test_a_screen_reader_finds_landmarks_headings_and_names_on_every_page(home) -> None:
-    write_decision(home, "202608-newer", date(2026, 9, 3))
-    trial(home)
-    build_site(home)
-    for path in (home / "reports" / "site").rglob("*.html"):
+def test_a_screen_reader_finds_landmarks_headings_and_names_on_every_page(site) -> None:
+    for path in site.rglob("*.html"):
         if path.name.startswith("model_card"):
             continue
         found = Outline(path)
@@ -286,9 +295,8 @@ def test_a_screen_reader_finds_landmarks_headings_and_names_on_every_page(home) 
         assert len(found.ids) == len(set(found.ids)), path.name
 
 
-def test_every_text_of_a_page_stands_in_both_languages(home) -> None:
-    build_site(home)
-    for path in (home / "reports" / "site").rglob("*.html"):
+def test_every_text_of_a_page_stands_in_both_languages(site) -> None:
+    for path in site.rglob("*.html"):
         html = path.read_text(encoding="utf-8")
         assert html.count('<span lang="en">') == html.count('<span lang="zh">'), path.name
 
@@ -369,7 +377,6 @@ def test_refused_challengers_are_listed_with_what_they_did_not_meet_and_their_ca
         assert expected in page.text
     assert "../../credit_risk/decisions/202608-newer/model_card.html" in page.links
     assert "202608-newer" in pages(home)["index.html"].text
-    test_every_link_leads_to_a_file_and_nothing_is_loaded_from_elsewhere(home)
 
 
 def test_a_decision_that_cannot_be_read_leaves_the_others(home) -> None:
@@ -385,10 +392,8 @@ def test_decisions_are_read_where_the_life_cycle_of_a_model_keeps_them(tmp_path)
     assert decision_dir(PlatformSettings(home=tmp_path), "credit_risk", "202608-newer") == expected
 
 
-def test_figures_and_columns_are_named_in_words_on_every_page(home) -> None:
-    write_decision(home, "202608-newer", date(2026, 9, 3))
-    build_site(home)
-    for path in (home / "reports" / "site").rglob("*.html"):
+def test_figures_and_columns_are_named_in_words_on_every_page(site) -> None:
+    for path in site.rglob("*.html"):
         if path.name == GUIDE_PAGE:
             # The documentation names tables and settings for those who look them up.
             continue
@@ -397,8 +402,8 @@ def test_figures_and_columns_are_named_in_words_on_every_page(home) -> None:
         assert not re.findall(r"\b[a-z0-9]+_[a-z0-9_]+\b", words), path.name
 
 
-def test_every_square_of_a_time_line_stands_above_its_own_month(home) -> None:
-    html = (build_site(home).parent / "index.html").read_text(encoding="utf-8")
+def test_every_square_of_a_time_line_stands_above_its_own_month(site) -> None:
+    html = (site / "index.html").read_text(encoding="utf-8")
     line = html[html.index('class="timeline"') : html.index("</ol>")]
     labels = [re.sub(r"<[^>]*>", "", item.split('class="month-label"')[1].partition(">")[2]) for item in
               line.split("<li>")[1:]]  # fmt: skip
