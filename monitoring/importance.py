@@ -190,9 +190,9 @@ def _bins(
 
     def numbers(values: "pd.Series[Any]") -> NDArray[np.intp]:
         usable = usable_values(values, column.kind)
-        found = pd.Series(len(fixed.labels), index=values.index, dtype=np.intp)
-        found.loc[usable.index] = fixed.indices(usable)
-        return np.asarray(found, dtype=np.intp)
+        found = np.full(len(values), len(fixed.labels), dtype=np.intp)
+        found[values.index.isin(usable.index)] = fixed.indices(usable)
+        return found
 
     return numbers(then[column.name]), numbers(now[column.name])
 

@@ -195,7 +195,7 @@ class QualityRule(_Rule):
     """What a log may lose or repeat before a month is no longer taken at its word."""
 
     lost_pct: float = Field(
-        gt=0, lt=100, description="Share of log files, or of rows without a month, from which on a month is unknown."
+        gt=0, lt=100, description="Share of files, or of rows without a month, from which on a month is unknown."
     )
     duplicated_pct: float = Field(gt=0, lt=100, description="Share of duplicated rows from which on it is watched.")
 

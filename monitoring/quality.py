@@ -47,8 +47,8 @@ def data_quality(
 
 
 def lost_files_pct(quality: DataQuality) -> float:
-    """Return the share of the log's files that could not be read."""
-    lost = len(quality.files_unreadable) - quality.batch_files_unreadable
+    """Return the share of the files that could not be read."""
+    lost = len(quality.files_unreadable)
     return _percentage(lost, quality.files_read + lost)
 
 

@@ -67,7 +67,9 @@ def _lost(quality: DataQuality, rule: QualityRule) -> Iterator[Reason]:
         if quality.batch_files_unreadable:
             batch_en = " The month's batch predictions are among them, so that what is left is not the month."
             batch_zh = "其中包括本月的批量预测，剩余数据不能代表本月。"
-        is_unknown = quality.batch_files_unreadable or lost_files_pct(quality) >= rule.lost_pct
+        # One torn file is what a server leaves behind that was stopped hard, however few files there are.
+        are_many = count > 1 and lost_files_pct(quality) >= rule.lost_pct
+        is_unknown = quality.batch_files_unreadable or are_many
         yield Reason(
             code="files_unreadable",
             severity="unknown" if is_unknown else "info",

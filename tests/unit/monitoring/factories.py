@@ -1,5 +1,6 @@
 """Small honest frames in the form of predictions, logs and bundles, made from ml's own schemas."""
 
+import functools
 import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -112,6 +113,11 @@ class Platform:
 
 def reference_frame(use_case: str, last_month: date = MONTH, months: int = 12, rows: int = 250) -> pd.DataFrame:
     """Make a reference of several as-of months from the same distribution as ``prediction_frame``."""
+    return _reference_frame(use_case, last_month, months, rows).copy()
+
+
+@functools.cache
+def _reference_frame(use_case: str, last_month: date, months: int, rows: int) -> pd.DataFrame:
     month = last_month
     frames = []
     for number in range(months):

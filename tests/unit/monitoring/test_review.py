@@ -330,6 +330,114 @@ def test_a_small_reference_is_not_enough_data(make_platform) -> None:
     assert codes(judge(platform), "unknown") == {"too_small_reference": None}
 
 
+def logged(rows: int, seed: int = 2) -> pd.DataFrame:
+    """Answers of the API about customers that the batch does not hold."""
+    frame = prediction_frame("credit_risk", MONTH, rows, seed=seed).assign(source="online")
+    return frame.assign(customer_key="online-" + frame["customer_key"], request_id="online-" + frame["request_id"])
+
+
+def severity(verdict: Verdict, code: str) -> str:
+    return next(reason.severity for reason in verdict.reasons if reason.code == code)
+
+
+def test_a_torn_batch_is_never_stable_whatever_the_log_still_holds(make_platform) -> None:
+    platform = make_platform()
+    platform.write_log(logged(600), date(2026, 9, 3), "a")
+    batch = next(platform.predictions_dir.rglob("*.parquet"))
+    batch.write_bytes(batch.read_bytes()[:5_000])
+    verdict = judge(platform)
+    assert (verdict.outcome, severity(verdict, "files_unreadable")) == ("not_enough_data", "unknown")
+    assert "what is left is not the month" in verdict.reasons[0].sentence_en
+    assert (verdict.rows_current, verdict.quality.batch_files_unreadable) == (600, 1)
+
+
+@pytest.mark.parametrize(
+    ("torn", "whole", "outcome"), [(1, 2, "stable"), (2, 45, "stable"), (2, 10, "not_enough_data")]
+)
+def test_one_torn_log_file_is_told_and_many_torn_files_are_ignorance(make_platform, torn, whole, outcome) -> None:
+    platform = make_platform()
+    rows = logged(10 * whole)
+    for number in range(whole):
+        platform.write_log(rows.iloc[10 * number : 10 * number + 10], date(2026, 9, 3), f"{number:02d}")
+    for number in range(torn):
+        platform.write_log(rows, date(2026, 9, 4), f"last_{number}").write_bytes(b"PAR1 torn")
+    verdict = judge(platform)
+    assert (verdict.outcome, len(verdict.quality.files_unreadable)) == (outcome, torn)
+
+
+@pytest.mark.parametrize(("repeated", "outcome"), [(20, "stable"), (100, "watch")])
+def test_rows_that_were_written_twice_count_once_and_many_of_them_are_watched(make_platform, repeated, outcome) -> None:
+    platform = make_platform()
+    rows = logged(400)
+    platform.write_log(rows, date(2026, 9, 3), "a")
+    platform.write_log(rows.head(repeated), date(2026, 9, 3), "again")
+    verdict = judge(platform)
+    assert (verdict.outcome, verdict.rows_current) == (outcome, 1_400)
+    assert verdict.quality.duplicated_pct == pytest.approx(100 * repeated / (1_400 + repeated))
+
+
+def test_rows_that_belong_to_no_month_are_ignorance_once_they_are_many(make_platform) -> None:
+    platform = make_platform()
+    midnight_in_shanghai = pd.Timestamp("2026-07-31 16:00", tz="UTC")
+    platform.write_log(logged(200).assign(as_of_month=midnight_in_shanghai), date(2026, 9, 3), "a")
+    verdict = judge(platform)
+    assert (verdict.outcome, verdict.quality.rows_undated) == ("not_enough_data", 200)
+    assert "200 rows of no month were left out (16.7 %; limit 5 %)" in verdict.reasons[0].sentence_en
+
+
+def test_times_of_mixed_zones_meet_in_utc_and_a_missing_zone_is_told(make_platform) -> None:
+    platform = make_platform()
+    undated = logged(60).assign(as_of_month=None)
+    shanghai = pd.Timestamp("2026-08-31 20:00", tz="Asia/Shanghai")
+    platform.write_log(undated.head(30).assign(decided_at=shanghai), date(2026, 8, 31), "zoned")
+    platform.write_log(undated.tail(30).assign(decided_at=pd.Timestamp("2026-08-31 12:00")), date(2026, 8, 31), "naive")
+    verdict = judge(platform)
+    assert (verdict.outcome, verdict.rows_current, verdict.quality.rows_zone_assumed) == ("stable", 1_060, 30)
+    assert severity(verdict, "times_without_zone") == "info"
+
+
+def test_a_column_that_appears_is_told_and_not_compared(make_platform) -> None:
+    verdict = judge_changed(make_platform, lambda f: f.assign(brand_new=1.0))
+    assert (verdict.outcome, severity(verdict, "columns_unknown")) == ("stable", "info")
+    assert verdict.quality.columns_appeared == ("brand_new",)
+
+
+def test_an_important_column_that_the_reference_does_not_know_is_never_stable(make_platform) -> None:
+    platform = make_platform()
+    platform.write_reference(reference_frame("credit_risk").drop(columns="late_bills_3m_count"))
+    verdict = judge(platform)
+    assert verdict.outcome == "not_enough_data"
+    assert "important could not be judged: “Bills due in 3 months" in verdict.reasons[0].sentence_en
+
+
+@pytest.mark.parametrize("kind", ["empty", "one row", "no columns"])
+def test_a_month_of_next_to_nothing_is_not_enough_data(make_platform, kind) -> None:
+    platform = make_platform(rows=0)
+    frame = prediction_frame("credit_risk", MONTH, 1, seed=1)
+    platform.write_batch({"empty": frame.head(0), "one row": frame, "no columns": pd.DataFrame(index=[0, 1])}[kind])
+    verdict = judge(platform)
+    assert verdict.outcome == "not_enough_data"
+    assert verdict.quality.files_unreadable == ()
+
+
+@pytest.mark.parametrize("value", [[1.0], b"bytes", {"a": 1}, pd.Timestamp("2026-08-01"), pd.Timedelta(1, "h"), "x"])
+def test_a_column_of_any_other_type_is_a_case_to_act(make_platform, value) -> None:
+    verdict = judge_changed(make_platform, lambda f: f.assign(tenure_months=[value] * len(f)))
+    assert codes(verdict, "act")["column_retyped"] == "tenure_months"
+
+
+def test_other_columns_that_drive_the_predictions_are_watched(make_platform) -> None:
+    def follows_punctuality(frame: pd.DataFrame) -> pd.DataFrame:
+        place = frame["on_time_share_12m_pct"].rank(ascending=False, method="first").astype(int) - 1
+        return frame.assign(default_probability=np.sort(frame["default_probability"])[place])
+
+    verdict = judge_changed(make_platform, follows_punctuality)
+    (found,) = (reason for reason in verdict.reasons if reason.code == "importance_shift")
+    assert (verdict.outcome, found.severity, found.column) == ("watch", "watch", "on_time_share_12m_pct")
+    assert verdict.importance.columns[0].column == "on_time_share_12m_pct"
+    assert "影响预测的字段与发布时不同" in found.sentence_zh
+
+
 def test_reviewing_again_replaces_the_verdict(make_platform) -> None:
     from monitoring.verdicts import read_verdict, read_verdicts
 
