@@ -285,7 +285,7 @@ class SegmentStability(_Record):
             more reasons than the customers.
         customers: Customers with a segment in both months.
         customers_stayed: Of them, those who are in the same segment.
-        customers_new: Customers with a segment in the month only.
+        customers_new: Customers with a segment in the month only, such as those who had too little history before.
         customers_lost: Customers with a segment in the month before only.
         adjusted_rand_index: Agreement of the two divisions; 1 is the same, 0 is chance.
         segments: Every segment of either month, the largest first.

@@ -1,6 +1,7 @@
 """How far the segments of a month are those of the month before: who stayed, who moved, which segments grew.
 
-A segment that nobody stays in cannot carry a plan. Read from the batch predictions of two months.
+A segment that nobody stays in cannot carry a plan. Read from the batch predictions of two months. A customer of whom
+too little is known has no segment; the first one that they get is no move.
 """
 
 from datetime import date
@@ -10,6 +11,7 @@ import pandas as pd
 from sklearn.metrics import adjusted_rand_score
 
 from ml.columns import CUSTOMER_KEY
+from ml.segmentation.model import UNKNOWN_SEGMENT_ID
 from ml.splits import add_months
 from monitoring.outcomes import SegmentChange, SegmentStability
 
@@ -59,7 +61,7 @@ def segment_stability(month: date, predictions_dir: Path, *, release: str, colum
 
 
 def _segments(month: date, predictions_dir: Path, column: str) -> pd.DataFrame:
-    """Read key, segment and release of a month; without rows if the file is missing or not readable."""
+    """Read key, segment and release of the assigned customers; without rows if the file is missing or not readable."""
     import polars as pl
 
     path = predictions_dir / f"as_of_month={month.isoformat()}" / "predictions.parquet"
@@ -70,7 +72,7 @@ def _segments(month: date, predictions_dir: Path, column: str) -> pd.DataFrame:
         rows = (
             pl.scan_parquet(path, hive_partitioning=False)
             .select(CUSTOMER_KEY, "release", segment=pl.col(column).cast(pl.String))
-            .drop_nulls()
+            .filter(pl.col("segment") != UNKNOWN_SEGMENT_ID)
             .unique(CUSTOMER_KEY, keep="last")
             .collect()
         )

@@ -22,7 +22,8 @@ def stability(directory: Path, release: str = "0001"):
 
 
 def test_who_stayed_moved_came_and_went_is_counted(tmp_path) -> None:
-    write(tmp_path, date(2025, 12, 1), {"a": "R1", "b": "R1", "c": "R2", "d": "R2", "gone": "R1"})
+    before = {"a": "R1", "b": "R1", "c": "R2", "d": "R2", "gone": "R1", "unread": "unknown"}
+    write(tmp_path, date(2025, 12, 1), before)
     write(tmp_path, MONTH, {"a": "R1", "b": "R2", "c": "R2", "d": "R2", "new": "R1", "unassigned": None})
     found = stability(tmp_path)
     assert (found.customers, found.customers_stayed, found.customers_new, found.customers_lost) == (4, 3, 1, 1)
@@ -32,6 +33,13 @@ def test_who_stayed_moved_came_and_went_is_counted(tmp_path) -> None:
         {"segment_id": "R2", "customers_before": 2, "customers_now": 3, "customers_stayed": 2},
         {"segment_id": "R1", "customers_before": 2, "customers_now": 1, "customers_stayed": 1},
     ]
+
+
+def test_the_first_segment_of_a_customer_who_had_too_little_history_is_no_move(tmp_path) -> None:
+    write(tmp_path, date(2025, 12, 1), {"a": "R1", "b": "unknown"})
+    write(tmp_path, MONTH, {"a": "R1", "b": "R2"})
+    found = stability(tmp_path)
+    assert (found.customers, found.customers_new, found.moved_pct) == (1, 1, 0)
 
 
 def test_the_same_division_agrees_fully(tmp_path) -> None:
