@@ -1,6 +1,6 @@
 """The life of a model: what is checked again, and what is known already."""
 
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -13,12 +13,14 @@ from ml.credit_risk.config import CreditRiskConfig
 from ml.errors import BundleError
 from ml.evaluation import ChampionComparison, Evaluation, Metric
 from ml.sufficiency import Finding, SufficiencyReport
-from orchestration.lifecycle import check_data, decision_dir, judge_challenger, release_challenger
+from monitoring.verdicts import Outcome, record_verdict
+from orchestration.lifecycle import check_data, decision_dir, judge_challenger, release_challenger, review_month
 from orchestration.marts import MartsVersion
 from orchestration.settings import PlatformSettings
 from orchestration.use_cases import CreditRisk
 from serving.model_store import ModelStore
-from tests.unit.serving.builders import approval, feature_table, write_small_bundle
+from tests.unit.orchestration.test_checks import verdict
+from tests.unit.serving.builders import approval, feature_table, publish, write_small_bundle
 
 
 class CountedCreditRisk(CreditRisk):
@@ -132,3 +134,40 @@ def test_champion_in_the_form_of_other_code_does_not_stop_the_judgement(
     )
 
     assert "champion" not in {criterion.aspect for criterion in decision.criteria}
+
+
+class WithoutOutcomes(CreditRisk):
+    """Knows nothing of what happened to customers."""
+
+    outcome_marts = ()
+
+    def outcomes(self, *_arguments: object) -> None: ...
+
+    def vintages(self, *_arguments: object) -> None: ...
+
+    def advised_bills(self, *_arguments: object) -> None: ...
+
+
+def test_a_month_is_reviewed_again_only_when_an_earlier_one_was_judged_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestration.lifecycle.review_surroundings", lambda _marts: None)
+    monkeypatch.setattr("orchestration.lifecycle.surroundings_fingerprint", lambda _marts: "")
+    settings = PlatformSettings(home=tmp_path / "home", _env_file=None)
+    release = publish(ModelStore(settings.home), tmp_path, "credit_risk")
+    july = date(2026, 7, 1)
+
+    def reviewed_at(outcome_of_june: Outcome | None = None) -> datetime:
+        if outcome_of_june:
+            june = verdict(outcome_of_june).model_copy(update={"month": date(2026, 6, 1), "release": release.name})
+            record_verdict(june, settings.reports_dir)
+        found = review_month(WithoutOutcomes(), marts_with("a"), settings, july, with_report=False)
+        assert found is not None
+        return found.reviewed_at
+
+    first = reviewed_at()
+    assert reviewed_at() == first
+    after_watch = reviewed_at("watch")
+    assert after_watch > first
+    assert reviewed_at("watch") == after_watch
+    assert reviewed_at("act") > after_watch
