@@ -150,6 +150,7 @@ class _Due:
     incident: Incident
     channel: Channel
     kind: MessageKind
+    is_resting: bool
 
 
 def deliver(
@@ -171,9 +172,12 @@ def deliver(
     delivered, problems, broken = [], [], set()
     with exclusive(reports_dir, "alerts"):
         for due in _due(reports_dir, channels, now):
-            if due.channel.way in broken:
-                continue
             known = due.incident.delivery(due.channel.name)
+            if due.is_resting or due.channel.way in broken:
+                # What ends before the way is open again must still be told, so it is noted as not told.
+                if not known.failed_count:
+                    record_delivery(due.incident.incident_id, _after_waiting(known), reports_dir)
+                continue
             message = make_message(due.incident, due.kind, known, site_url, now)
             try:
                 _send(due.channel, message)
@@ -193,7 +197,7 @@ def deliver(
 
 def undelivered(reports_dir: Path, channels: Sequence[Channel], *, now: datetime | None = None) -> int:
     """Return how many messages ``deliver`` would try now."""
-    return sum(1 for _ in _due(reports_dir, channels, now or datetime.now(UTC)))
+    return sum(not due.is_resting for due in _due(reports_dir, channels, now or datetime.now(UTC)))
 
 
 def make_message(incident: Incident, kind: MessageKind, known: Delivery, site_url: str, now: datetime) -> AlertMessage:
@@ -242,11 +246,11 @@ def _due(reports_dir: Path, channels: Sequence[Channel], now: datetime) -> Itera
         if incident.closed_at and now - incident.closed_at > _GIVEN_UP_AFTER:
             continue
         for channel in channels:
-            if channel.name in resting or not channel.takes(incident.use_case):
+            if not channel.takes(incident.use_case):
                 continue
             kind = due_message(incident, incident.delivery(channel.name))
             if kind is not None:
-                yield _Due(incident, channel, kind)
+                yield _Due(incident, channel, kind, is_resting=channel.name in resting)
 
 
 def _send(channel: Channel, message: AlertMessage) -> None:
@@ -271,6 +275,10 @@ def _after_success(known: Delivery, incident: Incident, now: datetime) -> Delive
         end_told_month=incident.now.month if is_over else known.end_told_month,
         messages_count=known.messages_count + 1,
     )
+
+
+def _after_waiting(known: Delivery) -> Delivery:
+    return known.model_copy(update={"failed_count": 1, "problem": "not tried, since another message had just failed"})
 
 
 def _after_failure(known: Delivery, error: DeliveryError, now: datetime) -> Delivery:

@@ -72,7 +72,7 @@ class Delivery(_Record):
         told_at: When it arrived.
         end_told_month: Month whose return to stable was told last.
         messages_count: Messages that arrived.
-        failed_count: Attempts since then that failed.
+        failed_count: Attempts since then that failed; 1 also where none was made because another had just failed.
         next_attempt_at: Before this moment it is not tried again.
         problem: Why the last attempt failed; empty if it did not.
     """

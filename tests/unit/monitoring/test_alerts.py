@@ -153,6 +153,25 @@ def test_incident_that_ended_while_nobody_could_be_told_is_told_when_it_can(tmp_
     assert [(message.kind, message.number) for message in ear.heard] == [("closed", 1)]
 
 
+@pytest.mark.parametrize("minutes", [0, 2])
+def test_incident_that_came_and_went_while_its_channel_rested_is_told(tmp_path: Path, minutes: int) -> None:
+    """Another incident's message had failed, in the same round or shortly before."""
+    ear = Ear(failures=away(3))
+    review(tmp_path, 1, "act")
+    if minutes:
+        deliver(tmp_path, [ear], SITE, now=NOW)
+    review(tmp_path, 1, "watch", use_case="segmentation")
+    deliver(tmp_path, [ear], SITE, now=NOW + timedelta(minutes=minutes))
+    review(tmp_path, 2, "stable", use_case="segmentation")
+
+    deliver(tmp_path, [ear], SITE, now=NOW + timedelta(minutes=30))
+
+    assert [(message.use_case, message.kind) for message in ear.heard] == [
+        ("credit_risk", "opened"),
+        ("segmentation", "closed"),
+    ]
+
+
 def test_end_that_could_not_be_told_for_a_month_is_given_up(tmp_path: Path) -> None:
     ear = Ear(failures=away(3))
     review(tmp_path, 1, "act")
