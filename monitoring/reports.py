@@ -107,7 +107,14 @@ def _run(
     release: str,
 ) -> ReportRun:
     from evidently import Dataset, Report
-    from evidently.metrics import DriftedColumnsCount, MissingValueCount, RowCount, ValueDrift
+    from evidently.metrics import (
+        ConstantColumnsCount,
+        DatasetMissingValueCount,
+        DriftedColumnsCount,
+        MissingValueCount,
+        RowCount,
+        ValueDrift,
+    )
 
     _register_method(policy)
     features, predictions = schema_columns(policy.use_case)
@@ -126,6 +133,8 @@ def _run(
             cat_threshold=policy.categorical.watch,
         ),
         *(ValueDrift(column=name, method=method, threshold=policy.method_for(columns[name]).watch) for name in drawn),
+        DatasetMissingValueCount(),
+        ConstantColumnsCount(),
         *(MissingValueCount(column=name) for name in drawn),
     ]
     frames = [_for_evidently(frame, judged, reference, policy) for frame in (current.frame, reference)]

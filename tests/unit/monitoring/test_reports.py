@@ -56,6 +56,9 @@ def test_evidently_reports_the_scores_that_decide(reviewed, tmp_path) -> None:
     assert run.scores == pytest.approx({column: ours[column] for column in run.scores}, abs=1e-9)
     assert drifted_columns_count(run.snapshot) == sum(score.level in ("drifted", "strong") for score in scores)
 
+    kinds = {metric["config"]["type"].rpartition(":")[2] for metric in run.snapshot.dict()["metrics"]}
+    assert {"DatasetMissingValueCount", "ConstantColumnsCount", "MissingValueCount"} <= kinds
+
     save_page(run.snapshot, tmp_path / "report.html")
     assert (tmp_path / "report.html").stat().st_size < 6_000_000
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
