@@ -104,7 +104,7 @@ class DailyAlarm(_Record):
     """Something that a check of the daily run found, without any model.
 
     Attributes:
-        name: Name of the check, such as ``dbt: billed_energy_agrees_with_metered_energy``.
+        name: Name of the check, such as ``check: staging/stg_billing__bills bill_amounts_keep_their_unit``.
         found_on: Day on which it failed for the first time.
     """
 

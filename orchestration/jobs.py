@@ -439,7 +439,7 @@ def select_audience() -> None:
 class DrillConfig(dg.Config):
     """How much is replayed. A seed of quiet months takes three minutes of processor time, a scenario one."""
 
-    customers: int = Field(default=600, ge=400, le=10_000, description="Customers of each simulated supplier.")
+    customers: int = Field(default=420, ge=400, le=10_000, description="Customers of each simulated supplier.")
     quiet_seeds: int = Field(default=1, ge=1, le=10, description="Suppliers of which 24 quiet months are replayed.")
     scenarios: list[str] = Field(default=[], description="Names from monitoring/policies/drills.yaml; none means all.")
     workers: int = Field(default=2, ge=1, le=64, description="Processes that replay at the same time.")
