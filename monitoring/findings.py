@@ -180,9 +180,13 @@ def _performance(performance: PerformanceResult | None, policy: DriftPolicy) -> 
             sentence_zh=f"按{known_zh}，AUC 为 {performance.auc:.3f}"
             f"（{performance.auc_lower:.3f} 至 {performance.auc_upper:.3f}），发布时为 {promised:.3f}。",
         )
+    by_chance = performance.calibration_chance or 0.0
     yield Reason(
         code="calibration",
-        severity=severity_of(performance.calibration_error, rule.calibration_error),
+        # What right probabilities would give as well, with as few outcomes, is not evidence.
+        severity=severity_of(performance.calibration_error, rule.calibration_error)
+        if performance.calibration_error > by_chance
+        else "info",
         sentence_en=f"Predicted {100 * performance.mean_predicted:.1f} %, observed "
         f"{100 * performance.mean_observed:.1f} % on {known}; calibration error {performance.calibration_error:.3f} "
         f"(limit {rule.calibration_error.watch:g}).",

@@ -1,6 +1,5 @@
 """Compares credit predictions with what happened, for the months whose outcomes have become known."""
 
-from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from monitoring.verdicts import PerformanceResult
 
 OUTCOME_COLUMNS = (CUSTOMER_KEY, AS_OF_MONTH, "is_mature", "is_default", "exclusion", "window_end_date")
 _CALIBRATION_BINS = 10
+_CHANCE_DRAWS = 200
 
 
 def matured_predictions(
@@ -158,6 +158,7 @@ def measure(matured: pd.DataFrame, rule: PerformanceRule, auc_at_release: float 
         auc_upper=upper,
         brier=float(np.mean((probability - happened) ** 2)),
         calibration_error=calibration_error(probability, happened),
+        calibration_chance=chance_calibration_error(probability, matured[CUSTOMER_KEY].to_numpy()),
         mean_predicted=float(probability.mean()),
         mean_observed=float(happened.mean()),
         auc_at_release=auc_at_release,
@@ -187,10 +188,37 @@ def area_under_curve(
 
 def calibration_error(probability: NDArray[np.float64], happened: NDArray[np.bool_]) -> float:
     """Return the expected calibration error over bins of equal size, weighted by rows."""
-    order = np.argsort(probability, kind="stable")
-    parts: Sequence[NDArray[np.intp]] = np.array_split(order, _CALIBRATION_BINS)
-    gaps = [len(part) * abs(probability[part].mean() - happened[part].mean()) for part in parts if len(part)]
-    return float(sum(gaps) / len(probability))
+    place = _calibration_bins(probability)
+    return float(np.abs(np.bincount(place, weights=probability - happened)).sum() / len(probability))
+
+
+def chance_calibration_error(probability: NDArray[np.float64], customers: NDArray[np.object_]) -> float:
+    """Return the calibration error that right probabilities exceed once in a hundred times.
+
+    A mean of distances is never zero, and far from it where few default. The months of a customer are drawn by one
+    random number, as if one default were told by all of them: their outcome windows overlap.
+
+    Args:
+        probability: Predicted probability of each row.
+        customers: Customer of each row.
+    """
+    place = _calibration_bins(probability)
+    promised = np.bincount(place, weights=probability)
+    _, customer = np.unique(customers, return_inverse=True)
+    generator = np.random.default_rng(0)
+    errors = []
+    for _ in range(_CHANCE_DRAWS):
+        happened = generator.random(customer.max() + 1)[customer] < probability
+        errors.append(np.abs(promised - np.bincount(place, weights=happened)).sum() / len(probability))
+    return float(np.percentile(errors, 99))
+
+
+def _calibration_bins(probability: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the bin of each row: ten of equal size in the order of probability."""
+    place = np.empty(len(probability), np.intp)
+    for number, rows in enumerate(np.array_split(np.argsort(probability, kind="stable"), _CALIBRATION_BINS)):
+        place[rows] = number
+    return place
 
 
 def release_auc(evaluation: dict[str, Any]) -> float | None:

@@ -286,6 +286,8 @@ class PerformanceResult(_Record):
         auc_upper: Upper end of its 95 % interval.
         brier: Mean squared difference of probability and outcome.
         calibration_error: Expected calibration error over ten bins of equal size.
+        calibration_chance: Calibration error that right probabilities exceed once in a hundred times; None in verdicts
+            of before it was told.
         mean_predicted: Mean predicted probability.
         mean_observed: Observed default rate.
         auc_at_release: The release's own figure on its hold-out; None if it has none.
@@ -302,6 +304,7 @@ class PerformanceResult(_Record):
     mean_predicted: float
     mean_observed: float
     auc_at_release: float | None = None
+    calibration_chance: float | None = None
 
 
 class Verdict(_Record):

@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 
 from ml.errors import SchemaMismatchError
+from monitoring.findings import _performance
 from monitoring.performance import (
     area_under_curve,
     calibration_error,
+    chance_calibration_error,
     matured_predictions,
     measure,
     predicted_probabilities,
@@ -74,6 +76,23 @@ def test_calibration_error_is_the_mean_gap_between_promise_and_outcome() -> None
     happened = np.concatenate([np.arange(100) < 100 * level for level in np.arange(10) / 10])
     assert calibration_error(probability, happened) == pytest.approx(0)
     assert calibration_error(probability + 0.05, happened) == pytest.approx(0.05)
+
+
+def test_right_probabilities_seldom_exceed_what_chance_alone_gives() -> None:
+    rng = np.random.default_rng(1)
+    customers = np.arange(500).astype(str).astype(object)
+    probability = rng.beta(1, 12, 500)
+    level = chance_calibration_error(probability, customers)
+    errors = [calibration_error(probability, rng.random(500) < probability) for _ in range(200)]
+    assert 0 < np.mean(np.array(errors) > level) < 0.05
+    assert calibration_error(probability, rng.random(500) < 3 * probability) > level
+
+
+def test_months_of_one_customer_are_not_more_evidence_than_one() -> None:
+    probability = np.random.default_rng(1).beta(1, 12, 500)
+    once = chance_calibration_error(probability, np.arange(500).astype(str).astype(object))
+    six_times = chance_calibration_error(np.tile(probability, 6), np.tile(np.arange(500), 6).astype(str).astype(object))
+    assert six_times == pytest.approx(once, rel=0.1)
 
 
 def test_matured_months_up_to_the_reviewed_one_are_joined(scored) -> None:
@@ -159,3 +178,12 @@ def test_the_release_figure_is_the_overall_auc() -> None:
     }
     assert release_auc(evaluation) == 0.8
     assert release_auc({"metrics": []}) is None
+
+
+@pytest.mark.parametrize(("chance", "severity"), [(0.02, "act"), (0.09, "info"), (None, "act")])
+def test_a_calibration_error_that_chance_explains_is_no_finding(scored, chance, severity) -> None:
+    platform, outcomes = scored
+    result = measure(matured(platform, outcomes), RULE, auc_at_release=None)
+    told = result.model_copy(update={"calibration_error": 0.08, "calibration_chance": chance})
+    (reason,) = _performance(told, load_policy("credit_risk", date(2026, 11, 22)))
+    assert (reason.code, reason.severity) == ("calibration", severity)
