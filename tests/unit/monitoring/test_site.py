@@ -12,11 +12,12 @@ from ml.evaluation import Criterion
 from ml.gate import GateDecision
 from ml.sufficiency import Finding, SufficiencyReport
 from ml.trials import ArmFigures, DecisionChange, TrialSummary
+from monitoring.acknowledgements import record_acknowledgement
 from monitoring.guide_page import GUIDE_PAGE
 from monitoring.model_history import DECISIONS_NAME, SUFFICIENCY_NAME, TRIALS_NAME
 from monitoring.review import review_month
 from monitoring.sections import ReviewSlice
-from monitoring.site import build_site
+from monitoring.site import TEMPLATE_DIRECTORY, build_site
 from monitoring.slices import review_slice
 from monitoring.verdicts import OUTCOME_WORDS
 from orchestration.lifecycle import decision_dir
@@ -299,6 +300,46 @@ def test_every_text_of_a_page_stands_in_both_languages(site) -> None:
     for path in site.rglob("*.html"):
         html = path.read_text(encoding="utf-8")
         assert html.count('<span lang="en">') == html.count('<span lang="zh">'), path.name
+
+
+def test_what_is_silenced_is_said_with_who_and_why_on_every_page_of_the_model(home) -> None:
+    record_acknowledgement(
+        home / "reports",
+        kind="silence",
+        use_case="credit_risk",
+        code="column_drift",
+        column="late_bills_3m_count",
+        by="Li Na",
+        reason="A payment holiday until spring.",
+        until=datetime.now(UTC).date(),
+    )
+    site = pages(home)
+    for name in ("index.html", "credit_risk/index.html", "credit_risk/2026-08_0001-202608-abc.html"):
+        text = " ".join(site[name].text.split())
+        assert "Li Na: A payment holiday until spring." in text, name
+        assert "A column has moved so that it matters" in text, name
+
+
+def relative_luminance(colour: str) -> float:
+    """Return it as WCAG 2.2 defines it."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_the_contrast_of_wcag_level_aa(scheme) -> None:
+    style = (TEMPLATE_DIRECTORY / "style.css").read_text(encoding="utf-8")
+    light, _, rest = style.partition("@media (prefers-color-scheme: dark)")
+    block = light if scheme == "light" else rest.partition("* { box-sizing")[0]
+    colours = {name: relative_luminance(value) for name, value in re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block)}
+    pairs = [(text, ground) for text in ("ink", "quiet", "link", "stable", "watch", "act", "now")
+             for ground in ("sheet", "ground")]  # fmt: skip
+    pairs += [(name, f"{name}-ground") for name in ("stable", "watch", "act", "unknown")]
+    pairs += [("quiet", "unknown-ground"), ("sheet", "link")]
+    for text, ground in pairs:
+        darker, lighter = sorted((colours[text], colours[ground]))
+        assert (lighter + 0.05) / (darker + 0.05) >= (3 if text == "now" else 4.5), (text, ground)
 
 
 def test_a_use_case_without_a_model_says_what_its_data_lacks(home) -> None:
