@@ -46,6 +46,7 @@ KEY_COLUMNS = frozenset(
         "tables",
         "features_from",
         "raw",
+        "life_cycle_stage_in_force",
         *HISTORY_COLUMNS,
     }
 )
@@ -66,7 +67,8 @@ class CurrentRows:
         rows_available: Rows of the months and release before sampling, duplicates included.
         rows_of_other_releases: Rows of the months that another release predicted.
         rows_drawn: Rows that were drawn, before duplicates and earlier decisions were dropped.
-        rows_duplicated: Of these, rows dropped because request and customer are those of another row.
+        rows_duplicated: Of these, rows dropped because request and customer are those of another row; of rows without
+            customer those that repeat another row in everything.
         rows_superseded: Of these, rows dropped because the same customer has a later decision.
         rows_undated: Rows that belong to no month: an as-of month that is none, or neither month nor readable time.
         rows_zone_assumed: Rows of the months whose month follows from a time without zone, read as UTC.
@@ -233,10 +235,12 @@ def _read_current(
         # A tenth more than needed, so that the sample is full in spite of an approximate count.
         own = own.filter(pl.col("_place") <= int(min(1.0, 1.1 * wanted.sample.rows / counts["units"]) * (2**64 - 1)))
     drawn = own.sort("_place", "decided_at", "request_id", nulls_last=True).collect(engine="streaming")
-    has_identity = pl.col(CUSTOMER_KEY).is_not_null() | pl.col("request_id").is_not_null()
-    once = drawn.filter(~has_identity | pl.struct("request_id", CUSTOMER_KEY).is_last_distinct())
+    is_named = pl.col(CUSTOMER_KEY).is_not_null()
+    # One request can hold many rows that name nobody; of these only the same row again is a duplicate.
+    is_last = pl.struct("request_id", CUSTOMER_KEY).is_last_distinct()
+    once = drawn.filter(pl.when(is_named).then(is_last).otherwise(pl.struct(pl.all()).is_last_distinct()))
     is_latest = pl.struct(CUSTOMER_KEY, "_month").is_last_distinct()
-    latest = once.filter(pl.col(CUSTOMER_KEY).is_null() | is_latest)
+    latest = once.filter(~is_named | is_latest)
     # A column without values has whatever type its writer gives to nothing.
     retyped = {name: kind for name, kind in scan.retyped.items() if name in scan.lost or latest[name].count()}
     return CurrentRows(
