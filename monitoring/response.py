@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.stats import t as student_t
 
 from monitoring.drift import Z_999, psi_of_shares
 
@@ -35,6 +36,7 @@ _SMALLEST_SHARE = 1e-3
 # A class with fewer base rows has no distribution to speak of; its values stay where they are.
 _CLASS_ROWS_MIN_COUNT = 20
 _BINS = 10
+_P_999 = 0.999
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Moved:
 
     Attributes:
         values: Moved values of the base rows, in their order.
-        uncertainty: Score (PSI) that an error of the response can make; it is exceeded once in a thousand.
+        uncertainty: Score (PSI) that an error of the response can make; it is exceeded once in a thousand. Where the
+            response was estimated, by Student's t with as many degrees of freedom as months above parameters.
     """
 
     values: FloatArray
@@ -99,6 +102,9 @@ def move_to_weather(
         errors = np.sqrt(np.einsum("p,tpq,q->t", difference, covariance, difference))
         moved[members] = _transported(own, thresholds, slopes @ difference)
         moved_further[members] = _transported(own, thresholds, slopes @ difference + errors)
+    if is_estimable:
+        freedom = max(len(np.unique(months)) - 1 - drivers.shape[1], 1)
+        return Moved(moved, float(student_t.ppf(_P_999, freedom)) ** 2 * _score(moved, moved_further))
     return Moved(moved, Z_999**2 * _score(moved, moved_further))
 
 

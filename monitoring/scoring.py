@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from ml.columns import Column, by_name
+from ml.columns import CUSTOMER_KEY, Column, by_name
 from monitoring.consequences import Stakes, strain_of
 from monitoring.datasets import CurrentRows, ReferenceRows, schema_columns
 from monitoring.drift import (
@@ -126,7 +126,8 @@ class _Judged:
     shares_now: "np.ndarray[Any, np.dtype[np.float64]] | None" = None
 
 
-def _judge(form: Form, usable_now: "pd.Series[Any]", column: Column, policy: DriftPolicy) -> _Judged:
+def _judge(form: Form, usable_now: "pd.Series[Any]", column: Column, sides: Sides) -> _Judged:
+    policy = sides.policy
     usable_then = usable_values(form.values, column.kind)
     if why := _why_not_judged(form, usable_now, usable_then, policy.minimum.column_rows):
         comparison = Comparison(basis=form.basis, rows_reference=len(usable_then), why_en=why[0], why_zh=why[1])
@@ -136,7 +137,8 @@ def _judge(form: Form, usable_now: "pd.Series[Any]", column: Column, policy: Dri
     )
     shares_then, shares_now = bins.shares(usable_then), bins.shares(usable_now)
     score = psi_of_shares(shares_then, shares_now)
-    noise = chance_level(bins.count, len(usable_then), len(usable_now)) + form.uncertainty
+    customers_then = _customers_count(sides.reference, usable_then)
+    noise = chance_level(bins.count, customers_then, _customers_count(sides.current, usable_now)) + form.uncertainty
     comparison = Comparison(
         basis=form.basis,
         score=score,
@@ -145,6 +147,15 @@ def _judge(form: Form, usable_now: "pd.Series[Any]", column: Column, policy: Dri
         rows_reference=len(usable_then),
     )
     return _Judged(form, comparison, bins, shares_then, shares_now)
+
+
+def _customers_count(rows: pd.DataFrame, usable: "pd.Series[Any]") -> int:
+    """Return how many customers the values are of: months of one customer are no independent witnesses.
+
+    Rows without a customer count one each.
+    """
+    keys = rows.loc[usable.index, CUSTOMER_KEY]
+    return int(keys.nunique() + keys.isna().sum())
 
 
 def _decide(judged: Sequence[_Judged], column: Column, policy: DriftPolicy) -> _Judged:
@@ -183,7 +194,7 @@ def _score_column(
     method = policy.method_for(column)
     values_now = sides.current[name]
     usable_now = usable_values(values_now, column.kind)
-    judged = [_judge(form, usable_now, column, policy) for form in sides.forms(column)]
+    judged = [_judge(form, usable_now, column, sides) for form in sides.forms(column)]
     decided = _decide(judged, column, policy)
     values_then = decided.form.values
     usable_then = usable_values(values_then, column.kind)

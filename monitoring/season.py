@@ -30,6 +30,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 _CLASS_COLUMN = "customer_class"
 _YEAR_MONTHS = 12
+# Of fewer months a response to heating and to cooling is a guess.
+_ESTIMABLE_MONTHS = 8
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,8 @@ class Sides:
             classes_now[usable_now],
             response_per_degree=response,
             # A window of a year holds every season once, so a reference of a year shows no response to the weather.
-            is_estimable=column.window_months < _YEAR_MONTHS,
+            is_estimable=column.window_months < _YEAR_MONTHS
+            and len(np.unique(self._months_then[is_known])) >= _ESTIMABLE_MONTHS,
         )
         form = values[is_kept].astype(np.float64)
         form.loc[values.index[base]] = moved.values

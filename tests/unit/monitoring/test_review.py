@@ -90,7 +90,7 @@ def test_a_watch_holds_until_two_months_in_a_row_are_stable(make_platform) -> No
     months = [date(2026, number, 1) for number in (6, 7, 8)]
     for number, month in enumerate(months):
         frame = prediction_frame("credit_risk", month, 600, seed=80 + number)
-        platform.write_batch(frame.assign(tenure_months=12.0) if month == months[0] else frame, month)
+        platform.write_batch(frame.assign(tenure_months=15.0) if month == months[0] else frame, month)
     verdicts = [judge(platform, month) for month in months]
     assert [verdict.outcome for verdict in verdicts] == ["watch", "watch", "stable"]
     assert [verdict.finding_outcome for verdict in verdicts] == ["watch", "stable", "stable"]
@@ -104,7 +104,7 @@ def test_categories_that_a_small_reference_lacks_by_chance_are_no_finding(make_p
     def with_rare_codes(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
         rng = np.random.default_rng(seed)
         codes = np.where(rng.random(len(frame)) < 0.9, "usual", rng.integers(0, 60, len(frame)).astype(str))
-        return frame.assign(reason_1_code=codes)
+        return frame.assign(customer_class=codes)
 
     found = {}
     for rows in (300, 250 * 40):
@@ -113,13 +113,13 @@ def test_categories_that_a_small_reference_lacks_by_chance_are_no_finding(make_p
         platform.write_reference(with_rare_codes(reference, seed=1))
         month = with_rare_codes(prediction_frame("credit_risk", MONTH, 400, seed=2), seed=2)
         if rows > 300:
-            month.loc[:11, "reason_1_code"] = "new"
+            month.loc[:11, "customer_class"] = "new"
         platform.write_batch(month)
         verdict = judge(platform)
-        score = next(score for score in verdict.columns if score.column == "reason_1_code")
+        score = next(score for score in verdict.columns if score.column == "customer_class")
         assert score.unseen_current_pct > 1
         found[rows] = [reason.column for reason in verdict.reasons if reason.code == "unseen_categories"]
-    assert found == {300: [], 10_000: ["reason_1_code"]}
+    assert found == {300: [], 10_000: ["customer_class"]}
 
 
 def test_a_column_without_consequence_does_not_raise_an_alarm(make_platform) -> None:
