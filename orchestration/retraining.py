@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from statistics import median
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -44,6 +45,9 @@ BROKEN_DATA = frozenset(
 """Findings that tell of a fault of a source. What a model learned from such data would be the fault."""
 
 _NOT_STARTED_AFTER = timedelta(days=1)
+_PATIENCE_GAPS = 0.9
+"""A source may arrive later in the month than others, but not as late as its next delivery."""
+_LEAST_PATIENCE = timedelta(days=3)
 _NAMED = 3
 
 
@@ -196,8 +200,8 @@ def refusals_by_findings(verdict: "Verdict") -> "Iterator[Refusal]":
     for reason in broken[:_NAMED]:
         yield Refusal(
             code=reason.code,
-            sentence_en=f"The data is broken, repair the source first: {reason.sentence_en}",
-            sentence_zh=f"数据有误，请先修复来源：{reason.sentence_zh}",
+            sentence_en=f"The data is broken or incomplete, look at its source first: {reason.sentence_en}",
+            sentence_zh=f"数据有误或不完整，请先检查来源：{reason.sentence_zh}",
         )
 
 
@@ -224,10 +228,7 @@ def refusals_by_evidence(evidence: Evidence, rule: "RetrainingRule") -> "Iterato
             sentence_en=f"Delivered files could not be read: {_listed(unread)}.",
             sentence_zh=f"有交付文件无法读取：{_listed(unread)}。",
         )
-    # Against the source that is furthest ahead: a platform that rests for a month has no late source by that.
-    newest = max((source.last_known_at for source in health.sources), default=None)
-    late = [source.entity for source in health.sources if newest and source.state(newest) == "late"]
-    if missing := sorted(filter(evidence.concerns, late)):
+    if missing := sorted(filter(evidence.concerns, _stopped_sources(health, rule))):
         yield Refusal(
             code="late_source",
             sentence_en=f"A source has stopped while others went on: {_listed(missing)}. Ask its supplier.",
@@ -260,6 +261,22 @@ def refusals_by_evidence(evidence: Evidence, rule: "RetrainingRule") -> "Iterato
             "same data makes the same model.",
             sentence_zh="没有比现用模型或上一个候选模型更新的数据；相同数据只会得到相同模型。",
         )
+
+
+def _stopped_sources(health: "PipelineHealth", rule: "RetrainingRule") -> "Iterator[str]":
+    """Yield the sources that missed a delivery by their own rhythm while another source went on.
+
+    They are held against the source that is furthest ahead, not against today: a supplier that rests for a month has
+    stopped none. What arrives only when something changes, a few rows at a time, has no rhythm.
+    """
+    newest = max((source.last_known_at for source in health.sources), default=None)
+    for source in health.sources:
+        usual_rows = median([rows.rows_in for rows in health.deliveries if rows.entity == source.entity] or [0])
+        if newest is None or source.usual_gap_days is None or usual_rows < rule.minimum_delivered_rows:
+            continue
+        patience = max(_PATIENCE_GAPS * timedelta(days=source.usual_gap_days), _LEAST_PATIENCE)
+        if newest - source.last_known_at >= patience:
+            yield source.entity
 
 
 def follow_up(

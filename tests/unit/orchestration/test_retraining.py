@@ -64,6 +64,14 @@ def arrived(entity: str, month: int) -> SourceFreshness:
     return SourceFreshness(entity=entity, deliveries_count=9, last_known_at=at, last_landed_at=at, usual_gap_days=31)
 
 
+def arrivals(payments_rows: int = 1000, **month_by_entity: int) -> Evidence:
+    rows = {"payments": payments_rows}
+    return evidence(
+        sources=tuple(arrived(entity, month) for entity, month in month_by_entity.items()),
+        deliveries=tuple(delivered(entity, rows.get(entity, 1000), 0) for entity in month_by_entity),
+    )
+
+
 def failed_check(asset: str, severity: str) -> FailedCheck:
     return FailedCheck.model_validate(
         {
@@ -137,7 +145,7 @@ def test_fault_of_a_source_refuses_the_training_and_says_what_to_repair(code: st
 
     assert codes(line) == [code]
     assert line is not None
-    assert line.refusals[0].sentence_en == "The data is broken, repair the source first: It was found."
+    assert line.refusals[0].sentence_en == "The data is broken or incomplete, look at its source first: It was found."
 
 
 def test_fault_that_counts_for_nothing_refuses_nothing() -> None:
@@ -159,10 +167,11 @@ def test_fault_that_counts_for_nothing_refuses_nothing() -> None:
         (evidence(failed_checks=(failed_check("staging/stg_bills", "WARN"),)), None),
         (evidence(failed_checks=(failed_check("marts/customer_portrait", "ERROR"),)), None),
         (evidence(deliveries=(delivered("weather", 100, 90),)), None),
-        (evidence(sources=(arrived("bills", 8), arrived("payments", 6))), "late_source"),
-        (evidence(sources=(arrived("bills", 8), arrived("payments", 7))), None),
-        (evidence(sources=(arrived("bills", 8), arrived("weather", 3))), None),
-        (evidence(sources=(arrived("bills", 3), arrived("payments", 3))), None),
+        (arrivals(bills=8, payments=7), "late_source"),
+        (arrivals(bills=8, payments=8), None),
+        (arrivals(bills=3, payments=3), None),
+        (arrivals(bills=8, weather=3), None),
+        (arrivals(bills=8, payments=3, payments_rows=4), None),
         (evidence(magnitudes=(ChangedMagnitude("bills", "amount", "2026-09", 120.0, 1.2),)), "unit_suspicion"),
         (evidence(is_new=False), "no_new_data"),
     ],
