@@ -18,6 +18,7 @@ from orchestration.lifecycle import read_challenger
 from orchestration.marts import MARTS, MARTS_AFTER_MODELS, current_marts
 from orchestration.metadata import figure_with_interval
 from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT
+from serving.model_verdicts import read_model_verdict
 from tests.integration.orchestration.personal_traces import files_below, is_restricted, traces
 from tests.integration.platform_home import USE_CASES, PlatformHome
 
@@ -83,8 +84,14 @@ def test_portrait_tells_what_the_models_of_the_same_run_said(finished_home: Plat
 @pytest.mark.parametrize("use_case", USE_CASES)
 def test_verdict_on_the_month_of_the_release_is_about_data(finished_home: PlatformHome, use_case: str) -> None:
     [verdict] = (finished_home.path / "reports" / use_case).glob("*/*/verdict.json")
+    release = finished_home.store.current_release(use_case)
+    assert release is not None
+    published = read_model_verdict(finished_home.path, use_case, release.name)
 
-    assert json.loads(verdict.read_text())["outcome"] in ("stable", "watch", "act")
+    outcome = json.loads(verdict.read_text())["outcome"]
+    assert outcome in ("stable", "watch", "act")
+    assert published is not None
+    assert published.outcome == published.told_outcome == outcome
 
 
 def test_every_dbt_model_shows_its_columns_and_what_they_are_computed_from(finished_home: PlatformHome) -> None:
