@@ -200,7 +200,7 @@ def without(frame: pd.DataFrame, share: float, column: str, value: object = None
         (lambda f: without(f, 0.15, "tenure_months"), "watch", "missing_rise"),
         (lambda f: without(f, 0.005, "tenure_months", np.inf), "watch", "infinite_values"),
         (lambda f: without(f, 0.05, "tenure_months", np.inf), "act", "infinite_values"),
-        (lambda f: f.assign(tenure_months=12.0), "watch", "column_constant"),
+        (lambda f: f.assign(tenure_months=15.0), "watch", "column_constant"),
         (lambda f: f.assign(tenure_months="twelve"), "act", "column_retyped"),
         (lambda f: without(f, 0.03, "customer_class", "moon_base"), "watch", "unseen_categories"),
         (lambda f: without(f, 0.3, "customer_class", "moon_base"), "act", "unseen_categories"),
