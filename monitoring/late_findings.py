@@ -54,10 +54,10 @@ def _vintage(result: VintageResult, rule: VintageRule) -> Reason:
         severity=_severity(result.ratio or 0.0, rule.ratio) if is_unusual else "info",
         sentence_en=f"Of the customers of {result.point.month:%Y-%m}, {share:.1f} % have fallen {days} days past due "
         f"within {months} months; {result.usual_pct:.1f} % of {result.vintages} earlier vintages at that age, and "
-        f"above {result.upper_pct:.1f} % only once in a hundred months.",
+        f"above {result.upper_pct:.1f} % only once in a thousand months.",
         sentence_zh=f"{result.point.month:%Y-%m} 的客户中，{months} 个月内有 {share:.1f} % 逾期满 {days} 天；"
         f"此前 {result.vintages} 个月份同龄时平均为 {result.usual_pct:.1f} %，"
-        f"超过 {result.upper_pct:.1f} % 的情况百月一遇。",
+        f"超过 {result.upper_pct:.1f} % 的情况千月一遇。",
     )
 
 

@@ -190,7 +190,7 @@ class VintageResult(_Record):
     Attributes:
         point: The vintage at the age that the policy judges.
         usual_pct: Mean share of customers 30 days past due among earlier vintages at this age.
-        upper_pct: Share that chance and the usual change from month to month exceed once in a hundred months.
+        upper_pct: Share that chance and the usual change from month to month exceed once in a thousand months.
         vintages: Earlier vintages that were compared.
     """
 

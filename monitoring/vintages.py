@@ -18,8 +18,8 @@ from monitoring.policy import VintageRule
 
 _COUNTS = tuple(f"past_due_{days}d_customers" for days in (30, 60, 90))
 _AMOUNTS = ("due_amount", *(f"past_due_{days}d_amount" for days in (30, 60, 90)))
-_BY_CHANCE = 0.01
-"""How often a quiet vintage may lie above the upper end: once in a hundred months."""
+_BY_CHANCE = 0.001
+"""How often a quiet vintage may lie above the upper end: a false alarm in some eighty years of months is few enough."""
 
 
 def vintage_points(vintages: pd.DataFrame, known_by: date) -> tuple[VintagePoint, ...]:
