@@ -160,6 +160,15 @@ def test_rows_without_customer_are_kept_each(make_platform) -> None:
     assert len(read(platform).frame) == 20
 
 
+def test_rows_of_one_request_that_name_nobody_count_each_and_the_same_row_again_once(make_platform) -> None:
+    platform = make_platform(rows=0)
+    frame = online(20).assign(customer_key=None, request_id="one request")
+    platform.write_log(frame, date(2026, 9, 3), "a")
+    platform.write_log(frame.head(3), date(2026, 9, 3), "again")
+    current = read(platform)
+    assert (len(current.frame), current.rows_duplicated) == (20, 3)
+
+
 def test_rows_of_other_releases_are_counted_and_not_compared(make_platform) -> None:
     platform = make_platform(rows=100)
     current = read(platform, release="0002-other")
@@ -289,6 +298,6 @@ def test_only_the_latest_year_of_a_longer_reference_is_compared_with(make_platfo
 )
 def test_the_same_season_reaches_around_the_turn_of_the_year(month, expected) -> None:
     reference = pd.DataFrame({"as_of_month": [date(2025, number, 1) for number in range(1, 13)]})
-    rule = SeasonRule(months_around=1, reason="neighbouring months share their window")
+    rule = SeasonRule(months_around=1, decides="same_season", reason="neighbouring months share their window")
     season = same_season(reference, month, rule)
     assert {number + 1 for number in np.flatnonzero(season)} == expected
