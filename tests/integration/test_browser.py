@@ -41,15 +41,33 @@ def test_every_model_is_one_click_from_the_first_page(finished_home: PlatformHom
     assert errors == []
 
 
-@pytest.mark.parametrize("width_px", [390, 820, 1400])
-def test_no_page_scrolls_sideways(finished_home: PlatformHome, page: Page, width_px: int) -> None:
-    page.set_viewport_size({"width": width_px, "height": 900})
+def test_no_page_scrolls_sideways_on_a_telephone_a_tablet_or_a_desk(finished_home: PlatformHome, page: Page) -> None:
     site = finished_home.path / "reports" / "site"
 
     too_wide = []
     for path in sorted(site.rglob("*.html")):
         page.goto(path.as_uri())
-        if page.evaluate("document.documentElement.scrollWidth > window.innerWidth + 1"):
-            too_wide.append(path.relative_to(site).as_posix())
+        for width_px in (390, 820, 1440):
+            page.set_viewport_size({"width": width_px, "height": 900})
+            if page.evaluate("document.documentElement.scrollWidth > window.innerWidth + 1"):
+                too_wide.append(f"{path.relative_to(site).as_posix()} at {width_px}")
 
     assert too_wide == []
+
+
+def test_the_keyboard_reaches_the_content_and_the_months_of_the_time_line(
+    finished_home: PlatformHome, page: Page
+) -> None:
+    page.goto((finished_home.path / "reports" / "site" / "segmentation" / "index.html").as_uri())
+
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "content"
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.closest('svg.history') !== null"):
+            break
+    page.keyboard.press("Enter")
+
+    page.get_by_role("heading", name="What was found").wait_for(timeout=10_000)
