@@ -80,8 +80,8 @@ def importance_shift(
     """Compare which columns drive the predictions of a month with those that drive the reference's.
 
     Args:
-        current: Rows of the month.
-        reference: Reference sample of the release.
+        current: Rows of the month that can be compared.
+        reference: Rows of the release's reference that can be compared with them.
         policy: Size of the samples, and the prediction that stands for the model.
         bundle_dir: Folder of the released bundle; a model that cannot be loaded from it is not asked.
 
@@ -91,7 +91,7 @@ def importance_shift(
     rows = policy.importance.rows
     then, now = (
         frame.sample(min(rows, len(frame)), random_state=policy.sample.seed)
-        for frame in (reference.frame, current.frame)
+        for frame in (_answered(reference.frame, policy), _answered(current.frame, policy))
     )
     measured = _explanations(policy.use_case, then, now, bundle_dir) or _association(then, now, policy)
     of_reference, of_current = measured.of_reference, measured.of_current
@@ -123,6 +123,15 @@ def importance_shift(
         rows_reference=of_reference.rows,
         rows_current=of_current.rows,
     )
+
+
+def _answered(rows: pd.DataFrame, policy: DriftPolicy) -> pd.DataFrame:
+    """Return the rows with a prediction: that nothing can be said of a customer yet is none."""
+    if policy.use_case != "segmentation":
+        return rows[rows[policy.prediction.column].notna()]
+    from ml.segmentation.model import UNKNOWN_SEGMENT_ID
+
+    return rows[~rows[policy.prediction.column].isin([None, UNKNOWN_SEGMENT_ID])]
 
 
 def _moved(then: FloatArray, now: FloatArray) -> float:

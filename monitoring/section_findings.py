@@ -47,6 +47,15 @@ def quality_reasons(quality: DataQuality, rule: QualityRule) -> Iterator[Reason]
             "customer counts once, with the latest.",
             sentence_zh=f"同一客户只计最近一次决策，已略去较早的 {count:,} 条。",
         )
+    if quality.rows_of_other_releases and quality.rows_read:
+        count = quality.rows_of_other_releases
+        yield Reason(
+            code="rows_of_other_releases",
+            severity="info",
+            sentence_en=f"Another {plural(count, 'row')} of the month {was(count)} predicted by other releases, whose "
+            "own reviews judge them.",
+            sentence_zh=f"本月另有 {count:,} 条由其他发布版本预测，由各自的评审判断。",
+        )
     if quality.columns_appeared:
         count = len(quality.columns_appeared)
         listed = ", ".join(quality.columns_appeared[:NAMED_COLUMNS])

@@ -298,6 +298,6 @@ def test_only_the_latest_year_of_a_longer_reference_is_compared_with(make_platfo
 )
 def test_the_same_season_reaches_around_the_turn_of_the_year(month, expected) -> None:
     reference = pd.DataFrame({"as_of_month": [date(2025, number, 1) for number in range(1, 13)]})
-    rule = SeasonRule(months_around=1, decides="same_season", reason="neighbouring months share their window")
+    rule = SeasonRule(months_around=1, decides=("same_season",), reason="neighbouring months share their window")
     season = same_season(reference, month, rule)
     assert {number + 1 for number in np.flatnonzero(season)} == expected

@@ -101,6 +101,15 @@ def test_segments_are_categories(make_platform) -> None:
     assert shift.columns[0].share_current > 0.9
 
 
+def test_customers_without_a_segment_say_nothing_about_what_drives_the_segments(make_platform) -> None:
+    now, then = (by_night(frame) for frame in (prediction_frame("segmentation", MONTH, 400, seed=1), REFERENCE))
+    too_new = then["tenure_months"].rank(pct=True) < 0.6
+    then = then.assign(segment_id=then["segment_id"].mask(too_new, "unknown"))
+    shift = shift_of(make_platform, now, "segmentation", then)
+    assert shift.rows_reference == (~too_new).sum()
+    assert shift.moved_share < POLICY.importance.watch
+
+
 def test_a_month_in_which_nothing_drives_the_predictions_is_not_compared(make_platform) -> None:
     now = prediction_frame("segmentation", MONTH, 400, seed=1)
     assert shift_of(make_platform, now, "segmentation", by_night(REFERENCE)) is None
