@@ -286,7 +286,7 @@ class PerformanceResult(_Record):
         auc_upper: Upper end of its 95 % interval.
         brier: Mean squared difference of probability and outcome.
         calibration_error: Expected calibration error over ten bins of equal size.
-        calibration_chance: Calibration error that right probabilities exceed once in a hundred times; None in verdicts
+        calibration_chance: Calibration error that right probabilities exceed once in a thousand times; None in verdicts
             of before it was told.
         mean_predicted: Mean predicted probability.
         mean_observed: Observed default rate.

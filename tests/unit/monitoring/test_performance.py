@@ -84,7 +84,7 @@ def test_right_probabilities_seldom_exceed_what_chance_alone_gives() -> None:
     probability = rng.beta(1, 12, 500)
     level = chance_calibration_error(probability, customers)
     errors = [calibration_error(probability, rng.random(500) < probability) for _ in range(200)]
-    assert 0 < np.mean(np.array(errors) > level) < 0.05
+    assert np.percentile(errors, 95) < level < 1.5 * max(errors)
     assert calibration_error(probability, rng.random(500) < 3 * probability) > level
 
 
