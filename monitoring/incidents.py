@@ -39,7 +39,7 @@ class _Record(BaseModel):
 
 
 class IncidentMonth(_Record):
-    """What the latest review of one month said, while the incident lasted.
+    """What a review of one month said, while the incident lasted.
 
     Attributes:
         month: The reviewed month.
@@ -95,7 +95,8 @@ class Incident(_Record):
         use_case: Use case of the model.
         opened_at: When it was first seen.
         worst_outcome: The most urgent outcome that it ever had, also where a later review took it back.
-        course: Its months, oldest first, each as it was reviewed last; at least one.
+        course: Its months, oldest first, at least one; each as it was reviewed last, after its first review where that
+            said something else, so that what began the incident stays.
         closed_at: When the model was first seen to be stable again; None while it lasts.
         deliveries: What each channel has been told.
     """
@@ -184,8 +185,8 @@ def with_month(
 ) -> tuple[Incident, ...]:
     """Return the incidents after a month was reviewed.
 
-    A month that is reviewed again takes its own place. Trouble in the month with which an incident ended opens that
-    incident again; later trouble is a new one.
+    A month that is reviewed again takes its own place, behind its first review. Trouble in the month with which an
+    incident ended opens that incident again; later trouble is a new one.
     """
     last = next((incident for incident in reversed(incidents) if incident.use_case == use_case), None)
     if last is not None and month.month < last.now.month:
@@ -253,7 +254,9 @@ def _write(incidents: Sequence[Incident], reports_dir: Path) -> None:
 
 
 def _continued(incident: Incident, month: IncidentMonth, now: datetime) -> Incident:
-    course = (*(known for known in incident.course if known.month != month.month), month)
+    earlier = [known for known in incident.course if known.month != month.month]
+    first = [known for known in incident.course if known.month == month.month][:1]
+    course = (*earlier, *(known for known in first if known.outcome != month.outcome), month)
     is_over = month.outcome == "stable"
     urgency = [incident.worst_outcome, *([] if month.is_silenced else [month.outcome])]
     return incident.model_copy(

@@ -78,13 +78,24 @@ def test_same_review_again_changes_nothing(tmp_path: Path) -> None:
     assert (tmp_path / STATE_NAME).read_bytes() == written
 
 
-def test_month_that_is_reviewed_again_takes_its_own_place(tmp_path: Path) -> None:
-    for outcome in ("act", "watch", "stable", "watch"):
+def test_month_that_is_reviewed_again_is_kept_as_it_was_first_and_last(tmp_path: Path) -> None:
+    courses = []
+    for outcome in ("act", "watch", "stable", "stable", "watch", "act"):
         review(tmp_path, 2, outcome)
+        [incident] = read_incidents(tmp_path)
+        courses.append([outcome for _, outcome in course(incident)])
+
+    assert courses == [["act"], ["act", "watch"], *[["act", "stable"]] * 2, ["act", "watch"], ["act"]]
+    assert (incident.worst_outcome, incident.closed_at) == ("act", None)
+
+
+def test_incident_that_ends_in_its_first_month_still_says_what_began_it(tmp_path: Path) -> None:
+    review(tmp_path, 2, "act")
+    review(tmp_path, 2, "stable")
 
     [incident] = read_incidents(tmp_path)
-    assert course(incident) == [(2, "watch")]
-    assert (incident.worst_outcome, incident.closed_at) == ("act", None)
+    assert not incident.is_open
+    assert [reason.severity for reason in incident.course[0].reasons] == ["act"]
 
 
 def test_reviewing_the_past_again_is_no_news(tmp_path: Path) -> None:
