@@ -15,16 +15,36 @@ from ml.trials import ArmFigures, DecisionChange, TrialSummary
 from monitoring.acknowledgements import record_acknowledgement
 from monitoring.guide_page import GUIDE_PAGE
 from monitoring.model_history import DECISIONS_NAME, SUFFICIENCY_NAME, TRIALS_NAME
+from monitoring.outcomes import (
+    Estimated,
+    EstimateEntry,
+    EstimateRecord,
+    Outcomes,
+    PerformanceEstimate,
+    RealisedPerformance,
+    SegmentStability,
+    TariffCohort,
+    VintagePoint,
+    VintageResult,
+)
 from monitoring.review import review_month
-from monitoring.sections import ReviewSlice
+from monitoring.sections import ColumnImportance, ConceptDrift, GroupResidual, ImportanceShift, ReviewSlice
 from monitoring.site import TEMPLATE_DIRECTORY, build_site
 from monitoring.slices import review_slice
-from monitoring.verdicts import OUTCOME_WORDS
+from monitoring.verdicts import (
+    OUTCOME_WORDS,
+    Comparison,
+    Consequence,
+    HistoryShift,
+    MonthWeather,
+    PerformanceResult,
+    Verdict,
+)
 from orchestration.lifecycle import decision_dir
 from orchestration.settings import PlatformSettings
 from orchestration.trials import report_path
 from serving.trials import Trial
-from tests.unit.monitoring.factories import MONTH, Platform, prediction_frame, reference_frame, write_release
+from tests.unit.monitoring.factories import MONTH, RELEASE, Platform, prediction_frame, reference_frame, write_release
 
 JULY = date(2026, 7, 1)
 
@@ -300,6 +320,128 @@ def test_every_text_of_a_page_stands_in_both_languages(site) -> None:
     for path in site.rglob("*.html"):
         html = path.read_text(encoding="utf-8")
         assert html.count('<span lang="en">') == html.count('<span lang="zh">'), path.name
+
+
+def fill_every_section(home: Path) -> None:
+    """Give the verdict of August everything that a verdict can hold, and its model outcomes by month."""
+    stated = Estimated(value=0.05, lower=0.04, upper=0.06)
+    estimate = PerformanceEstimate(
+        rows=800, coverage_pct=90, default_rate=stated, auc=stated, brier=stated, independent_windows=1
+    )
+    came = RealisedPerformance(rows=800, events=56, default_rate=0.07, auc=0.05, brier=0.04, shift=0.1, slope=1)
+    entry = EstimateEntry(month=JULY, release=RELEASE, estimate=estimate, realised=came)
+    point = VintagePoint(
+        month=JULY, months_since=2, customers=800, past_due_30d_customers=32, past_due_60d_customers=16,
+        past_due_90d_customers=8, due_amount=100.0, past_due_30d_amount=3.0, past_due_60d_amount=2.0,
+        past_due_90d_amount=1.0,
+    )  # fmt: skip
+    cohort = TariffCohort(
+        month=JULY, release=RELEASE, months_since=2, customers_advised=90, customers_judged=80, customers_followed=5,
+        customers_saving=60, customers_inside=64, expected_saving_amount=900.0, realised_saving_amount=600.0,
+        stayed_amount=9000.0, coverage_pct=80,
+    )  # fmt: skip
+    stability = SegmentStability(
+        month=MONTH, release=RELEASE, is_same_release=False, customers=800, customers_stayed=760, customers_new=3,
+        customers_lost=2, adjusted_rand_index=0.91, segments=(),
+    )  # fmt: skip
+    known = PerformanceResult(
+        months=(JULY,), rows=800, events=56, auc=0.8, auc_lower=0.77, auc_upper=0.83, brier=0.04,
+        calibration_error=0.01, mean_predicted=0.05, mean_observed=0.07, auc_at_release=0.84,
+    )  # fmt: skip
+    group = GroupResidual(
+        dimension="district", group="east", rows=400, events=30, predicted=0.05, observed=0.075, gap=0.025,
+        gap_lower=0.01, gap_upper=0.04, gap_at_release=0.001, level="drifted",
+    )  # fmt: skip
+    path = home / "reports" / "credit_risk" / "2026-08" / RELEASE / "verdict.json"
+    verdict = Verdict.model_validate_json(path.read_bytes())
+    moved = next(score for score in verdict.columns if score.role == "feature" and score.status == "judged")
+    told = moved.model_copy(
+        update={
+            "consequence": Consequence(
+                decisions_changed_pct=6.5, money_kind="expected_loss", money_reference_amount=12.0,
+                money_shifted_amount=15.0,
+            ),
+            "decided_by": "weather_adjusted",
+            "comparisons": (
+                Comparison(basis="whole_reference", score=0.41, level="strong", rows_reference=800),
+                Comparison(basis="same_season", why_en="no such months", why_zh="无同季节"),
+                Comparison(basis="weather_adjusted", score=0.03, level="quiet", rows_reference=800),
+            ),
+            "expected_en": "As expected for 31.2 °C.",
+            "expected_zh": "与 31.2 °C 相符。",
+        }
+    )  # fmt: skip
+    filled = verdict.model_copy(
+        update={
+            "columns": tuple(told if score is moved else score for score in verdict.columns),
+            "leading_columns": (moved.column,),
+            "finding_outcome": "stable",
+            "held_since": JULY,
+            "weather": MonthWeather(
+                mean_temperature_c=31.2, normal_temperature_c=28.0, heating_degree_days=0, cooling_degree_days=285,
+                districts_count=2, anomaly_3m_c=2.0,
+            ),
+            "history": HistoryShift(
+                full_months=12, short_reference_pct=2, short_current_pct=9, rows_reference=700, rows_set_aside=8
+            ),
+            "performance": known,
+            "estimate": estimate,
+            "estimate_record": EstimateRecord.of((entry,)),
+            "vintage": VintageResult(point=point, usual_pct=2, upper_pct=3, vintages=6),
+            "tariff_outcomes": (cohort,),
+            "segment_stability": stability,
+            "concept": ConceptDrift(column="default_probability", months=(JULY,), rows=800, groups=(group,)),
+            "importance": ImportanceShift(
+                method="explanations",
+                columns=(
+                    ColumnImportance(
+                        column=moved.column, share_reference=0.2, share_current=0.4, rank_reference=3, rank_current=1
+                    ),
+                ),
+                moved_share=0.2,
+                chance_level=0.1,
+                rank_correlation=0.9,
+                rows_reference=800,
+                rows_current=800,
+            ),
+        }
+    )  # fmt: skip
+    path.write_text(filled.model_dump_json(), encoding="utf-8")
+    outcomes = Outcomes(
+        use_case="credit_risk",
+        updated_at=datetime(2026, 9, 5, tzinfo=UTC),
+        estimates=(entry,),
+        vintages=(point,),
+        tariff_cohorts=(cohort,),
+        segment_months=(stability,),
+    )
+    (home / "reports" / "credit_risk" / "outcomes.json").write_text(outcomes.model_dump_json(), encoding="utf-8")
+
+
+def test_every_section_that_a_verdict_and_its_outcomes_can_have_is_shown(home) -> None:
+    fill_every_section(home)
+    site = pages(home)
+    text = " ".join(site[f"credit_risk/2026-08_{RELEASE}.html"].text.split())
+    for expected in (
+        "6.5 % of the customers",
+        "+25.0 % 12.00 → 15.00 per customer",
+        "held since延续自 2026-07",
+        "31.2 °C",
+        "normal常年 28.0 °C (+3.2)",
+        "9.0 %",
+        "0.800",
+        "0 / 1",
+        "usual通常 2.0 %; by chance at most偶然上限 3.0 %",
+        "+2.5 (+1.0 – +4.0)",
+        "no such months",
+        "As expected for 31.2 °C.",
+        "1 (3)",
+        "67 %",
+    ):
+        assert expected in text, expected
+    model = " ".join(site["credit_risk/index.html"].text.split())
+    for expected in ("✗ outside区间外", "4.0", "5.0 %", "another release than the month before"):
+        assert expected in model, expected
 
 
 def test_what_is_silenced_is_said_with_who_and_why_on_every_page_of_the_model(home) -> None:
