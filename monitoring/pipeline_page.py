@@ -20,6 +20,7 @@ from monitoring.pipeline_health import (
 
 PIPELINE_PAGE = "pipeline_health.html"
 _SHOWN_MONTHS = 13
+_REVIEWS = "monitoring/"
 
 ENTITY_TITLES: Mapping[str, Bilingual] = {
     "customers": Bilingual(en="Customers", zh="客户档案"),
@@ -159,10 +160,12 @@ class PipelinePage:
     def needs_attention(self) -> bool:
         """Whether somebody should look: a late source, a file that could not be read, or a failed check.
 
-        The simulated supplier delivers a fixed span of months; that nothing comes after it asks for nobody.
+        The simulated supplier delivers a fixed span of months; that nothing comes after it asks for nobody. A verdict on
+        a model is a check too, but the model's own card tells it.
         """
         is_waiting = self.late and not self.health.is_simulated
-        return bool(is_waiting or self.unread_files or self.health.failed_checks)
+        is_failing = any(not check.asset.startswith(_REVIEWS) for check in self.health.failed_checks)
+        return bool(is_waiting or self.unread_files or is_failing)
 
 
 def read_pipeline_page(reports_dir: Path) -> PipelinePage | None:

@@ -57,11 +57,10 @@ def test_the_simulated_supplier_that_has_delivered_everything_calls_for_nobody()
     assert not page.needs_attention
 
 
-def test_a_failed_check_calls_for_somebody() -> None:
-    check = FailedCheck(
-        asset="marts/a", check="keys", severity="WARN", description="", evaluated_at=NOW, failing_since=NOW
-    )
-    assert pipeline_page(health(failed_checks=(check,), checks_count=9)).needs_attention
+@pytest.mark.parametrize(("asset", "is_the_pipelines"), [("marts/a", True), ("monitoring/credit_risk_drift", False)])
+def test_a_failed_check_calls_for_somebody_unless_the_model_tells_it(asset: str, *, is_the_pipelines: bool) -> None:
+    check = FailedCheck(asset=asset, check="keys", severity="WARN", description="", evaluated_at=NOW, failing_since=NOW)
+    assert pipeline_page(health(failed_checks=(check,), checks_count=9)).needs_attention is is_the_pipelines
 
 
 def test_a_month_in_which_a_source_did_not_come_is_a_gap_and_not_a_zero() -> None:
