@@ -160,8 +160,8 @@ class PipelinePage:
     def needs_attention(self) -> bool:
         """Whether somebody should look: a late source, a file that could not be read, or a failed check.
 
-        The simulated supplier delivers a fixed span of months; that nothing comes after it asks for nobody. A verdict on
-        a model is a check too, but the model's own card tells it.
+        The simulated supplier delivers a fixed span of months; that nothing comes after it asks for nobody. A verdict
+        on a model is a check too, but the model's own card tells it.
         """
         is_waiting = self.late and not self.health.is_simulated
         is_failing = any(not check.asset.startswith(_REVIEWS) for check in self.health.failed_checks)
