@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import t as student_t
 
 from monitoring.drift import Z_999, psi_of_shares
 
@@ -36,7 +35,6 @@ _SMALLEST_SHARE = 1e-3
 # A class with fewer base rows has no distribution to speak of; its values stay where they are.
 _CLASS_ROWS_MIN_COUNT = 20
 _BINS = 10
-_P_999 = 0.999
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,7 @@ class Moved:
 
     Attributes:
         values: Moved values of the base rows, in their order.
-        uncertainty: Score (PSI) that an error of the response can make; it is exceeded once in a thousand. Where the
-            response was estimated, by Student's t with as many degrees of freedom as months above parameters.
+        uncertainty: Score (PSI) that an error of the response can make; it is exceeded once in a thousand.
     """
 
     values: FloatArray
@@ -98,13 +95,16 @@ def move_to_weather(
             slopes, covariance = _responses(
                 values[rows], thresholds, drivers[rows], months[rows], response_per_degree=response_per_degree
             )
-        difference = target.mean(axis=0) - drivers[rows & base].mean(axis=0)
-        errors = np.sqrt(np.einsum("p,tpq,q->t", difference, covariance, difference))
-        moved[members] = _transported(own, thresholds, slopes @ difference)
-        moved_further[members] = _transported(own, thresholds, slopes @ difference + errors)
-    if is_estimable:
-        freedom = max(len(np.unique(months)) - 1 - drivers.shape[1], 1)
-        return Moved(moved, float(student_t.ppf(_P_999, freedom)) ** 2 * _score(moved, moved_further))
+        for month in np.unique(months[base][members]):
+            cell = members & (months[base] == month)
+            # Too few rows of a month have no distribution of their own; they are moved like the class.
+            like = cell if cell.sum() >= _CLASS_ROWS_MIN_COUNT else members
+            difference = target.mean(axis=0) - drivers[base][cell].mean(axis=0)
+            errors = np.sqrt(np.einsum("p,tpq,q->t", difference, covariance, difference))
+            shift = slopes @ difference
+            rows_then = values[base]
+            moved[cell] = _transported(rows_then[like], thresholds, shift)[cell[like]]
+            moved_further[cell] = _transported(rows_then[like], thresholds, shift + errors)[cell[like]]
     return Moved(moved, Z_999**2 * _score(moved, moved_further))
 
 

@@ -161,15 +161,16 @@ def _customers_count(rows: pd.DataFrame, usable: "pd.Series[Any]") -> int:
 def _decide(judged: Sequence[_Judged], column: Column, policy: DriftPolicy) -> _Judged:
     """Return the form that decides by the policy.
 
-    An adjustment that is less certain than the limit decides nothing. If the same season is quiet then, it was quiet
-    in spite of the weather; if it is not, the weather may be the reason, and nobody can tell.
+    A move that exceeds even the uncertainty of the adjustment is drift. An adjustment that is quiet only because it is
+    less certain than the limit decides nothing: if the same season is quiet then, it was quiet in spite of the weather;
+    if it is not, the weather may be the reason, and nobody can tell.
     """
     by_basis = {each.form.basis: each for each in judged}
     if column.season != "same_season":
         return by_basis["whole_reference"]
     adjusted, season = by_basis["weather_adjusted"], by_basis["same_season"]
     limit = policy.method_for(column).act
-    is_unsure = adjusted.bins is not None and adjusted.form.uncertainty >= limit
+    is_unsure = adjusted.comparison.level == "quiet" and adjusted.form.uncertainty >= limit
     if is_unsure and season.comparison.level != "quiet":
         why_en, why_zh = "the reference has seen too little of such weather", "参考样本中此类天气过少"
         comparison = adjusted.comparison.model_copy(update={"level": None, "why_en": why_en, "why_zh": why_zh})

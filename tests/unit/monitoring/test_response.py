@@ -54,8 +54,9 @@ def test_a_winter_is_moved_to_what_a_colder_one_would_be() -> None:
 
 def test_weather_like_that_of_the_season_moves_nothing() -> None:
     rows = reference(np.random.default_rng(1))
-    same = rows["drivers"][rows["base"]].mean(axis=0)[0]
-    moved = moved_to(same, rng=np.random.default_rng(1))
+    drivers = rows["drivers"].copy()
+    drivers[rows["base"], 0] = 20.0
+    moved = moved_to(20.0, rng=np.random.default_rng(1), drivers=drivers)
     assert (moved.values == rows["values"][rows["base"]]).all()
     assert moved.uncertainty == pytest.approx(0, abs=1e-9)
 
