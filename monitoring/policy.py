@@ -210,8 +210,10 @@ class ImportanceRule(_Rule):
 class ConceptRule(Limit):
     """Residuals by group: how far observed and predicted may part since the release, in the prediction's unit."""
 
-    minimum_rows: int = Field(ge=30, description="Customer-months of a group below which it is not judged.")
-    minimum_events: int = Field(ge=5, description="Defaults, observed or predicted, below which it is not judged.")
+    minimum_customers: int = Field(ge=30, description="Customers of a group below which it is not judged.")
+    minimum_events: int = Field(
+        ge=5, description="Customers with a default, observed or predicted, below which it is not judged."
+    )
 
 
 class ConsequenceRule(_Rule):

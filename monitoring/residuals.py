@@ -23,7 +23,9 @@ from monitoring.sections import ConceptDrift, GroupResidual, ResidualDimension
 
 DIMENSIONS: tuple[ResidualDimension, ...] = ("all", "customer_class", "district", "segment")
 EVERYBODY = "all"
-_CONFIDENCE = 0.95
+_CONFIDENCE_OF_INTERVALS = 0.95
+_CONFIDENCE_OF_FINDINGS = 0.999
+"""All groups of a month together: a dozen of them are looked at every month."""
 
 
 def concept_drift(
@@ -45,9 +47,7 @@ def concept_drift(
         return None
     at_release = _labelled(bundle_dir / "reference.parquet", column, label)
     groups = list(_groups(matured))
-    # Half of an error of five percent on either side, shared out over the groups.
-    level = 1 - (1 - _CONFIDENCE) / 2 / len(groups)
-    judged = [_judge(group, at_release, level, rule) for group in groups]
+    judged = [_judge(group, at_release, len(groups), rule) for group in groups]
     months = sorted(set(matured[AS_OF_MONTH]))
     return ConceptDrift(
         column=column,
@@ -108,11 +108,11 @@ def _groups(rows: pd.DataFrame) -> Iterator[_Group]:
                 yield _Group(dimension, str(name), members)
 
 
-def _judge(group: _Group, at_release: pd.DataFrame, level: float, rule: ConceptRule) -> GroupResidual:
+def _judge(group: _Group, at_release: pd.DataFrame, groups_count: int, rule: ConceptRule) -> GroupResidual:
     rows = group.rows
     now = _mean_residual(rows)
     then = _then(group, at_release, rule)
-    width = float(student.ppf(level, max(now.customers - 1, 1))) * now.error
+    width = _deviations(_CONFIDENCE_OF_INTERVALS, groups_count, now) * now.error
     return GroupResidual(
         dimension=group.dimension,
         group=group.name,
@@ -124,20 +124,27 @@ def _judge(group: _Group, at_release: pd.DataFrame, level: float, rule: ConceptR
         gap_lower=now.value - width,
         gap_upper=now.value + width,
         gap_at_release=then.value if then else None,
-        level=_level(rows, now, then, level, rule),
+        level=_level(rows, now, then, groups_count, rule),
     )
 
 
+def _deviations(confidence: float, groups_count: int, mean: _Mean) -> float:
+    """Return how many standard errors an interval reaches if the groups together are to keep a confidence."""
+    return float(student.ppf(1 - (1 - confidence) / 2 / groups_count, max(mean.customers - 1, 1)))
+
+
 def _level(
-    rows: pd.DataFrame, now: _Mean, then: _Mean | None, level: float, rule: ConceptRule
+    rows: pd.DataFrame, now: _Mean, then: _Mean | None, groups_count: int, rule: ConceptRule
 ) -> Literal["quiet", "drifted", "strong"] | None:
-    # Predicted defaults count too: a group in which none of the many that were predicted happened is far off.
-    events = max(rows["observed"].sum(), rows["predicted"].sum())
-    if len(rows) < rule.minimum_rows or events < rule.minimum_events:
+    # Predicted defaults count too: a group in which none of the many that were predicted happened is far off. One
+    # default lies in the windows of up to six months, so that it is counted by customers.
+    months_each = len(rows) / now.customers
+    events = max(rows["observed"].sum(), rows["predicted"].sum()) / months_each
+    if now.customers < rule.minimum_customers or events < rule.minimum_events:
         return None
     change = abs(now.value - (then.value if then else 0))
     error = float(np.hypot(now.error, then.error if then else 0))
-    if change < rule.watch or change < float(student.ppf(level, max(now.customers - 1, 1))) * error:
+    if change < rule.watch or change < _deviations(_CONFIDENCE_OF_FINDINGS, groups_count, now) * error:
         return "quiet"
     return "strong" if change >= rule.act else "drifted"
 
@@ -146,17 +153,23 @@ def _then(group: _Group, at_release: pd.DataFrame, rule: ConceptRule) -> _Mean |
     if group.dimension != "all" and group.dimension not in at_release:
         return None
     same = at_release if group.dimension == "all" else at_release[at_release[group.dimension] == group.name]
-    return _mean_residual(same) if len(same) >= rule.minimum_rows else None
+    return _mean_residual(same) if same[CUSTOMER_KEY].nunique() >= rule.minimum_customers else None
 
 
 def _mean_residual(rows: pd.DataFrame) -> _Mean:
-    residual = (rows["observed"] - rows["predicted"]).to_numpy(dtype=float)
+    """Return the mean with the larger of two errors: as the residuals lie, and as the predictions let expect.
+
+    Few defaults lie closer together than their probabilities say, so that the first alone would be too sure.
+    """
+    predicted = rows["predicted"].to_numpy(dtype=float)
+    residual = rows["observed"].to_numpy(dtype=float) - predicted
     mean = float(residual.mean())
     codes, customers = pd.factorize(rows[CUSTOMER_KEY])
     if len(customers) < 2:
         return _Mean(mean, float("inf"), len(customers))
-    sums = np.bincount(codes, weights=residual - mean)
-    variance = float((sums**2).sum()) / len(rows) ** 2 * len(customers) / (len(customers) - 1)
+    found = np.bincount(codes, weights=residual - mean) ** 2
+    expected = np.bincount(codes, weights=np.sqrt(np.clip(predicted * (1 - predicted), 0, None))) ** 2
+    variance = max(found.sum() * len(customers) / (len(customers) - 1), expected.sum()) / len(rows) ** 2
     return _Mean(mean, float(np.sqrt(variance)), len(customers))
 
 
