@@ -1,6 +1,5 @@
 """The code location: everything that Dagster knows. Assembly only."""
 
-import warnings
 from collections.abc import Mapping
 
 import dagster as dg
@@ -35,26 +34,30 @@ def build_definitions(
         resource_overrides: Resources that replace the default ones of the same name.
     """
     months = build_monthly_partitions(settings)
-    with warnings.catch_warnings():
-        # Backfill policies are marked beta; a person at a terminal can do nothing about it.
-        warnings.filterwarnings("ignore", message=".*backfill_policy.*", category=dg.BetaWarning)
-        assets = [
-            build_inbox_asset(settings),
-            landing,
-            dbt_models,
-            dbt_models_after_scoring,
-            *build_segmentation_assets(months),
-            *build_tariff_matching_assets(months),
-            *build_credit_risk_assets(months),
-            *(build_release_asset(use_case) for use_case in USE_CASES),
-            *(build_drift_asset(use_case, months) for use_case in USE_CASES),
-            *(build_trial_asset(use_case) for use_case in USE_CASES),
-            *(build_serving_parity_asset(use_case) for use_case in USE_CASES),
-            build_pipeline_health_asset(USE_CASES),
-            build_site_asset(USE_CASES),
-        ]
+    assets = [
+        build_inbox_asset(settings),
+        landing,
+        dbt_models,
+        dbt_models_after_scoring,
+        *build_segmentation_assets(months),
+        *build_tariff_matching_assets(months),
+        *build_credit_risk_assets(months),
+        *(build_release_asset(use_case) for use_case in USE_CASES),
+        *(build_drift_asset(use_case, months) for use_case in USE_CASES),
+        *(build_trial_asset(use_case) for use_case in USE_CASES),
+        *(build_serving_parity_asset(use_case) for use_case in USE_CASES),
+        build_pipeline_health_asset(USE_CASES),
+        build_site_asset(USE_CASES),
+    ]
+    # A range of months is one run only if nothing in it asks for a run per month, whatever has no months included.
+    in_one_run = [
+        asset.with_attributes(backfill_policy=dg.BackfillPolicy.single_run())
+        if isinstance(asset, dg.AssetsDefinition)
+        else asset
+        for asset in assets
+    ]
     return dg.Definitions(
-        assets=assets,
+        assets=in_one_run,
         jobs=[*jobs.ASSET_JOBS, *jobs.SINGLE_JOBS],
         schedules=build_schedules(settings, months),
         sensors=[inbox_sensor, drift_verdict_sensor, alert_sensor, build_automation_sensor()],

@@ -32,7 +32,6 @@ def build_drift_asset(use_case: UseCase, months: dg.MonthlyPartitionsDefinition)
         key=key,
         deps=[dg.AssetKey(["predictions", use_case.prediction])],
         partitions_def=months,
-        backfill_policy=dg.BackfillPolicy.single_run(),
         group_name=use_case.name,
         owners=[OWNER_BY_USE_CASE[use_case.name]],
         kinds={"evidently"},

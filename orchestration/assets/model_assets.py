@@ -147,7 +147,6 @@ def build_model_assets(
         key=predictions_key,
         deps=[release_key, *(dg.AssetKey(["marts", mart]) for mart in use_case.scoring_marts)],
         partitions_def=months,
-        backfill_policy=dg.BackfillPolicy.single_run(),
         group_name=name,
         owners=owners,
         kinds={"python", "parquet"},

@@ -74,3 +74,17 @@ def test_every_job_schedule_and_sensor_says_what_it_does(definitions: dg.Definit
     silent = [part.name for part in parts if not part.description and not part.name.startswith("__")]
 
     assert silent == []
+
+
+def test_a_range_of_months_is_one_run_of_every_job(definitions: dg.Definitions) -> None:
+    """Dagster refuses a range from the terminal, and makes a run per month in the UI, for any other policy."""
+    repository = definitions.get_repository_def()
+
+    split = {
+        f"{job.name}: {key.to_user_string()}"
+        for job in repository.get_all_jobs()
+        for key in job.asset_layer.executable_asset_keys
+        if job.asset_layer.get(key).backfill_policy != dg.BackfillPolicy.single_run()
+    }
+
+    assert split == set()
