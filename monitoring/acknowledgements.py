@@ -190,7 +190,8 @@ def read_acknowledgements(reports_dir: Path) -> tuple[Acknowledgement, ...]:
         AcknowledgementError: If a line is damaged; nothing of it is guessed.
     """
     path = reports_dir / ACKNOWLEDGEMENTS_NAME
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    # Bytes end lines at line ends only; a text would also at characters that a reason may hold, such as U+2028.
+    lines = path.read_bytes().splitlines() if path.exists() else []
     records = []
     for number, line in enumerate(lines, start=1):
         try:

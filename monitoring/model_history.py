@@ -5,24 +5,33 @@ left out, since what is beside it still tells the story. Nothing here makes HTML
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import ValidationError
 
+from ml.errors import KilowiseError
 from ml.evaluation import Criterion, Evaluation
 from ml.gate import GateDecision
 from ml.sufficiency import SufficiencyReport
 from ml.trials import TrialSummary
 from ml.wording import Bilingual, criterion_title
-from monitoring.acknowledgements import Acknowledgement, in_force, read_acknowledgements
-from monitoring.incidents import Incident, read_incidents
-from monitoring.outcomes import Outcomes, read_outcomes
+from monitoring.acknowledgements import (
+    ACKNOWLEDGEMENTS_NAME,
+    Acknowledgement,
+    AcknowledgementError,
+    in_force,
+    read_acknowledgements,
+)
+from monitoring.incidents import STATE_NAME, Incident, IncidentError, read_incidents
+from monitoring.outcomes import FILE_NAME as OUTCOMES_NAME
+from monitoring.outcomes import Outcomes, OutcomesError, read_outcomes
 from monitoring.policy import DriftPolicy, PolicyError, load_policy
-from monitoring.retrainings import Retraining, read_retrainings
+from monitoring.retrainings import FILE_NAME as RETRAININGS_NAME
+from monitoring.retrainings import Retraining, RetrainingRecordError, read_retrainings
 from monitoring.slices import FOLDER as SLICES_NAME
 from monitoring.slices import StoredSlice
 from monitoring.verdicts import USE_CASE_TITLES, Verdict, VerdictError, read_verdict, read_verdicts
@@ -31,6 +40,15 @@ DECISIONS_NAME = "decisions"
 TRIALS_NAME = "trials"
 SUFFICIENCY_NAME = "sufficiency.json"
 HISTORY_NAME = "history.jsonl"
+
+_T = TypeVar("_T")
+_DAMAGE: dict[type[KilowiseError], Bilingual] = {
+    IncidentError: Bilingual(en="the incidents of all models", zh="各模型的事件"),
+    RetrainingRecordError: Bilingual(en="the retrainings of this model", zh="本模型的重新训练"),
+    AcknowledgementError: Bilingual(en="what people acknowledged and silenced", zh="已知悉和静默的记录"),
+    OutcomesError: Bilingual(en="what became of this model's predictions", zh="本模型预测的后续结果"),
+}
+"""What is missing on the pages when the reader of a record raises an error."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +192,7 @@ class Model:
         trials: Trials of challengers on live traffic, newest first.
         slices: Reviews on demand of a part of the customers or of several months, newest first.
         insufficiency: What the data lacks for a model, in a sentence; empty if it suffices or was never checked.
+        damage: A sentence for each record that cannot be read, so that what it would tell is missing.
     """
 
     use_case: str
@@ -189,6 +208,7 @@ class Model:
     trials: tuple[TrialSummary, ...] = ()
     slices: tuple[StoredSlice, ...] = ()
     insufficiency: str = ""
+    damage: tuple[Bilingual, ...] = ()
 
     @property
     def title(self) -> tuple[str, str]:
@@ -269,6 +289,20 @@ def read_model(use_case: str, home: Path, today: date) -> Model:
     releases_dir = home / "releases" / use_case
     changes = tuple(_served_changes(releases_dir / HISTORY_NAME))
     releases = tuple(_releases(releases_dir, changes))
+    damage: list[Bilingual] = []
+
+    def readable(read: Callable[[], _T], name: str) -> _T | None:
+        # One damaged record must not take the pages of every model with it.
+        try:
+            return read()
+        except (IncidentError, RetrainingRecordError, AcknowledgementError, OutcomesError) as error:
+            damage.append(_damaged(_DAMAGE[type(error)], name))
+            return None
+
+    incidents = readable(lambda: read_incidents(reports_dir), STATE_NAME) or ()
+    acknowledgements = readable(lambda: read_acknowledgements(reports_dir), ACKNOWLEDGEMENTS_NAME) or ()
+    retrainings = readable(lambda: read_retrainings(reports_dir, use_case), f"{use_case}/{RETRAININGS_NAME}") or ()
+    outcomes = readable(lambda: read_outcomes(reports_dir, use_case), f"{use_case}/{OUTCOMES_NAME}")
     return Model(
         use_case=use_case,
         releases=releases,
@@ -276,13 +310,23 @@ def read_model(use_case: str, home: Path, today: date) -> Model:
         verdicts=tuple(_verdicts(reports_dir, use_case)),
         policy=_policy(use_case, today),
         served_changes=changes,
-        incidents=tuple(incident for incident in read_incidents(reports_dir) if incident.use_case == use_case),
-        retrainings=read_retrainings(reports_dir, use_case),
-        acknowledgements=in_force(read_acknowledgements(reports_dir), today, use_case),
-        outcomes=read_outcomes(reports_dir, use_case),
+        incidents=tuple(incident for incident in incidents if incident.use_case == use_case),
+        retrainings=retrainings,
+        acknowledgements=in_force(acknowledgements, today, use_case),
+        outcomes=outcomes,
         trials=tuple(_trials(reports_dir / use_case / TRIALS_NAME)),
         slices=tuple(_slices(reports_dir / use_case / SLICES_NAME)),
         insufficiency=_insufficiency(reports_dir / use_case / SUFFICIENCY_NAME),
+        damage=tuple(damage),
+    )
+
+
+def _damaged(missing: Bilingual, name: str) -> Bilingual:
+    return Bilingual(
+        en=f"The file reports/{name} is damaged: {missing.en} cannot be shown. Ask the data platform's team to restore "
+        "it from the backup; until then alerts and reviews that need it stop, too.",
+        zh=f"文件 reports/{name} 已损坏，无法显示{missing.zh}。请联系数据平台团队从备份恢复；"
+        "在此之前，依赖该文件的告警和评审也会中止。",
     )
 
 

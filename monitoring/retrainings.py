@@ -111,9 +111,10 @@ def read_retraining_lines(reports_dir: Path, use_case: str) -> tuple[Retraining,
     path = _path(reports_dir, use_case)
     if not path.exists():
         return ()
-    content = path.read_text(encoding="utf-8")
+    # Bytes end lines at line ends only; a text would also at characters that a reason may hold, such as U+2028.
+    content = path.read_bytes()
     lines = content.splitlines()
-    if lines and not content.endswith("\n"):
+    if lines and not content.endswith(b"\n"):
         # A writer was killed before the line was whole; what it was about is decided again.
         lines.pop()
     read = []

@@ -146,6 +146,20 @@ def test_what_cannot_be_recorded_is_named(tmp_path, fields, message) -> None:
     assert read_acknowledgements(tmp_path) == ()
 
 
+@pytest.mark.parametrize("separator", ["\u2028", "\u0085", "\u000b"])
+def test_a_reason_may_hold_characters_that_end_a_line_of_text_elsewhere(tmp_path, separator) -> None:
+    record = record_acknowledgement(
+        tmp_path,
+        "acknowledge",
+        "credit_risk",
+        by="A. Owner",
+        reason=f"Pasted from{separator}another program.",
+        until=UNTIL,
+        recorded_at=NOW,
+    )
+    assert read_acknowledgements(tmp_path) == (record,)
+
+
 def test_a_damaged_line_is_named_and_nothing_is_guessed(tmp_path) -> None:
     silence(tmp_path, code="column_drift")
     with (tmp_path / ACKNOWLEDGEMENTS_NAME).open("a") as file:

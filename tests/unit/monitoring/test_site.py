@@ -512,6 +512,25 @@ def test_a_verdict_whose_folder_was_removed_leaves_the_others(home) -> None:
     assert "credit_risk/2026-07_0001-202608-abc.html" not in pages(home)
 
 
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [
+        ("incident_log.json", "the incidents of all models"),
+        ("acknowledgements.jsonl", "what people acknowledged and silenced"),
+        ("credit_risk/retrainings.jsonl", "the retrainings of this model"),
+        ("credit_risk/outcomes.json", "what became of this model's predictions"),
+    ],
+)
+@pytest.mark.parametrize("content", [b'{"torn": ', b"\xff\xfe\x00\n"], ids=["torn", "binary"])
+def test_a_damaged_record_is_said_in_its_place_and_the_rest_is_built(home, name, missing, content) -> None:
+    (home / "reports" / name).write_bytes(content + b"\n")
+    built = pages(home)
+    sentence = f"The file reports/{name} is damaged: {missing} cannot be shown."
+    assert sentence in built["credit_risk/index.html"].text
+    assert sentence in built["index.html"].text
+    assert "credit_risk/2026-08_0001-202608-abc.html" in built
+
+
 def write_decision(home: Path, version: str, day: date, *, approved: bool = False) -> Path:
     folder = home / "reports" / "credit_risk" / "decisions" / version
     folder.mkdir(parents=True)
