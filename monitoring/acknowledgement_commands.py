@@ -14,6 +14,11 @@ from monitoring.acknowledgements import (
     record_acknowledgement,
 )
 
+WHO_FOLLOWS = (
+    "The API follows within five minutes while Dagster runs, the pages with their next build, the asset check with the "
+    "next review. The job acknowledge_findings in Dagster renews API and pages at once."
+)
+
 
 def add_commands(commands: Any) -> None:
     """Add the commands to the subparsers of the command line; each sets ``run`` to what it does and says."""
@@ -61,11 +66,13 @@ def _record(options: argparse.Namespace, home: Path) -> Iterator[str]:
         column=options.column,
     )
     yield record.sentence()
+    yield WHO_FOLLOWS
 
 
 def _end(options: argparse.Namespace, home: Path) -> Iterator[str]:
     record = end_acknowledgement(home / "reports", options.identifier, by=options.by, reason=options.reason)
     yield record.sentence()
+    yield WHO_FOLLOWS
 
 
 def _list(options: argparse.Namespace, home: Path) -> Iterator[str]:

@@ -81,14 +81,16 @@ def drift_verdict_sensor(
     minimum_interval_seconds=300,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Starts deliver_alerts when somebody is still to be told of an incident: a message did not arrive, or "
-    "a silence ended.",
+    "a silence ended. Tells the API, too, what was acknowledged and silenced since the last review.",
 )
 def alert_sensor(settings: dg.ResourceParam[PlatformSettings]) -> dg.RunRequest | dg.SkipReason:
     """Look for messages that are due; each failure makes the next look later."""
     from monitoring.alerts import undelivered
     from monitoring.incidents import renew_incidents
     from orchestration.alerting import alert_channels
+    from orchestration.model_verdicts import publish_verdicts
 
     renew_incidents(settings.reports_dir)
+    publish_verdicts(settings)
     waiting = undelivered(settings.reports_dir, alert_channels(settings))
     return dg.RunRequest() if waiting else dg.SkipReason("Everybody knows of every incident what there is to know.")

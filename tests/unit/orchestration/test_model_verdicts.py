@@ -6,10 +6,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from monitoring.__main__ import main
 from monitoring.acknowledgements import read_acknowledgements
 from monitoring.verdicts import Verdict, record_verdict, verdict_directory, write_atomically
 from orchestration.jobs import acknowledge_findings
 from orchestration.model_verdicts import publish_verdicts
+from orchestration.sensors import alert_sensor
 from orchestration.settings import PlatformSettings
 from serving.model_verdicts import read_model_verdict
 from tests.unit.orchestration.test_checks import verdict
@@ -75,6 +77,20 @@ def test_the_job_silences_tells_the_api_and_ends_again(settings: PlatformSetting
     assert ended is not None
     assert (ended.told_outcome, ended.silenced_until) == ("act", None)
     assert (settings.reports_dir / "site" / "index.html").exists()
+
+
+def test_what_the_terminal_silences_reaches_the_api_with_the_next_look_of_the_sensor(settings, capsys) -> None:
+    publish_verdicts(settings)
+    command = ["--home", str(settings.home), "silence", USE_CASE, "--code", "column_drift", "--by", "A. Owner"]
+    main([*command, "--reason", "The source repairs it.", "--until", str(TODAY)])
+    assert "The API follows within five minutes" in capsys.readouterr().out
+    before = read_model_verdict(settings.home, USE_CASE, "0001")
+    alert_sensor(dg.build_sensor_context(resources={"settings": settings}))
+    after = read_model_verdict(settings.home, USE_CASE, "0001")
+
+    assert before is not None
+    assert after is not None
+    assert (before.told_outcome, after.told_outcome, after.silenced_until) == ("act", "stable", TODAY)
 
 
 def test_a_record_that_cannot_be_made_fails_the_run_and_is_not_kept(settings: PlatformSettings) -> None:
