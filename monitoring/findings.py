@@ -378,27 +378,42 @@ def _not_judged(scores: Sequence[ColumnScore], words: ColumnWords, policy: Drift
 
 def _all_quiet(scores: Sequence[ColumnScore], words: ColumnWords, policy: DriftPolicy) -> Reason:
     judged = [score for score in scores if score.score is not None]
-    top = max(judged, key=lambda score: (score.score or 0.0) / score.limit_watch)
+    top = max(judged, key=lambda score: (score.score or 0.0) / _counts_from(score))
     key = next(score for score in scores if score.column == policy.prediction.column)
     drifted = sum(score.level != "quiet" for score in judged)
     if drifted:
+        limit_en, limit_zh = _limit_words(key)
         return Reason(
             code="within_limits",
             severity="info",
             sentence_en=f"Predictions and important columns are within their limits: {words.only_en(key.column)} "
-            f"scores {key.score:.2f}, limit {policy.prediction.watch:g}; {drifted} of {len(judged)} columns "
-            "moved without consequence.",
+            f"scores {key.score:.2f}, {limit_en}; {drifted} of {len(judged)} columns moved without consequence.",
             sentence_zh=f"预测结果与重要字段均在阈值以内：{words.only_zh(key.column)}得分 {key.score:.2f}，"
-            f"阈值 {policy.prediction.watch:g}；{len(judged)} 个字段中有 {drifted} 个偏移，但无明显影响。",
+            f"{limit_zh}；{len(judged)} 个字段中有 {drifted} 个偏移，但无明显影响。",
         )
+    limit_en, limit_zh = _limit_words(top)
     return Reason(
         code="within_limits",
         severity="info",
-        sentence_en=f"All {len(judged)} judged columns are within their limits; the largest score is {top.score:.2f}, "
-        f"limit {top.limit_watch:g}, of {words.only_en(top.column)}.",
-        sentence_zh=f"{len(judged)} 个已判断字段均在阈值以内；最大得分 {top.score:.2f}，"
-        f"阈值 {top.limit_watch:g}：{words.only_zh(top.column)}。",
+        sentence_en=f"All {len(judged)} judged columns are within their limits; nearest to its own is "
+        f"{words.only_en(top.column)} with a score of {top.score:.2f}, {limit_en}.",
+        sentence_zh=f"{len(judged)} 个已判断字段均在阈值以内；最接近阈值的是{words.only_zh(top.column)}，"
+        f"得分 {top.score:.2f}，{limit_zh}。",
     )
+
+
+def _counts_from(score: ColumnScore) -> float:
+    """Return the score from which a column counts as drifted: the limit, or what chance reaches if that is more."""
+    return max(score.limit_watch, score.chance_level or 0.0)
+
+
+def _limit_words(score: ColumnScore) -> tuple[str, str]:
+    if _counts_from(score) > score.limit_watch:
+        return (
+            f"where chance alone explains up to {_counts_from(score):.2f}",
+            f"{_counts_from(score):.2f} 以内可由偶然解释",
+        )
+    return f"limit {score.limit_watch:g}", f"阈值 {score.limit_watch:g}"
 
 
 def _largest_move(score: ColumnScore) -> tuple[str, str]:

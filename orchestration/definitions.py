@@ -4,6 +4,10 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+# Imported late by what runs. `dg launch` has the project's folder on the path only while this module is loaded; what is
+# imported by then is found afterwards, too.
+import monitoring  # noqa: F401
+import serving  # noqa: F401
 from orchestration import jobs
 from orchestration.assets.credit_risk import build_credit_risk_assets
 from orchestration.assets.drift import build_drift_asset, build_pipeline_health_asset, build_site_asset

@@ -37,6 +37,15 @@ def test_a_month_from_the_same_distribution_is_stable(make_platform, use_case) -
     assert verdict.reasons[0].code == "within_limits"
 
 
+def test_a_quiet_score_beyond_its_limit_is_said_to_be_what_chance_explains(make_platform) -> None:
+    """Of 300 customers chance alone reaches more than the limit: nobody may read that 0.11 is within a limit of 0.1."""
+    verdict = judge_changed(make_platform, lambda f: f, rows=300)
+    top = max((c for c in verdict.columns if c.score is not None), key=lambda c: c.score / max(c.chance_level, 0.1))
+    sentence = verdict.reasons[0].sentence_en
+    assert top.chance_level > 0.1
+    assert f"with a score of {top.score:.2f}, where chance alone explains up to {top.chance_level:.2f}." in sentence
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_quiet_months_stay_quiet(make_platform, seed) -> None:
     platform = make_platform(rows=0)

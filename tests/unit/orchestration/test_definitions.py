@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from orchestration import definitions as code_location
 from orchestration.assets.transformation import dbt_models, dbt_models_after_scoring
 from orchestration.definitions import build_definitions
 from orchestration.marts import MARTS, MARTS_AFTER_MODELS
@@ -88,3 +89,9 @@ def test_a_range_of_months_is_one_run_of_every_job(definitions: dg.Definitions) 
     }
 
     assert split == set()
+
+
+@pytest.mark.parametrize("package", ["monitoring", "serving"])
+def test_packages_that_runs_import_late_are_known_when_the_definitions_are(package: str) -> None:
+    """`dg launch` takes the project's folder off the path again before it runs anything."""
+    assert vars(code_location)[package].__name__ == package
