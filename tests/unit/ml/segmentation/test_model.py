@@ -31,7 +31,7 @@ def batch(model: SegmentationModel, latest: pd.DataFrame) -> pd.DataFrame:
     return model.predict(latest)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(row=st.integers(min_value=0, max_value=149))
 def test_one_customer_gets_the_same_answer_as_in_the_batch(
     model: SegmentationModel, latest: pd.DataFrame, batch: pd.DataFrame, row: int
@@ -41,7 +41,7 @@ def test_one_customer_gets_the_same_answer_as_in_the_batch(
     pd.testing.assert_frame_equal(model.predict(as_json), batch.iloc[[row]].reset_index(drop=True), check_exact=True)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seed=st.integers(min_value=0, max_value=100_000))
 def test_random_rows_get_one_answer_alone_together_and_in_any_order(
     model: SegmentationModel, latest: pd.DataFrame, seed: int

@@ -34,6 +34,12 @@ def model(result: TrainingResult) -> SegmentationModel:
     return result.model
 
 
+@pytest.fixture
+def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots take much of a training, and what is tried does not depend on them."""
+    monkeypatch.setattr(training, "_plots", lambda *_: {})
+
+
 def _types(features: pd.DataFrame) -> pd.Series:
     return features["customer_key"].str.rsplit("-", n=1).str[0]
 
@@ -66,6 +72,7 @@ def test_a_good_division_passes_the_gate(result: TrainingResult) -> None:
     assert decision.approved, decision.reason
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_shapes_without_structure_are_not_released(
     feature_rows: Callable[..., pd.DataFrame], small_config: SegmentationConfig
 ) -> None:
@@ -86,6 +93,7 @@ def test_the_bundle_has_the_same_bytes_whatever_the_order_of_the_rows(
     assert first == second
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_another_seed_finds_the_same_segments(
     model: SegmentationModel, features: pd.DataFrame, small_config: SegmentationConfig
 ) -> None:
@@ -96,6 +104,7 @@ def test_another_seed_finds_the_same_segments(
     )
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_identifiers_and_names_continue_in_the_next_release(
     model: SegmentationModel, feature_rows: Callable[..., pd.DataFrame], small_config: SegmentationConfig
 ) -> None:
@@ -118,11 +127,10 @@ def test_identifiers_and_names_continue_in_the_next_release(
         )
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_identifiers_and_names_last_six_monthly_retrains_of_drifting_customers(
-    feature_rows: Callable[..., pd.DataFrame], small_config: SegmentationConfig, monkeypatch: pytest.MonkeyPatch
+    feature_rows: Callable[..., pd.DataFrame], small_config: SegmentationConfig
 ) -> None:
-    # Plots would take most of the time of seven trainings, and names do not depend on them.
-    monkeypatch.setattr(training, "_plots", lambda *_: {})
     rows = feature_rows(customers_per_type_count=12, months_count=10, noise=0.2, seed=5)
     months = sorted(rows["as_of_month"].unique())
     elapsed = rows["as_of_month"].map(months.index).to_numpy()
@@ -152,6 +160,7 @@ def test_identifiers_and_names_last_six_monthly_retrains_of_drifting_customers(
     assert {metric.name for metric in result.evaluation.metrics} <= set(METRIC_TITLES)
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_the_number_of_a_retired_segment_is_not_used_again(
     model: SegmentationModel, features: pd.DataFrame, small_config: SegmentationConfig
 ) -> None:
@@ -163,10 +172,10 @@ def test_the_number_of_a_retired_segment_is_not_used_again(
     assert {segment.segment_id for segment in later.segments if segment.group == "R"} == {"R0", "R2", "R3", "R4"}
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_no_release_uses_a_number_that_another_one_used(
-    features: pd.DataFrame, small_config: SegmentationConfig, monkeypatch: pytest.MonkeyPatch
+    features: pd.DataFrame, small_config: SegmentationConfig
 ) -> None:
-    monkeypatch.setattr(training, "_plots", lambda *_: {})
     # After a rollback the served model does not know the numbers of the release that was taken back.
     later = train(features, config=small_config, used_numbers={"R": 9}).model
     assert isinstance(later, SegmentationModel)
@@ -175,13 +184,12 @@ def test_no_release_uses_a_number_that_another_one_used(
     assert later.last_numbers == {"R": 12, "B": 3}
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_without_a_model_to_ask_identifiers_follow_what_customers_were_told(
     model: SegmentationModel,
     features: pd.DataFrame,
     small_config: SegmentationConfig,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(training, "_plots", lambda *_: {})
     latest = features[features["as_of_month"] == features["as_of_month"].max()]
     told = model.predict(latest)
     # R1 is called R7 there, so that nothing continues by chance; of some customers nothing was told.
@@ -245,6 +253,7 @@ def test_few_customers_are_said_to_be_too_few(features: pd.DataFrame) -> None:
     assert "3 residential and 3 business customers have a load shape" in check_sufficiency(few).sentence()
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_customers_without_a_class_are_counted_and_keep_no_other_out(
     features: pd.DataFrame, small_config: SegmentationConfig
 ) -> None:
@@ -333,6 +342,7 @@ def test_customers_with_daily_readings_have_segments_of_their_own(
     assert "shapes_residential_with_daily_readings.png" in result.plots
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_daily_readings_alone_suffice(features: pd.DataFrame, small_config: SegmentationConfig) -> None:
     daily = _without_hours(features)
     result = train(daily, config=small_config)
@@ -343,6 +353,7 @@ def test_daily_readings_alone_suffice(features: pd.DataFrame, small_config: Segm
     assert {segment.group for segment in result.model.segments if segment.centre} == {"RD", "BD"}
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_a_season_that_nobody_has_seen_speaks_for_no_segment(
     features: pd.DataFrame, small_config: SegmentationConfig, model: SegmentationModel
 ) -> None:
@@ -367,6 +378,7 @@ def test_repeated_rows_count_once_and_rows_that_differ_are_refused(
         train(contradicting, config=small_config)
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_a_handful_of_giants_and_exporters_moves_no_segment(
     features: pd.DataFrame, small_config: SegmentationConfig, model: SegmentationModel
 ) -> None:
@@ -384,6 +396,7 @@ def test_a_handful_of_giants_and_exporters_moves_no_segment(
     assert set(found.predict(odd[giants])["segment_id"]) == set(found.predict(odd[like_them])["segment_id"])
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_a_segment_that_empties_later_vanishes_and_is_told(
     features: pd.DataFrame, small_config: SegmentationConfig, model: SegmentationModel
 ) -> None:
