@@ -70,7 +70,8 @@ def make_credit_marts(
 
 @pytest.fixture(scope="session")
 def quick_config() -> CreditRiskConfig:
-    return CreditRiskConfig(booster=BoosterConfig(max_rounds=60, early_stopping_rounds=10), bootstrap_replicates=60)
+    booster = BoosterConfig(depths=(1, 2), max_rounds=60, early_stopping_rounds=10)
+    return CreditRiskConfig(booster=booster, bootstrap_replicates=60)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from ml.credit_risk.schema import DIMENSIONS, FEATURES, PREDICTIONS, RATINGS
 from ml.credit_risk.woe_scorecard import columns_of_frame
 from ml.errors import BundleError
 
-SETTINGS = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SETTINGS = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 NUMBERS = st.none() | st.floats(-1e6, 1e6, allow_nan=False)
 CLASSES = st.none() | st.sampled_from(["residential", "commercial", "space station"])
 ROWS = st.lists(

@@ -8,6 +8,7 @@ import pytest
 from ml.bundle import TrainingResult, read_bundle
 from ml.classification import roc_auc
 from ml.columns import names
+from ml.credit_risk import training
 from ml.credit_risk.config import CreditRiskConfig
 from ml.credit_risk.gate_policy import GATE_POLICY
 from ml.credit_risk.model import CreditRiskModel
@@ -18,6 +19,13 @@ from ml.gate import decide
 
 Marts = tuple[pd.DataFrame, pd.DataFrame]
 DECIDED_ON = date(2026, 11, 22)
+
+
+@pytest.fixture
+def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots take much of a training, and what is tried does not depend on them."""
+    for name in ("ranking_plot", "reliability_plot", "rating_plot", "effects_plot"):
+        monkeypatch.setattr(training, name, lambda *_: b"")
 
 
 def test_the_same_rows_and_seed_give_the_same_bundle_whatever_their_order(
@@ -59,6 +67,7 @@ def test_a_real_signal_passes_the_gate(trained: TrainingResult):
     assert decision.approved, decision.reason
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_noise_is_refused_by_the_gate(marts: Marts, quick_config: CreditRiskConfig):
     features, outcomes = marts
     noise = outcomes.assign(is_default=np.random.default_rng(0).random(len(outcomes)) < 0.1)
@@ -125,6 +134,7 @@ def test_one_outcome_only_is_refused_in_words(marts: Marts, quick_config: Credit
         train(features, outcomes.assign(is_default=outcome), config=quick_config)
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_the_seed_moves_trees_a_little_and_the_scorecard_not_at_all(
     trained: TrainingResult, trained_trees: TrainingResult, marts: Marts, quick_config: CreditRiskConfig
 ):
