@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from ml.columns import CUSTOMER_KEY, Column, by_name
+from ml.columns import Column, by_name
 from monitoring.consequences import Stakes, strain_of
 from monitoring.datasets import CurrentRows, ReferenceRows, schema_columns
 from monitoring.drift import (
@@ -137,8 +137,9 @@ def _judge(form: Form, usable_now: "pd.Series[Any]", column: Column, sides: Side
     )
     shares_then, shares_now = bins.shares(usable_then), bins.shares(usable_now)
     score = psi_of_shares(shares_then, shares_now)
-    customers_then = _customers_count(sides.reference, usable_then)
-    noise = chance_level(bins.count, customers_then, _customers_count(sides.current, usable_now)) + form.uncertainty
+    customers_then = _customers_count(sides.customers_then, usable_then)
+    customers_now = _customers_count(sides.customers_now, usable_now)
+    noise = chance_level(bins.count, customers_then, customers_now) + form.uncertainty
     comparison = Comparison(
         basis=form.basis,
         score=score,
@@ -149,13 +150,9 @@ def _judge(form: Form, usable_now: "pd.Series[Any]", column: Column, sides: Side
     return _Judged(form, comparison, bins, shares_then, shares_now)
 
 
-def _customers_count(rows: pd.DataFrame, usable: "pd.Series[Any]") -> int:
-    """Return how many customers the values are of: months of one customer are no independent witnesses.
-
-    Rows without a customer count one each.
-    """
-    keys = rows.loc[usable.index, CUSTOMER_KEY]
-    return int(keys.nunique() + keys.isna().sum())
+def _customers_count(customers: "pd.Series[int]", usable: "pd.Series[Any]") -> int:
+    """Return how many customers the values are of: months of one customer are no independent witnesses."""
+    return int(np.count_nonzero(np.bincount(customers.loc[usable.index].to_numpy())))
 
 
 def _decide(judged: Sequence[_Judged], column: Column, policy: DriftPolicy) -> _Judged:

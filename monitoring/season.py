@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ml.columns import Column, WeatherResponse
+from ml.columns import CUSTOMER_KEY, Column, WeatherResponse
 from monitoring.datasets import same_season, schema_columns
 from monitoring.drift import usable_values
 from monitoring.history import as_of_months, platform_months
@@ -102,6 +102,16 @@ class Sides:
         if column.season == "same_season":
             return Form("whole_reference", values), self._same_season(values), self._weather_adjusted(column, values)
         return (Form("whole_reference", self._aged(values) if column.clock == "age" else values),)
+
+    @cached_property
+    def customers_then(self) -> "pd.Series[int]":
+        """Number of the customer of each reference row; rows without a customer have a number each."""
+        return _customer_numbers(self.reference)
+
+    @cached_property
+    def customers_now(self) -> "pd.Series[int]":
+        """Number of the customer of each row of the month; rows without a customer have a number each."""
+        return _customer_numbers(self.current)
 
     @cached_property
     def in_season(self) -> BoolArray:
@@ -202,6 +212,13 @@ class Sides:
 
 def _impossible(values: "pd.Series[Any]", why_en: str, why_zh: str) -> Form:
     return Form("weather_adjusted", values.iloc[:0], why_en=why_en, why_zh=why_zh)
+
+
+def _customer_numbers(rows: pd.DataFrame) -> "pd.Series[int]":
+    numbers, known = pd.factorize(rows[CUSTOMER_KEY])
+    is_nobody = numbers < 0
+    numbers[is_nobody] = len(known) + np.arange(is_nobody.sum())
+    return pd.Series(numbers, index=rows.index)
 
 
 def _ordinals(frame: pd.DataFrame, month: date) -> IntArray:

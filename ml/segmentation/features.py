@@ -140,6 +140,9 @@ def prepare_features(features: pd.DataFrame) -> pd.DataFrame:
             texts[values.isna()] = None
             prepared[column.name] = texts
             continue
+        if values.dtype == np.float64:
+            prepared[column.name] = values
+            continue
         try:
             prepared[column.name] = pd.to_numeric(values, errors="raise").astype("float64")
         except (TypeError, ValueError) as error:
