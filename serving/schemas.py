@@ -208,10 +208,12 @@ class CustomerRequest(StrictModel):
     Attributes:
         largest_batch: Most customers that the schema accepts; the server may accept fewer.
         item_model: One customer of ``items``, and one line of an NDJSON batch.
+        examples: Bodies of each form, for the documentation.
     """
 
     largest_batch: ClassVar[int] = 100_000
     item_model: "ClassVar[type[RequestItem]]"
+    examples: "ClassVar[list[dict[str, Any]]]"
 
     customer_id: CustomerId | None = Field(default=None, description="One customer by id; features from the snapshot")
     customer_ids: list[CustomerId] | None = Field(
@@ -278,14 +280,15 @@ def request_model(name: str, features: type[StrictModel], examples: Mapping[str,
         "not": {"allOf": [_given("features"), _given("raw")]},
     }
     item.model_rebuild(force=True)
+    model.examples = [
+        {"customer_id": "C0000001"},
+        {"features": dict(examples)},
+        {"customer_ids": ["C0000001", "C0000002"]},
+        {"items": [{"customer_id": "C0000001"}, {"features": dict(examples)}]},
+    ]
     model.model_config["json_schema_extra"] = {
         "oneOf": [_given(field) for field in model.model_fields],
-        "examples": [
-            {"customer_id": "C0000001"},
-            {"features": dict(examples)},
-            {"customer_ids": ["C0000001", "C0000002"]},
-            {"items": [{"customer_id": "C0000001"}, {"features": dict(examples)}]},
-        ],
+        "examples": [*model.examples],
     }
     model.item_model = item
     model.model_rebuild(force=True)

@@ -166,7 +166,6 @@ def _add_prediction_route(app: FastAPI, route: Route) -> None:
 
 def _documented_body(route: Route) -> dict[str, Any]:
     item = route.request_model.item_model
-    examples = route.request_model.model_json_schema()["examples"]
     return {
         "required": True,
         "description": "One customer or many / 单个或多个客户",
@@ -175,7 +174,7 @@ def _documented_body(route: Route) -> dict[str, Any]:
                 "schema": reference(route.request_model),
                 "examples": {
                     next(iter(example)): {"summary": _EXAMPLE_TITLES[next(iter(example))], "value": example}
-                    for example in examples
+                    for example in route.request_model.examples
                 },
             },
             NDJSON: {
