@@ -32,7 +32,24 @@ def store_run(snapshot: Any, policy: DriftPolicy, reports_dir: Path) -> None:
         _write_project(project_dir, policy)
         model = snapshot.to_snapshot_model()
         run_id = uuid.uuid5(_NAMESPACE, "/".join([policy.use_case, model.metadata["month"], model.metadata["release"]]))
-        _write_json(project_dir / "snapshots" / f"{run_id}.json", model.dict())
+        _write_json(project_dir / "snapshots" / f"{run_id}.json", _with_lasting_ids(model.dict(), run_id))
+
+
+def _with_lasting_ids(run: dict[str, Any], run_id: uuid.UUID) -> dict[str, Any]:
+    """Return a run whose widgets are named by their order, where Evidently gives them a random id each time."""
+    lasting: dict[str, str] = {}
+
+    def renamed(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: name_of(value) if key == "id" else renamed(value) for key, value in node.items()}
+        return [renamed(value) for value in node] if isinstance(node, list) else node
+
+    def name_of(drawn: str) -> str:
+        return lasting.setdefault(drawn, str(uuid.uuid5(run_id, str(len(lasting)))))
+
+    results = {name: {**result, "widget": renamed(result["widget"])} for name, result in run["metric_results"].items()}
+    whole = {part: renamed(run[part]) for part in ("widgets", "tests_widgets")}
+    return {**run, "metric_results": results, **whole}
 
 
 def project_id(use_case: str) -> uuid.UUID:

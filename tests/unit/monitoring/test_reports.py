@@ -2,6 +2,8 @@
 
 import re
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,10 +22,14 @@ from monitoring.reports import (
     save_page,
 )
 from monitoring.scoring import compare
-from monitoring.workspace import open_workspace, project_id, store_run
+from monitoring.workspace import WORKSPACE_NAME, open_workspace, project_id, store_run
 from tests.unit.monitoring.factories import MONTH, RELEASE, prediction_frame
 
 POLICY = load_policy("credit_risk", MONTH)
+
+
+def workspace_files(reports_dir: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in (reports_dir / WORKSPACE_NAME).rglob("*.json")}
 
 
 @pytest.fixture
@@ -45,12 +51,13 @@ def reviewed(make_platform):
     reference = load_reference("credit_risk", platform.bundle_dir, POLICY.sample, POLICY.reference)
     compared = compare(current, reference, MONTH, POLICY)
     rows = replace(current, frame=compared.current)
-    run = run_report(rows, compared.reference, compared.scores, POLICY, month=MONTH, release=RELEASE)
+    run = partial(run_report, rows, compared.reference, policy=POLICY, month=MONTH, release=RELEASE)
     return platform, compared.scores, run
 
 
 def test_evidently_reports_the_scores_that_decide(reviewed, tmp_path) -> None:
-    platform, scores, run = reviewed
+    platform, scores, make_run = reviewed
+    run = make_run(scores)
     ours = {score.column: score.score for score in scores}
     assert set(run.scores) == set(columns_to_draw(scores, POLICY))
     assert run.scores == pytest.approx({column: ours[column] for column in run.scores}, abs=1e-9)
@@ -78,6 +85,16 @@ def test_evidently_reports_the_scores_that_decide(reviewed, tmp_path) -> None:
     assert stored.name == f"Credit risk 2026-08 {RELEASE}"
     assert stored.tags == ["credit_risk", "2026-08", RELEASE]
     assert "Drift of default_probability by month" in {panel.title for panel in project.dashboard.model().panels}
+
+
+def test_reviewing_a_month_again_leaves_every_byte_of_the_workspace(reviewed) -> None:
+    platform, scores, make_run = reviewed
+    stored = []
+    for _ in range(2):
+        store_run(make_run(scores[:2]).snapshot, POLICY, platform.reports_dir)
+        stored.append(workspace_files(platform.reports_dir))
+    assert stored[0] == stored[1]
+    assert len(stored[0]) == 3
 
 
 def test_scores_are_found_by_type_method_and_column_in_any_order() -> None:
