@@ -49,6 +49,7 @@ class Column:
         season: ``same_season`` when drift is judged against the same months of the reference.
         weather: What of the weather moves the values of a seasonal column.
         window_months: Months of load that a value with a weather response looks back over.
+        window_lag_months: Months from the end of that window to the as-of month; bills tell the load of earlier months.
         clock: Whether a value in months runs by itself.
     """
 
@@ -66,6 +67,7 @@ class Column:
     season: SeasonTreatment = "none"
     weather: WeatherResponse = "none"
     window_months: int = 0
+    window_lag_months: int = 0
     clock: Clock = "none"
 
 

@@ -170,6 +170,25 @@ def chance_level(bins_count: int, rows_reference: int, rows_current: int) -> flo
     return float(quantile * (1 / rows_reference + 1 / rows_current))
 
 
+def common_shift_level(shares: NDArray[np.float64], shift_sd: float) -> float:
+    """Return the score that a shift common to all customers gives, once in a thousand.
+
+    Customers are no independent witnesses of what moves all of them: a good or a bad year changes the odds of lying
+    below every edge alike (proportional odds: McCullagh, 1980, Regression models for ordinal data, Journal of the
+    Royal Statistical Society B 42), however many they are.
+
+    Args:
+        shares: Shares of the reference over its ordered bins.
+        shift_sd: Standard deviation of the shift between the reference and a month, in log-odds.
+    """
+    below = np.clip(np.cumsum(shares)[:-1], 0.0, 1.0)
+    scores = []
+    for factor in (np.exp(Z_999 * shift_sd), np.exp(-Z_999 * shift_sd)):
+        moved = below * factor / (1 - below + below * factor)
+        scores.append(psi_of_shares(shares, np.diff(moved, prepend=0.0, append=1.0)))
+    return max(scores)
+
+
 def unseen_chance_level(reference: "pd.Series[Any]", rows_current: int) -> float:
     """Return the share of unseen categories that a month of the same population exceeds once in a thousand.
 

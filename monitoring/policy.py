@@ -120,6 +120,15 @@ class HistoryRule(Limit):
         return self.bands_months[-1]
 
 
+class EconomyRule(_Rule):
+    """How far the economy may move all customers alike, which is no drift of the columns of arrears."""
+
+    shift_sd: float = Field(
+        gt=0, lt=2, description="Standard deviation between the reference and a month, in log-odds, of all customers."
+    )
+    payment_columns: tuple[str, ...] = Field(min_length=1, description="Numeric columns that tell how customers pay.")
+
+
 class ResolutionRule(_Rule):
     """The smallest difference of a column that means anything."""
 
@@ -269,6 +278,7 @@ class DriftPolicy(BaseModel):
     minimum: MinimumRule
     season: SeasonRule
     weather: WeatherRule
+    economy: EconomyRule | None = None
     history: HistoryRule
     numeric: NumericMethod
     categorical: CategoricalMethod
@@ -352,6 +362,10 @@ def _check_columns(policy: DriftPolicy, file_name: str) -> None:
     features, predictions = schema_columns(policy.use_case)
     known = {*names(features), *names(predictions)}
     named = {policy.prediction.column, policy.consequences.decision, *policy.important_columns, *policy.ignored_columns}
-    named |= {*policy.resolution, *((policy.history.column,) if policy.history.column else ())}
+    named |= {
+        *policy.resolution,
+        *(policy.economy.payment_columns if policy.economy else ()),
+        *((policy.history.column,) if policy.history.column else ()),
+    }
     if unknown := sorted(named - known):
         raise PolicyError(f"{file_name}: {', '.join(unknown)}: no such column in ml/{policy.use_case}/schema.py")

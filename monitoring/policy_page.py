@@ -44,6 +44,7 @@ RULE_TITLES: Mapping[str, Bilingual] = {
     "retraining": Bilingual(en="Retraining", zh="重新训练"),
     "history": Bilingual(en="Customers with a shorter history", zh="历史较短的客户"),
     "weather": Bilingual(en="Weather", zh="天气"),
+    "economy": Bilingual(en="Good and bad years", zh="经济好坏年份"),
     "estimates": Bilingual(en="Estimated performance", zh="表现估计"),
     "estimates.default_rate_ratio": Bilingual(
         en="Estimated default rate against that at release", zh="估计违约率与发布时之比"
@@ -76,6 +77,7 @@ SETTING_TITLES: Mapping[str, Bilingual] = {
     "minimum_events": Bilingual(en="at least defaults", zh="最少违约数"),
     "months": Bilingual(en="months", zh="月数"),
     "columns": Bilingual(en="columns drawn", zh="绘制字段数"),
+    "payment_columns": Bilingual(en="columns of payment", zh="缴费字段"),
     "decision": Bilingual(en="decision", zh="决策"),
     "money": Bilingual(en="money", zh="金额"),
     "calm_months": Bilingual(en="calm months", zh="平静月数"),

@@ -11,6 +11,11 @@ value keeps its rank within its class.
 The slopes have a normal prior with mean zero. Months, not rows, are independent witnesses of weather, so the standard
 errors are clustered by month (Liang and Zeger, 1986, Longitudinal data analysis using generalized linear models,
 Biometrika 73); where the reference has seen little of such weather, the prior speaks and the error is large.
+
+No month does exactly what its weather says: holidays move, months have 28 days or 31. How far the months of the
+reference lie from their own weather's response, beyond what their customers explain, is estimated by moments
+(DerSimonian and Laird, 1986, Meta-analysis in clinical trials, Controlled Clinical Trials 7), and a month under review
+is allowed as much.
 """
 
 from dataclasses import dataclass
@@ -32,6 +37,7 @@ _TOLERANCE = 1e-6
 _LARGEST_STEP = 3.0
 _LARGEST_LOG_ODDS = 15.0
 _SMALLEST_SHARE = 1e-3
+_SMALLEST_WEIGHT = 1e-6
 # A class with fewer base rows has no distribution to speak of; its values stay where they are.
 _CLASS_ROWS_MIN_COUNT = 20
 _BINS = 10
@@ -88,19 +94,22 @@ def move_to_weather(
         own = moved[members]
         thresholds = np.unique(np.quantile(own, _QUANTILES, method="lower"))
         slopes = np.zeros((len(thresholds), drivers.shape[1]))
+        between_months = 0.0
         covariance = np.broadcast_to(
             np.eye(drivers.shape[1]) * response_per_degree**2, (len(thresholds), drivers.shape[1], drivers.shape[1])
         )
         if is_estimable:
-            slopes, covariance = _responses(
+            slopes, covariance, between_months = _responses(
                 values[rows], thresholds, drivers[rows], months[rows], response_per_degree=response_per_degree
             )
-        for month in np.unique(months[base][members]):
+        months_of_base = np.unique(months[base][members])
+        own_ways = between_months * (1 + 1 / len(months_of_base))
+        for month in months_of_base:
             cell = members & (months[base] == month)
             # Too few rows of a month have no distribution of their own; they are moved like the class.
             like = cell if cell.sum() >= _CLASS_ROWS_MIN_COUNT else members
             difference = target.mean(axis=0) - drivers[base][cell].mean(axis=0)
-            errors = np.sqrt(np.einsum("p,tpq,q->t", difference, covariance, difference))
+            errors = np.sqrt(np.einsum("p,tpq,q->t", difference, covariance, difference) + own_ways)
             shift = slopes @ difference
             rows_then = values[base]
             moved[cell] = _transported(rows_then[like], thresholds, shift)[cell[like]]
@@ -128,8 +137,12 @@ def _responses(
     months: IntArray,
     *,
     response_per_degree: float,
-) -> tuple[FloatArray, FloatArray]:
-    """Fit the log-odds of lying at or below each threshold; return slopes (thresholds, 2) and their covariance."""
+) -> tuple[FloatArray, FloatArray, float]:
+    """Fit the log-odds of lying at or below each threshold.
+
+    Returns:
+        Slopes (thresholds, 2), their covariance (thresholds, 2, 2), and the variance of the months about the fit.
+    """
     # Rows of one month and one place have the same weather, and few months are as warm to the last digit.
     _, first, cell_of_row = np.unique(months + 1j * drivers.sum(axis=1), return_index=True, return_inverse=True)
     design = np.column_stack([np.ones(len(first)), drivers[first]])
@@ -152,22 +165,61 @@ def _responses(
         if np.abs(step).max() < _TOLERANCE:
             break
     hessian, residuals = _curvature(design, coefficients, trials, below, prior)
+    weights = _weights(design, coefficients, trials)
     scores = np.einsum("np,nt->ntp", design, residuals)
-    by_month = np.stack([scores[month_of_cell == month].sum(axis=0) for month in np.unique(month_of_cell)])
+    cells_of_month = [month_of_cell == month for month in np.unique(month_of_cell)]
+    by_month = np.stack([scores[cells].sum(axis=0) for cells in cells_of_month])
     meat = np.einsum("mtp,mtq->tpq", by_month, by_month) * len(by_month) / max(len(by_month) - 1, 1)
     inverse = np.linalg.inv(hessian)
     covariance = inverse @ (meat + prior) @ inverse
-    return coefficients[:, 1:], covariance[:, 1:, 1:]
+    between_months = _variance_between(
+        np.stack([residuals[cells].sum(axis=0) for cells in cells_of_month]),
+        np.stack([weights[cells].sum(axis=0) for cells in cells_of_month]),
+        fitted_count=design.shape[1],
+    )
+    return coefficients[:, 1:], covariance[:, 1:, 1:], between_months
+
+
+def _variance_between(residuals: FloatArray, weights: FloatArray, *, fitted_count: int) -> float:
+    """Return the variance of the months' log-odds about the fit that their customers do not explain.
+
+    It is one figure for all thresholds: those of one month go up and down together, and each alone is told by too few
+    months.
+
+    Args:
+        residuals: Sum of the residuals of each month, (months, thresholds).
+        weights: Their variance if customers alone differed, (months, thresholds).
+        fitted_count: Coefficients that were fitted to the months.
+    """
+    freedom = len(residuals) - fitted_count
+    if freedom < 1:
+        return 0.0
+    total = np.maximum(weights.sum(axis=0), _SMALLEST_WEIGHT)
+    spread = (residuals**2 / np.maximum(weights, _SMALLEST_WEIGHT)).sum(axis=0)
+    # What the coefficients follow of the months is no witness of how far months go.
+    witnesses = (total - (weights**2).sum(axis=0) / total) * freedom / (len(residuals) - 1)
+    return max(float(((spread - freedom) / np.maximum(witnesses, _SMALLEST_WEIGHT)).mean()), 0.0)
 
 
 def _curvature(
     design: FloatArray, coefficients: FloatArray, trials: FloatArray, below: FloatArray, prior: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Return the penalised Hessian of each threshold, and the residuals of the cells."""
-    log_odds = np.clip(design @ coefficients.T, -_LARGEST_LOG_ODDS, _LARGEST_LOG_ODDS)
-    shares = 1 / (1 + np.exp(-log_odds))
-    weights = trials[:, None] * shares * (1 - shares)
+    shares = _shares(design, coefficients)
+    weights = _weights(design, coefficients, trials)
     return np.einsum("np,nt,nq->tpq", design, weights, design) + prior, below - trials[:, None] * shares
+
+
+def _weights(design: FloatArray, coefficients: FloatArray, trials: FloatArray) -> FloatArray:
+    """Return the binomial variance of each cell and threshold."""
+    shares = _shares(design, coefficients)
+    return trials[:, None] * shares * (1 - shares)
+
+
+def _shares(design: FloatArray, coefficients: FloatArray) -> FloatArray:
+    log_odds = np.clip(design @ coefficients.T, -_LARGEST_LOG_ODDS, _LARGEST_LOG_ODDS)
+    shares: FloatArray = 1 / (1 + np.exp(-log_odds))
+    return shares
 
 
 def _transported(values: FloatArray, thresholds: FloatArray, shift: FloatArray) -> FloatArray:

@@ -15,6 +15,7 @@ from monitoring.drift import (
     Bins,
     Effect,
     chance_level,
+    common_shift_level,
     effect_on_prediction,
     psi_of_shares,
     reference_bins,
@@ -140,6 +141,8 @@ def _judge(form: Form, usable_now: "pd.Series[Any]", column: Column, sides: Side
     customers_then = _customers_count(sides.customers_then, usable_then)
     customers_now = _customers_count(sides.customers_now, usable_now)
     noise = chance_level(bins.count, customers_then, customers_now) + form.uncertainty
+    if policy.economy is not None and column.name in policy.economy.payment_columns:
+        noise += common_shift_level(shares_then, policy.economy.shift_sd)
     comparison = Comparison(
         basis=form.basis,
         score=score,
@@ -196,7 +199,8 @@ def _score_column(
     decided = _decide(judged, column, policy)
     values_then = decided.form.values
     usable_then = usable_values(values_then, column.kind)
-    all_then = values_then if len(values_then) else sides.reference[name]
+    # A handful of rows of the season has no missing share to speak of.
+    all_then = values_then if len(values_then) >= policy.minimum.column_rows else sides.reference[name]
     infinite_now = len(values_now) - int(values_now.isna().sum()) - len(usable_now)
     is_seasonal = column.season == "same_season"
     facts: dict[str, Any] = {

@@ -136,12 +136,12 @@ class Sides:
         return codes[: len(self.reference)], codes[len(self.reference) :]
 
     @cached_property
-    def _drivers(self) -> Mapping[tuple[WeatherResponse, int], tuple[FloatArray, FloatArray]]:
+    def _drivers(self) -> Mapping[tuple[WeatherResponse, int, int], tuple[FloatArray, FloatArray]]:
         """Degrees behind the rows of both sides, by what of the weather a column follows and over which window."""
         if self.weather is None:
             return {}
         features, predictions = schema_columns(self.policy.use_case)
-        by_response = {(column.weather, column.window_months): column for column in (*features, *predictions)}
+        by_response = {_response_of(column): column for column in (*features, *predictions)}
         months = [as_of_months(frame, self.month) for frame in (self.reference, self.current)]
         return {
             response: (
@@ -175,7 +175,7 @@ class Sides:
     def _weather_adjusted(self, column: Column, values: "pd.Series[Any]") -> Form:
         if self.weather is None:
             return _impossible(values, "no weather is known", "没有天气数据")
-        drivers_then, drivers_now = self._drivers[column.weather, column.window_months]
+        drivers_then, drivers_now = self._drivers[_response_of(column)]
         usable = values.index.isin(usable_values(values, column.kind).index)
         usable_now = self.current.index.isin(usable_values(self.current[column.name], column.kind).index)
         is_known = usable & np.isfinite(drivers_then).all(axis=1)
@@ -208,6 +208,11 @@ class Sides:
         form = values[is_kept].astype(np.float64)
         form.loc[values.index[base]] = moved.values
         return Form("weather_adjusted", form, moved.uncertainty)
+
+
+def _response_of(column: Column) -> tuple[WeatherResponse, int, int]:
+    """Return what of the weather a column follows, over which window, ending how long before the as-of month."""
+    return column.weather, column.window_months, column.window_lag_months
 
 
 def _impossible(values: "pd.Series[Any]", why_en: str, why_zh: str) -> Form:

@@ -147,6 +147,11 @@ class Weather:
         return self.monthly[["heating_c", "cooling_c"]]
 
     def _driver_table(self, column: Column) -> pd.DataFrame:
+        table = self._window_table(column)
+        return table.groupby(level="district").shift(column.window_lag_months) if column.window_lag_months else table
+
+    def _window_table(self, column: Column) -> pd.DataFrame:
+        """Return what moves a column whose window ends with each month."""
         window = column.window_months
         degrees = self._degrees
         if column.weather == "level":

@@ -340,6 +340,7 @@ RELATIONSHIP_COLUMNS = (
         season="same_season",
         weather="change",
         window_months=3,
+        window_lag_months=1,
     ),
     Column(
         "on_time_share_12m_pct",

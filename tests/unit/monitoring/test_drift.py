@@ -8,6 +8,7 @@ from monitoring.drift import (
     SHARE_FLOOR,
     UNSEEN,
     chance_level,
+    common_shift_level,
     effect_on_prediction,
     psi,
     psi_of_shares,
@@ -157,3 +158,20 @@ def test_chance_exceeds_its_level_of_unseen_categories_almost_never() -> None:
         then, now = (pd.Series(rng.zipf(1.6, 400).clip(max=500).astype(str)) for _ in range(2))
         exceeded += float((~now.isin(then)).mean()) > unseen_chance_level(then, len(now))
     assert exceeded <= 3
+
+
+def test_a_common_shift_of_a_yes_or_no_scores_as_worked_by_hand() -> None:
+    """Odds of 1:4 times exp(3.0902 * 0.2) are 1.8553:4, a share of 31.68 %."""
+    score = (0.3168 - 0.2) * np.log(0.3168 / 0.2) + (0.6832 - 0.8) * np.log(0.6832 / 0.8)
+    assert common_shift_level(np.array([0.8, 0.2]), 0.2) == pytest.approx(score, rel=1e-3)
+
+
+@given(st.lists(st.floats(0.01, 1), min_size=1, max_size=10), st.floats(0.05, 0.5))
+@settings(max_examples=40, deadline=None)
+def test_a_common_shift_explains_the_less_the_fewer_bins_can_tell_of_it(weights, shift) -> None:
+    shares = np.array(weights) / sum(weights)
+    level = common_shift_level(shares, shift)
+    assert 0 <= level < (3.0902 * shift) ** 2 / 2
+    if len(shares) > 1:
+        merged = np.array([shares[0] + shares[1], *shares[2:]])
+        assert common_shift_level(merged, shift) <= level + 1e-9

@@ -54,19 +54,36 @@ def test_a_winter_is_moved_to_what_a_colder_one_would_be() -> None:
 
 def test_weather_like_that_of_the_season_moves_nothing() -> None:
     rows = reference(np.random.default_rng(1))
-    drivers = rows["drivers"].copy()
-    drivers[rows["base"], 0] = 20.0
-    moved = moved_to(20.0, rng=np.random.default_rng(1), drivers=drivers)
-    assert (moved.values == rows["values"][rows["base"]]).all()
-    assert moved.uncertainty == pytest.approx(0, abs=1e-9)
+    is_july = rows["months"] == 6
+    moved = moved_to(HEATING_C[6], rng=np.random.default_rng(1), base=is_july)
+    assert (moved.values == rows["values"][is_july]).all()
+    assert moved.uncertainty < 0.05
 
 
 def test_weather_that_the_reference_has_not_seen_is_uncertain() -> None:
     """All months are alike, so nothing is known of the response but that it may be of a plausible size."""
     alike = np.column_stack([np.full(MONTHS * ROWS, 10.0), np.zeros(MONTHS * ROWS)])
-    moved = moved_to(13.0, rng=np.random.default_rng(1), drivers=alike)
-    near = moved_to(10.2, rng=np.random.default_rng(1), drivers=alike)
+    values = loads(alike[:, 0], np.random.default_rng(1))
+    moved = moved_to(13.0, rng=np.random.default_rng(1), drivers=alike, values=values)
+    near = moved_to(10.2, rng=np.random.default_rng(1), drivers=alike, values=values)
     assert moved.uncertainty > 1 > 0.25 > near.uncertainty
+
+
+def test_months_that_go_their_own_ways_leave_as_much_doubt_about_the_next() -> None:
+    """Holidays and the days of a month move a column as well; a month is allowed what the months before did."""
+    rows = reference(np.random.default_rng(1))
+    own_ways = np.exp(np.random.default_rng(3).normal(0, 0.2, MONTHS))[rows["months"]]
+    regular = moved_to(21.0, rng=np.random.default_rng(1))
+    unruly = moved_to(21.0, rng=np.random.default_rng(1), values=rows["values"] * own_ways)
+    assert unruly.uncertainty > regular.uncertainty + 0.1
+
+
+def test_a_class_of_fewer_months_than_coefficients_says_nothing_of_its_months() -> None:
+    rows = reference(np.random.default_rng(1))
+    of_one_month = np.where(rows["months"] == 6, 0, 1)
+    july = rows["months"] == 6
+    few = moved_to(HEATING_C[6], rng=np.random.default_rng(1), classes=of_one_month, base=july)
+    assert few.uncertainty == pytest.approx(0, abs=1e-9)
 
 
 def test_a_response_that_cannot_be_told_moves_nothing_and_is_as_uncertain_as_plausible() -> None:

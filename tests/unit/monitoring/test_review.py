@@ -157,6 +157,31 @@ def test_a_column_that_few_customers_have_counts_by_what_it_does_to_all(make_pla
     assert score.effect_shift == pytest.approx(0.2 * among_those_with_a_value, rel=0.2)
 
 
+def test_a_good_year_explains_payments_and_nothing_else(make_platform) -> None:
+    def good_year(frame: pd.DataFrame) -> pd.DataFrame:
+        fewer = np.random.default_rng(1).poisson(0.66, len(frame)).astype(float)
+        return frame.assign(late_bills_6m_count=fewer, contacts_6m_count=fewer)
+
+    levels = {score.column: score.level for score in judge_changed(make_platform, good_year).columns}
+    assert (levels["late_bills_6m_count"], levels["contacts_6m_count"]) == ("quiet", "drifted")
+
+
+def test_a_handful_of_rows_of_the_season_do_not_say_how_many_values_are_missing(make_platform) -> None:
+    """Few customers have a contracted capacity; five reference rows of the season may all have one."""
+
+    def with_few_values(frame: pd.DataFrame) -> pd.DataFrame:
+        column = "capacity_utilisation_3m_pct"
+        return frame.assign(**{column: frame[column].where(np.arange(len(frame)) % 10 == 0)})
+
+    platform = make_platform(rows=0)
+    of_season = prediction_frame("credit_risk", date(MONTH.year - 1, MONTH.month, 1), 5, seed=3)
+    others = reference_frame("credit_risk", last_month=date(2026, 4, 1), months=3)
+    platform.write_reference(pd.concat([with_few_values(others), of_season], ignore_index=True))
+    platform.write_batch(with_few_values(prediction_frame("credit_risk", MONTH, 1_000, seed=1)))
+    verdict = judge(platform)
+    assert "missing_rise" not in codes(verdict, "watch") | codes(verdict, "act")
+
+
 def test_an_important_column_is_watched_even_without_effect(make_platform) -> None:
     verdict = judge_changed(
         make_platform, lambda f: f.assign(overdue_30d_bills_12m_count=f["overdue_30d_bills_12m_count"] + 1)

@@ -1,5 +1,6 @@
 """The weather behind a row: degree days of its window, and the words for it."""
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -52,6 +53,14 @@ def test_a_change_is_against_the_same_window_a_year_before() -> None:
     warmer = pd.concat([YEARS[YEARS["local_date"] < date(2025, 7, 1)], daily("2025-07-01", "2025-12-31", {7: 31.0})])
     assert drivers_of(warmer, "change", 3, "2025-07") == pytest.approx([0, 4 / 3])
     assert np.isnan(drivers_of(warmer, "change", 3, "2025-01")).all()
+
+
+def test_the_window_of_a_bill_ends_before_the_month_in_which_it_is_issued() -> None:
+    built = Weather.of(YEARS, RULE)
+    assert built is not None
+    billed = replace(column("level", 3), window_lag_months=1)
+    issued = built.drivers(billed, ["east"], pd.Series([pd.Period("2025-03", freq="M")]))[0].tolist()
+    assert issued == drivers_of(YEARS, "level", 3, "2025-02")
 
 
 def test_summers_and_winters_count_as_long_as_they_are_in_the_window() -> None:
