@@ -28,8 +28,10 @@ unexport PYTHONDONTWRITEBYTECODE
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 DAGSTER_PORT ?= 3000
-# Two workers, each with whole files: fixtures that make a supplier are then made once per file at most.
-PYTEST_ARGS ?= -n 2 --dist loadfile
+# Two workers, each with whole files: fixtures that make a supplier are then made once per file at most. In the order of
+# the folders, because files of few tests, which xdist would put last, are those that run whole jobs: one worker would
+# end minutes after the other.
+PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help run test bento dev serve reports check bench clean reset env manifest dagster-home
 

@@ -11,6 +11,9 @@ from orchestration.drills import DrillPlan, replay_scenario
 from orchestration.pipeline_health import collect_pipeline_health
 from tests.integration.platform_home import USE_CASES, PlatformHome
 
+# The first test that needs the finished home waits for it.
+pytestmark = pytest.mark.timeout(1200)
+
 SEED = 7
 PLAN = DrillPlan(customers=420, seeds=(SEED,), start_month=date(2024, 9, 1), history_months=25)
 
