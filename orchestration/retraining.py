@@ -6,7 +6,7 @@ is a line in the record of ``monitoring.retrainings``; the sensor that starts th
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from statistics import median
@@ -110,6 +110,44 @@ def open_trainings(
         for retraining in read_retrainings(settings.reports_dir, use_case.name)
         if retraining.status == "opened" and not retraining.run_id
     ]
+
+
+def faults_of_today(
+    use_case: UseCase,
+    settings: PlatformSettings,
+    instance: dg.DagsterInstance,
+    upstream_of: Callable[[dg.AssetKey], frozenset[str]],
+    now: datetime,
+) -> "list[Refusal]":
+    """Return what is broken in the data now, whatever it was when a training was opened.
+
+    Args:
+        use_case: Use case of the challenger that is about to be released.
+        settings: Settings of the platform.
+        instance: Dagster's instance, which knows runs and checks.
+        upstream_of: Gives the assets from which an asset is made.
+        now: The moment.
+    """
+    from monitoring.policy import load_policy
+
+    rule = load_policy(use_case.name, now.date()).retraining
+    # The challenger has learned from the newest data by now, which speaks against another training and not against it.
+    evidence = replace(_evidence(use_case, settings, instance, upstream_of, now), is_new=True)
+    verdicts = [verdict for verdict in latest_verdicts(settings) if verdict.use_case == use_case.name]
+    return [
+        *(refusal for verdict in verdicts for refusal in refusals_by_findings(verdict)),
+        *refusals_by_evidence(evidence, rule),
+    ]
+
+
+def upstream_in(repository: dg.RepositoryDefinition) -> Callable[[dg.AssetKey], frozenset[str]]:
+    """Return what gives the assets from which an asset is made, as ``layer/name``."""
+    graph = repository.asset_graph
+
+    def upstream_of(key: dg.AssetKey) -> frozenset[str]:
+        return frozenset(ancestor.to_user_string() for ancestor in graph.get_ancestor_asset_keys(key))
+
+    return upstream_of
 
 
 def run_key(retraining: "Retraining") -> str:

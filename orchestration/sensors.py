@@ -46,20 +46,22 @@ def drift_verdict_sensor(
     context: dg.SensorEvaluationContext, settings: dg.ResourceParam[PlatformSettings]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Open at most one training per verdict, and follow those that were opened."""
-    from orchestration.retraining import RUN_TAG, open_trainings, retrained_assets, run_key, standing_refusals
+    from orchestration.retraining import (
+        RUN_TAG,
+        open_trainings,
+        retrained_assets,
+        run_key,
+        standing_refusals,
+        upstream_in,
+    )
 
     repository = context.repository_def
     if repository is None:
         raise dg.DagsterInvariantViolationError(
             "The sensor needs the definitions: which checks are upstream of a model?"
         )
-    graph = repository.asset_graph
-
-    def upstream_of(key: dg.AssetKey) -> frozenset[str]:
-        return frozenset(ancestor.to_user_string() for ancestor in graph.get_ancestor_asset_keys(key))
-
     now = datetime.now(ZoneInfo(settings.time_zone))
-    opened = open_trainings(settings, context.instance, upstream_of, now)
+    opened = open_trainings(settings, context.instance, upstream_in(repository), now)
     for retraining in opened:
         name = retraining.use_case
         yield dg.RunRequest(

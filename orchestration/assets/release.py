@@ -1,11 +1,14 @@
 """Releases: the only assets that change what is served."""
 
+from datetime import UTC, datetime
+
 import dagster as dg
 
 from orchestration.assets.model_assets import OWNER_BY_USE_CASE
 from orchestration.lifecycle import release_challenger
 from orchestration.marts import current_marts
 from orchestration.metadata import report_link
+from orchestration.retraining import RUN_TAG, faults_of_today, upstream_in
 from orchestration.settings import PlatformSettings
 from orchestration.trials import settle_trial
 from orchestration.use_cases import UseCase
@@ -36,6 +39,8 @@ def build_release_asset(use_case: UseCase) -> dg.AssetsDefinition:
     def release(
         context: dg.AssetExecutionContext, config: ReleaseConfig, settings: dg.ResourceParam[PlatformSettings]
     ) -> dg.MaterializeResult:
+        if RUN_TAG in context.run.tags:
+            stop_at_faults(use_case, settings, context)
         manifest = release_challenger(
             use_case, current_marts(settings.marts_dir), settings, approved_by=config.approved_by
         )
@@ -59,3 +64,26 @@ def build_release_asset(use_case: UseCase) -> dg.AssetsDefinition:
         )
 
     return release
+
+
+def stop_at_faults(use_case: UseCase, settings: PlatformSettings, context: dg.AssetExecutionContext) -> None:
+    """Leave a challenger that nobody watched to a person, if the data broke while it was trained.
+
+    Args:
+        use_case: Use case of the challenger.
+        settings: Settings of the platform.
+        context: Context of the release.
+
+    Raises:
+        dg.Failure: If something is broken.
+    """
+    faults = faults_of_today(
+        use_case, settings, context.instance, upstream_in(context.repository_def), datetime.now(UTC)
+    )
+    if faults:
+        sentences = " ".join(fault.sentence_en for fault in faults)
+        raise dg.Failure(
+            f"{use_case.name}: nothing is released by itself, since the data is not fit. {sentences} Start the job "
+            "release_models when the challenger is good all the same.",
+            allow_retries=False,
+        )

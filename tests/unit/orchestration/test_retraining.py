@@ -19,6 +19,7 @@ from monitoring.pipeline_health import DeliveredRows, FailedCheck, PipelineHealt
 from monitoring.policy import RetrainingRule
 from monitoring.retrainings import Retraining, RetrainingStatus, read_retrainings, record_retraining
 from monitoring.verdicts import Reason, Severity, Verdict
+from orchestration.assets.release import build_release_asset, stop_at_faults
 from orchestration.ingestion.magnitudes import ChangedMagnitude
 from orchestration.lifecycle import decision_dir
 from orchestration.retraining import (
@@ -388,3 +389,37 @@ def test_training_whose_run_never_started_is_given_up_after_a_day(settings) -> N
     with dg.DagsterInstance.ephemeral() as instance:
         assert followed(settings, instance, NOW + timedelta(hours=23)).status == "opened"
         assert followed(settings, instance, NOW + timedelta(hours=25)).status == "failed"
+
+
+def test_what_broke_since_a_training_was_opened_keeps_its_challenger_from_release(
+    settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = evidence(is_new=False, deliveries=(delivered("bills", 1000, 60),))
+    monkeypatch.setattr("orchestration.retraining._evidence", lambda *_: broken)
+    reviewed = act(code="missing_rise")
+    monkeypatch.setattr("orchestration.retraining.latest_verdicts", lambda _: [reviewed])
+    context: Any = SimpleNamespace(instance=None, repository_def=SimpleNamespace(asset_graph=None))
+
+    with pytest.raises(dg.Failure, match=r"nothing is released by itself.*6\.0 % of the rows of bills") as stopped:
+        stop_at_faults(CreditRisk(), settings, context)
+    assert "The data is broken or incomplete" in str(stopped.value)
+
+    fit = evidence(is_new=False)
+    monkeypatch.setattr("orchestration.retraining._evidence", lambda *_: fit)
+    monkeypatch.setattr("orchestration.retraining.latest_verdicts", lambda _: [act()])
+    stop_at_faults(CreditRisk(), settings, context)
+
+
+@pytest.mark.parametrize("tags", [{}, {RUN_TAG: "credit_risk-2026-08"}], ids=["by a person", "by the sensor"])
+def test_only_a_release_that_the_sensor_leads_to_is_checked_again(
+    settings, monkeypatch: pytest.MonkeyPatch, tags: dict[str, str]
+) -> None:
+    asked = []
+    monkeypatch.setattr("orchestration.assets.release.stop_at_faults", lambda *_: asked.append(True))
+    monkeypatch.setattr("orchestration.assets.release.current_marts", lambda _: None)
+    monkeypatch.setattr("orchestration.assets.release.release_challenger", lambda *_, **__: None)
+    monkeypatch.setattr("orchestration.assets.release.settle_trial", lambda *_: None)
+
+    done = dg.materialize([build_release_asset(CreditRisk())], resources={"settings": settings}, tags=tags)
+
+    assert (done.success, asked) == (True, [True] if tags else [])
