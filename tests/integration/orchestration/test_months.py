@@ -5,7 +5,7 @@ import pytest
 
 from tests.integration.platform_home import USE_CASES, PlatformHome
 
-SIX_MONTHS = [f"2026-{month:02d}-01" for month in range(4, 10)]
+THREE_MONTHS = [f"2026-{month:02d}-01" for month in range(7, 10)]
 MONTH_WITHOUT_DATA = "2026-10-01"
 
 
@@ -14,20 +14,20 @@ def home(finished_home: PlatformHome, tmp_path_factory: pytest.TempPathFactory) 
     return finished_home.copy_to(tmp_path_factory.mktemp("months") / "home")
 
 
-def test_backfill_scores_six_months_in_one_run(home: PlatformHome) -> None:
+def test_backfill_scores_several_months_in_one_run(home: PlatformHome) -> None:
     with home.instance() as instance:
         runs_before = instance.get_runs_count()
 
-    result = home.execute("score_customers", SIX_MONTHS)
+    result = home.execute("score_customers", THREE_MONTHS)
 
     assert result.success
     with home.instance() as instance:
         assert instance.get_runs_count() == runs_before + 1
         stored = instance.get_materialized_partitions(dg.AssetKey(["predictions", "credit_scores"]))
-    assert set(SIX_MONTHS) <= stored
+    assert set(THREE_MONTHS) <= stored
     for use_case in USE_CASES:
         months = {name.split("as_of_month=")[1][:10] for name in home.predictions() if name.startswith(use_case)}
-        assert set(SIX_MONTHS) <= months
+        assert set(THREE_MONTHS) <= months
 
 
 def test_month_without_data_is_named_and_does_not_fail_the_run(home: PlatformHome) -> None:
