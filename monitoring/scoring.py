@@ -30,6 +30,9 @@ from monitoring.weather import Weather
 
 Role = Literal["feature", "prediction"]
 
+# Above this share of reference rows without a full history, the months since customers came tell when the data began.
+_YOUNG_REFERENCE_PCT = 50.0
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -93,11 +96,12 @@ def compare(
         return compared
     features, predictions = schema_columns(policy.use_case)
     key = by_name(predictions)[policy.prediction.column]
+    matched_by = policy.history.column if like.shift.short_reference_pct > _YOUNG_REFERENCE_PCT else None
     stakes = Stakes.of(sides.reference, policy.consequences)
     roles: list[tuple[Column, Role]] = [(column, "prediction") for column in predictions]
     roles += [(column, "feature") for column in features]
     scored = [
-        _score_column(column, role, current, reference, sides, key, stakes)
+        _score_column(column, role, current, reference, sides, key, stakes, matched_by)
         for column, role in roles
         if column.name not in policy.ignored_columns
     ]
@@ -189,8 +193,12 @@ def _score_column(
     sides: Sides,
     key: Column,
     stakes: Stakes,
+    matched_by: str | None,
 ) -> tuple[ColumnScore, "pd.Series[Any]"]:
-    """Return the score of a column, and the values of the reference that decided it."""
+    """Return the score of a column, and the values of the reference that decided it.
+
+    ``matched_by`` is the column that a young reference is matched by: beyond that match it can only grow.
+    """
     name, policy = column.name, sides.policy
     method = policy.method_for(column)
     values_now = sides.current[name]
@@ -219,7 +227,11 @@ def _score_column(
         "missing_current_pct": _percentage(int(values_now.isna().sum()), len(values_now)),
         "infinite_current_pct": _percentage(infinite_now, len(values_now)),
     }
-    why = _why_absent(name, current, reference) or (decided.comparison.why_en, decided.comparison.why_zh)
+    why = (
+        _why_absent(name, current, reference)
+        or _why_matched(name, matched_by)
+        or (decided.comparison.why_en, decided.comparison.why_zh)
+    )
     if decided.bins is None or decided.shares_then is None or decided.shares_now is None or any(why):
         return ColumnScore(**facts, status="not_judged", why_en=why[0], why_zh=why[1]), values_then
     bins, shares_then, shares_now = decided.bins, decided.shares_then, decided.shares_now
@@ -305,6 +317,15 @@ def _why_absent(name: str, current: CurrentRows, reference: ReferenceRows) -> tu
     if name in reference.columns_absent:
         return "the reference was written before this column existed", "参考样本生成时尚无该字段"
     return None
+
+
+def _why_matched(name: str, matched_by: str | None) -> tuple[str, str] | None:
+    if name != matched_by:
+        return None
+    return (
+        "most of the reference has a short history: customers are matched by it, and beyond that it can only grow",
+        "参考样本多数客户历史较短：已按其匹配客户，此外该值只会增长",
+    )
 
 
 def _why_not_judged(

@@ -158,6 +158,24 @@ def test_ages_that_ran_on_and_events_that_could_not_be_known_are_no_drift() -> N
     assert (event.level, score_of(result, "tenure_months").level) == ("quiet", "quiet")
 
 
+def test_how_long_customers_are_known_is_not_judged_where_the_reference_is_as_young_as_its_data() -> None:
+    """Of a reference of the first fifteen months nobody can have been known for as long as anybody is later."""
+    usual = temperatures()
+    ends = pd.period_range(end="2025-11", periods=12, freq="M")
+    reference = pd.concat(
+        [
+            customers(usual, end.start_time.date(), 900, seed=number).assign(tenure_months=4.0 + number)
+            for number, end in enumerate(ends)
+        ],
+        ignore_index=True,
+    )
+    later = rows_of(customers(usual, JULY, 600, seed=2).assign(tenure_months=np.arange(600.0) % 9 + 15))
+    result = compare(later, ReferenceRows(reference, ()), JULY, POLICY, data_since=date(2024, 9, 1))
+    young = score_of(result, "tenure_months")
+    assert young.status == "not_judged"
+    assert "it can only grow" in young.why_en
+
+
 def test_a_new_estate_is_told_and_compared_with_customers_of_as_short_a_history() -> None:
     def with_estate(frame: pd.DataFrame) -> pd.DataFrame:
         return frame.assign(tenure_months=frame["tenure_months"].where(frame.index % 6 != 0, 1.0))
