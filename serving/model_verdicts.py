@@ -59,11 +59,14 @@ class ModelVerdict(BaseModel):
 
 
 def write_model_verdict(home: Path, verdict: ModelVerdict) -> None:
-    """Put a verdict beside the releases of its use case; no reader ever sees a part of it."""
+    """Put a verdict beside the releases of its use case; no reader ever sees a part of it, and an equal one stays."""
     path = _path(home, verdict.use_case)
+    content = (verdict.model_dump_json(indent=1) + "\n").encode()
+    if path.exists() and path.read_bytes() == content:
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(verdict.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    temporary.write_bytes(content)
     temporary.replace(path)
 
 

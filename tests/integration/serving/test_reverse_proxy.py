@@ -402,11 +402,15 @@ def test_the_logs_name_no_key_no_password_no_customer_and_no_address(proxy: Prox
 def test_an_api_that_is_gone_is_503_in_the_one_shape(tmp_path: Path) -> None:
     certificate(tmp_path)
     sign_in = (CONF_DIR / "sign_in_password.conf").read_text()
-    proxy = start_nginx(tmp_path, sign_in=sign_in, api_port=free_port(), pages_port=free_port(), key="")
-    try:
-        answer = proxy.get("api", "/v1/customers/C0000042")
-    finally:
-        stop_nginx(tmp_path)
+    # Held and never listened on, so that nobody else can be there.
+    with socket.socket() as gone:
+        gone.bind(("127.0.0.1", 0))
+        api_port = int(gone.getsockname()[1])
+        proxy = start_nginx(tmp_path, sign_in=sign_in, api_port=api_port, pages_port=api_port, key="")
+        try:
+            answer = proxy.get("api", "/v1/customers/C0000042")
+        finally:
+            stop_nginx(tmp_path)
 
     assert answer.status_code == 503
     assert answer.json()["type"] == "unavailable"

@@ -123,3 +123,13 @@ def test_callers_see_the_verdict_on_each_model_and_prometheus_its_outcome(tmp_pa
     )
     assert after.verdict.sentence.startswith("Credit risk, 2026-08: Act.")
     assert 'kilowise_model_verdict{outcome="act",use_case="credit_risk"} 1.0' in exposition
+
+
+def test_an_equal_verdict_is_left_as_it_is(tmp_path: Path) -> None:
+    write_model_verdict(tmp_path, verdict())
+    [path] = (path for path in tmp_path.rglob("*") if path.is_file())
+    before = path.stat()
+
+    write_model_verdict(tmp_path, verdict())
+
+    assert path.stat().st_ino == before.st_ino
