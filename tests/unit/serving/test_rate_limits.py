@@ -208,7 +208,8 @@ def spend_until_refused(path: Path, allowance: Allowance, calls: int) -> int:
 def test_limits_hold_exactly_across_processes(tmp_path: Path, burst: int, quota: int | None) -> None:
     allowance = Allowance(requests_per_second=1, burst_count=burst, quota_per_day=quota)
 
-    with multiprocessing.get_context("fork").Pool(3) as pool:
+    # A fork would inherit what earlier tests left in this process: threads, and a handler that outlives a SIGTERM.
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
         admitted = pool.starmap(spend_until_refused, [(tmp_path / "usage.bin", allowance, 1_000)] * 3)
 
     assert sum(admitted) == 1_500
