@@ -44,7 +44,7 @@ SHADOW = "shadow"
 # pauses after each, which it has ten seconds for.
 _ROWS_AT_ONCE = 250
 _ROWS_OF_A_GROUP = 500
-_PAUSE_SECONDS = 0.01
+_PAUSE_SECONDS = 0.001
 
 FROM_SNAPSHOT = "snapshot"
 FROM_REQUEST = "request"

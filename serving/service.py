@@ -85,4 +85,4 @@ def _settle_garbage_collector() -> None:
     gc.collect()
     gc.freeze()
     # A request leaves no cycle behind, but a timer each, and a full collection would walk all of them.
-    gc.set_threshold(5_000, 80, 200)
+    gc.set_threshold(20_000, 20, 200)
