@@ -9,6 +9,7 @@ same ratio of variances over one indicator per category. Both have what chance a
 chance exceeds only once in a thousand columns is the least that counts.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ class _Measured:
     of_current: "_Importance"
 
 
-class _Importance:
+class _Importance(ABC):
     """Importance of columns in one set of rows, for any weights of its rows."""
 
     rows: int
@@ -50,8 +51,9 @@ class _Importance:
         total = importance.sum()
         return importance / total if total > 0 else importance
 
+    @abstractmethod
     def _values(self, weights: FloatArray) -> FloatArray:
-        raise NotImplementedError
+        """Return each column's importance; below zero counts as none."""
 
 
 class _Explained(_Importance):
