@@ -13,10 +13,11 @@ import logging
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,7 @@ SHADOW = "shadow"
 # Python runs one thread at a time: while this one makes columns of rows, requests wait. So it takes small parts and
 # pauses after each, which it has ten seconds for.
 _ROWS_AT_ONCE = 250
-_ROWS_OF_A_GROUP = 500
+_ROWS_OF_A_GROUP = 2000
 _PAUSE_SECONDS = 0.001
 
 FROM_SNAPSHOT = "snapshot"
@@ -171,25 +172,29 @@ class PredictionLog:
             with self._lock:
                 batch, self._pending = self._pending, []
                 self._rows_in_writing_count = len(batch)
-            groups: dict[Path, list[LoggedPrediction]] = defaultdict(list)
+            groups: dict[tuple[str, bool, date], list[LoggedPrediction]] = defaultdict(list)
             for row in batch:
-                groups[self._folder(row)].append(row)
+                groups[row.use_case, row.arm == SHADOW, row.decided_at.date()].append(row)
+            batch.clear()
+            written_count = 0
             unwritten: list[LoggedPrediction] = []
-            for folder, rows in groups.items():
+            for (use_case, is_shadow, day), rows in groups.items():
                 try:
-                    self._write(folder, rows)
+                    self._write(self._folder(use_case, day, is_shadow=is_shadow), rows)
                 except OSError as error:
                     metrics.LOG_WRITE_FAILURES.inc()
                     self._report(error, len(rows))
                     unwritten += rows
                 else:
                     metrics.LOG_ROWS.labels("written").inc(len(rows))
+                    written_count += len(rows)
+                    self._let_go(rows)
             self._put_in_place()
             with self._lock:
                 self._pending[:0] = unwritten
                 self._rows_in_writing_count = 0
                 metrics.LOG_PENDING_ROWS.set(len(self._pending))
-            return len(batch) - len(unwritten)
+            return written_count
 
     def stop(self) -> None:
         """Write everything and stop; nothing may be recorded afterwards."""
@@ -242,9 +247,15 @@ class PredictionLog:
             self._stream = stream
         return stream
 
-    def _folder(self, row: LoggedPrediction) -> Path:
-        root = self._directory / SHADOW_FOLDER if row.arm == SHADOW else self._directory
-        return root / row.use_case / f"{DAY_PREFIX}{row.decided_at.date().isoformat()}"
+    def _folder(self, use_case: str, day: date, *, is_shadow: bool) -> Path:
+        root = self._directory / SHADOW_FOLDER if is_shadow else self._directory
+        return root / use_case / f"{DAY_PREFIX}{day.isoformat()}"
+
+    def _let_go(self, rows: list[LoggedPrediction]) -> None:
+        """Free rows in parts: all at once, tens of thousands of them would keep requests waiting for a tenth second."""
+        while rows:
+            del rows[-_ROWS_AT_ONCE:]
+            self._give_way()
 
     def _write(self, folder: Path, rows: Sequence[LoggedPrediction]) -> None:
         stream = self._open_stream()
@@ -400,8 +411,8 @@ def log_table(
 
 def _values(rows: Sequence[LoggedPrediction], use_case: str) -> list[tuple[Any, ...]]:
     """Return the values of each row in the order of `log_schema`."""
-    features = [column.name for column in feature_columns(use_case)]
-    predictions = [column.name for column in prediction_columns(use_case)]
+    of_features = _values_of([column.name for column in feature_columns(use_case)])
+    of_prediction = _values_of([column.name for column in prediction_columns(use_case)])
     context = logged_context_columns(use_case)
     return [
         (
@@ -415,8 +426,8 @@ def _values(rows: Sequence[LoggedPrediction], use_case: str) -> list[tuple[Any, 
             SOURCE_ONLINE,
             row.as_of_month,
             row.district,
-            *map(row.features.get, features),
-            *map(row.prediction.get, predictions),
+            *of_features(row.features),
+            *of_prediction(row.prediction),
             *map(row.context.get, context),
             row.scoring_ms,
             row.arm,
@@ -427,6 +438,20 @@ def _values(rows: Sequence[LoggedPrediction], use_case: str) -> list[tuple[Any, 
         )
         for row in rows
     ]
+
+
+def _values_of(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Iterable[Any]]:
+    """Return a function that takes some values of a row in order, None where it has none."""
+    at_once = itemgetter(*names)
+
+    def take(values: Mapping[str, Any]) -> Iterable[Any]:
+        try:
+            taken: Iterable[Any] = at_once(values)
+        except KeyError:
+            return map(values.get, names)
+        return taken
+
+    return take
 
 
 def _writer(buffer: "pa.BufferOutputStream", schema: "pa.Schema") -> "pq.ParquetWriter":

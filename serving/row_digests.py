@@ -38,7 +38,7 @@ def row_digests(table: "pa.Table", key: bytes) -> Digests:
     total = np.zeros(table.num_rows, dtype=np.uint64)
     for name, column in zip(table.column_names, table.columns, strict=True):
         if name != ROW_DIGEST:
-            total += _mixed(_column_hashes(column, key) ^ _text_hash(name, key))
+            total += _mixed(_column_hashes(column, key) ^ _content_hash(name.encode(), key))
     return total
 
 
@@ -54,7 +54,11 @@ def _column_hashes(column: "pa.ChunkedArray", key: bytes) -> Digests:
         kind = column.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind):
         encoded = column.combine_chunks().dictionary_encode()
-        texts = np.array([_text_hash(text, key) for text in encoded.dictionary.to_pylist()] + [_MISSING], np.uint64)
+        if pa.types.is_binary(kind):
+            known = np.array([_content_hash(content, key) for content in encoded.dictionary.to_pylist()], np.uint64)
+        else:
+            known = _text_hashes(encoded.dictionary, key)
+        texts = np.append(known, _MISSING)
         hashes: Digests = texts[pc.fill_null(encoded.indices, len(texts) - 1).to_numpy(zero_copy_only=False)]
         return hashes
     if pa.types.is_timestamp(kind):
@@ -76,6 +80,24 @@ def _mixed(values: Digests) -> Digests:
     return values ^ (values >> np.uint64(31))
 
 
-def _text_hash(text: str | bytes, key: bytes) -> np.uint64:
-    content = text.encode() if isinstance(text, str) else text
+def _text_hashes(texts: "pa.Array", key: bytes) -> Digests:
+    """Return a keyed hash of each text: the sum over its bytes of the mixed pair of byte and place (Zobrist 1970)."""
+    import pyarrow as pa
+
+    texts = texts.cast(pa.large_string())
+    hashes = np.full(len(texts), _content_hash(b"text", key))
+    _, offsets, content = texts.buffers()
+    ends = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    lengths = np.diff(ends)
+    is_filled = lengths > 0
+    if not is_filled.any():
+        return hashes
+    characters = np.frombuffer(content, np.uint8)[ends[0] : ends[-1]].astype(np.uint64)
+    places = np.arange(len(characters)) - np.repeat(ends[:-1] - ends[0], lengths)
+    mixed = _mixed((places.astype(np.uint64) << np.uint64(8) | characters) ^ _content_hash(b"place", key))
+    hashes[is_filled] += np.add.reduceat(mixed, (ends[:-1] - ends[0])[is_filled])
+    return hashes
+
+
+def _content_hash(content: bytes, key: bytes) -> np.uint64:
     return np.uint64(int.from_bytes(hashlib.blake2b(content, digest_size=8, key=key).digest(), "little"))

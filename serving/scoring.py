@@ -6,7 +6,7 @@ A request takes one reference to a released model and keeps it to the end. A cus
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any
@@ -315,7 +315,7 @@ def _with_policy(outcomes: Sequence[Outcome], runtime: Runtime, decided_at: date
 
 def _with_detail(decision: Decision, name: str, value: Any) -> Decision:
     result = ScoringResult(decision.result.prediction, {**decision.result.details, name: value})
-    return replace(decision, result=result)
+    return Decision(decision.decision_id, decision.item, result)
 
 
 def _predict_each(model: ReleasedModel, inputs: Sequence[ScoringInput]) -> list[ScoringResult | ApiError]:

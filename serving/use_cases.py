@@ -4,6 +4,7 @@ Modules are imported when asked for, so that Dagster can load the model store wi
 """
 
 import importlib
+from functools import cache
 from typing import TYPE_CHECKING
 
 from ml.columns import Column
@@ -29,6 +30,7 @@ def prediction_columns(use_case: str) -> tuple[Column, ...]:
     return columns
 
 
+@cache
 def context_columns(use_case: str) -> tuple[str, ...]:
     """Return what a release knows of a customer beside features and district, by its name in the batch predictions.
 
