@@ -33,7 +33,7 @@ DAGSTER_PORT ?= 3000
 # end minutes after the other.
 PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run test bento dev serve reports check bench clean reset env manifest dagster-home
+.PHONY: help run test bento dev serve reports check doctor bench clean reset env manifest dagster-home
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -83,6 +83,9 @@ serve: env  ## HTTP API on http://127.0.0.1:3100 (page: /docs)
 
 reports: env  ## Model owners' site on http://127.0.0.1:3200, Evidently workspace on :3201
 	@$(BIN)/python -m monitoring
+
+doctor: env  ## Name what is wrong and what to do about it; change nothing
+	@$(BIN)/python -m orchestration doctor
 
 bench: manifest  ## Measure against named peers; ONLY=<id> runs one
 	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))

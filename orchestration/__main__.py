@@ -1,4 +1,4 @@
-"""Kilowise from the command line: the main job in one process, landing alone, erasure, the desks, replay."""
+"""Kilowise from the command line: the main job in one process, landing alone, erasure, the desks, replay, upkeep."""
 
 import argparse
 import os
@@ -16,6 +16,7 @@ from orchestration.credit_desk import add_commands as add_credit_commands
 from orchestration.credit_desk import run_command as run_credit_command
 from orchestration.manifest import renew_manifest
 from orchestration.settings import PROJECT_ROOT, PlatformSettings
+from orchestration.state_version import migrate, open_state, refuse_newer_state
 from orchestration.trial_commands import add_commands as add_trial_commands
 from orchestration.trial_commands import run_command as run_trial_command
 from serving.terminal import say
@@ -40,9 +41,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     replaying.add_argument("--customer", default="", metavar="CUSTOMER_ID", help="only this customer of a batch")
     deciding = commands.add_parser("decisions", help="write logged credit decisions with what happened afterwards")
     deciding.add_argument("output", type=Path, metavar="FILE", help="Parquet or CSV file to write")
+    doctoring = commands.add_parser("doctor", help="name what is wrong and what to do about it; change nothing")
+    doctoring.add_argument("--all", action="store_true", help="also say what is as it should be")
+    commands.add_parser("migrate", help="bring the home to the form of this version; say which releases it serves")
     parsed = parser.parse_args(arguments)
     try:
         settings = PlatformSettings()
+        if parsed.command == "doctor":
+            from orchestration.doctor import run_command as examine
+
+            return examine(settings, say, everything=parsed.all)
+        refuse_newer_state(settings.home)
+        if parsed.command == "migrate":
+            return migrate(settings, say)
         if parsed.command == "land":
             return land(settings)
         if parsed.command == "erase":
@@ -87,7 +98,7 @@ def run(settings: PlatformSettings) -> int:
     from orchestration.main_run import run_jobs
     from orchestration.summary import render_summary
 
-    settings.home.mkdir(parents=True, exist_ok=True)
+    open_state(settings, say)
     dagster_home = Path(os.environ.setdefault("DAGSTER_HOME", str(settings.home / "dagster")))
     dagster_home.mkdir(parents=True, exist_ok=True)
     if not (dagster_home / "dagster.yaml").exists():
@@ -110,6 +121,7 @@ def land(settings: PlatformSettings) -> int:
     from orchestration.ingestion.landing import land_deliveries
     from orchestration.ingestion.mapping import load_mapping
 
+    open_state(settings, say)
     report = land_deliveries(
         settings.inbox_dir,
         load_mapping(settings.mapping),

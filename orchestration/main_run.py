@@ -1,11 +1,8 @@
 """The main job for the command line: the same jobs as in the UI, in this process, with progress."""
 
-import fcntl
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -15,6 +12,7 @@ from orchestration import checks
 from orchestration.assets.drift import PIPELINE_HEALTH
 from orchestration.assets.transformation import dbt_models_after_scoring
 from orchestration.definitions import build_definitions
+from orchestration.home_lock import only_main_run
 from orchestration.lifecycle import latest_months
 from orchestration.marts import current_marts
 from orchestration.partitions import partition_range_tags
@@ -29,10 +27,6 @@ _MAIN_RUN_TAG = {"kilowise/started_by": "make run"}
 # The UI lists a run under its job by this label alone: the code location of pyproject.toml and Dagster's name for the
 # one repository in it.
 _JOB_PAGE_TAG = {".dagster/repository": "__repository__@kilowise"}
-
-
-class MainRunBusyError(KilowiseError):
-    """The main job is already at work in this home."""
 
 
 class NoMonthToScoreError(KilowiseError):
@@ -66,7 +60,7 @@ def run_jobs(settings: PlatformSettings) -> RunOutcome:
     """
     definitions = build_definitions(settings)
     with (
-        _only_main_run(settings.home),
+        only_main_run(settings.home),
         spare_disk_syncs(),
         reuse_engines(),
         dg.DagsterInstance.get() as instance,
@@ -104,17 +98,6 @@ def run_jobs(settings: PlatformSettings) -> RunOutcome:
             )
             failed += _failed_steps(rest)
         return RunOutcome(failed_steps=tuple(failed), refused_use_cases=tuple(refused.values()))
-
-
-@contextmanager
-def _only_main_run(home: Path) -> Iterator[None]:
-    """Hold the home for one main job; the system releases the lock of a process that was killed."""
-    with (home / ".main_run.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise MainRunBusyError(f"`make run` is already at work in {home}; wait until it has finished.") from error
-        yield
 
 
 def _end_dead_runs(instance: dg.DagsterInstance) -> None:
