@@ -444,6 +444,18 @@ def test_every_section_that_a_verdict_and_its_outcomes_can_have_is_shown(home) -
         assert expected in model, expected
 
 
+def test_a_report_begins_with_its_first_finding_and_the_columns_that_matter_and_folds_the_notes(home) -> None:
+    fill_every_section(home)
+    month = (build_site(home).parent / "credit_risk" / f"2026-08_{RELEASE}.html").read_text(encoding="utf-8")
+    sections = [month.index(words) for words in ("Do first", "The columns that matter most", "What was found")]
+    assert sections == sorted(sections)
+    told, _, notes = month[sections[-1] :].partition("<details>")
+    assert 'class="act"' in told
+    assert 'class="info"' not in told
+    assert 'class="info"' in notes.partition("</details>")[0]
+    assert "notes that need nothing done" in notes
+
+
 def test_what_is_silenced_is_said_with_who_and_why_on_every_page_of_the_model(home) -> None:
     record_acknowledgement(
         home / "reports",
