@@ -19,6 +19,7 @@ CONTRACT_FOLDER = "contract"
 PREDICTIONS_FILE = "predictions.parquet"
 
 _TYPE_BY_KIND = {"numeric": "float64", "categorical": "string", "boolean": "bool"}
+_DUCKDB_TYPES = {"string": "varchar", "double": "double", "bool": "boolean", "date32[day]": "date"}
 # What follows from several months and is no answer of the model; as ``ml.credit_risk.rating.HISTORY_COLUMNS``.
 _HISTORY: Mapping[str, Mapping[str, str]] = {
     "credit_risk": {"rating_in_force": "string", "in_force_since_month": "date32", "moved_by": "string"},
@@ -70,6 +71,36 @@ def write_source_contracts(predictions_dir: Path, use_cases: Sequence[str]) -> N
         temporary = path.with_name(f".{uuid.uuid4().hex}.parquet")
         pq.write_table(schema.empty_table(), temporary)
         temporary.replace(path)
+
+
+def write_typed_predictions(predictions_dir: Path, target_dir: Path, use_cases: Sequence[str]) -> None:
+    """Copy what the second stage reads of the predictions into files of one schema, for engines that join no others.
+
+    The files of different months differ: a column in which nobody has a value carries no type, and a month may be a
+    date or a timestamp. DuckDB joins such files; Spark refuses them.
+
+    Args:
+        predictions_dir: Folder of the predictions, with the zero-row files of ``write_source_contracts``.
+        target_dir: Folder that gets ``<use case>/predictions.parquet``; older copies are replaced.
+        use_cases: The use cases.
+    """
+    import duckdb
+
+    for use_case in use_cases:
+        directory = target_dir / use_case
+        directory.mkdir(parents=True, exist_ok=True)
+        temporary = directory / f".{uuid.uuid4().hex}.parquet"
+        schema = source_schema(use_case)
+        columns = ", ".join(
+            f'cast("{field.name}" as {_DUCKDB_TYPES[str(field.type)]}) as "{field.name}"' for field in schema
+        )
+        with duckdb.connect() as connection:
+            connection.execute(
+                f"copy (select {columns} from read_parquet(?, union_by_name = true, hive_partitioning = false)) "
+                f"to '{temporary}' (format parquet)",
+                [f"{predictions_dir}/*/{use_case}/*/{PREDICTIONS_FILE}"],
+            )
+        temporary.replace(directory / PREDICTIONS_FILE)
 
 
 def batch_files(predictions_dir: Path) -> Sequence[Path]:

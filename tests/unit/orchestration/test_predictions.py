@@ -17,6 +17,7 @@ from orchestration.predictions import (
     prediction_columns,
     source_schema,
     write_source_contracts,
+    write_typed_predictions,
 )
 from orchestration.settings import DBT_PROJECT_DIR
 from orchestration.use_cases import USE_CASES as ADAPTERS
@@ -73,6 +74,22 @@ def test_contract_is_written_again_only_when_its_columns_change(tmp_path: Path) 
     pq.write_table(pa.table({"customer_key": pa.array([], pa.string())}), path)
     write_source_contracts(tmp_path, ["segmentation"])
     assert pq.read_schema(path).equals(source_schema("segmentation"))
+
+
+def test_months_with_other_types_become_files_of_one_schema(tmp_path: Path) -> None:
+    write_source_contracts(tmp_path, ["segmentation"])
+    keys = ["a", "b"]
+    without_answer = pa.table(
+        {"customer_key": keys, "as_of_month": [date(2026, 8, 1)] * 2, "leaving_reason_code": pa.nulls(2)}
+    )
+    pq.write_table(without_answer, batch_file(tmp_path))
+
+    write_typed_predictions(tmp_path, tmp_path / "typed", ["segmentation"])
+    write_typed_predictions(tmp_path, tmp_path / "typed", ["segmentation"])
+
+    written = pq.read_table(tmp_path / "typed" / "segmentation")
+    assert written.schema.remove_metadata().equals(source_schema("segmentation"))
+    assert sorted(written["customer_key"].to_pylist()) == keys
 
 
 def test_damaged_file_is_named_with_its_remedy(tmp_path: Path) -> None:
