@@ -14,6 +14,9 @@ from orchestration.audience_desk import add_commands as add_audience_commands
 from orchestration.audience_desk import run_command as run_audience_command
 from orchestration.credit_desk import add_commands as add_credit_commands
 from orchestration.credit_desk import run_command as run_credit_command
+from orchestration.forms.commands import SERVER
+from orchestration.forms.commands import add_commands as add_server_commands
+from orchestration.forms.commands import run_command as run_server_command
 from orchestration.manifest import renew_manifest
 from orchestration.settings import PROJECT_ROOT, PlatformSettings
 from orchestration.state_version import migrate, open_state, refuse_newer_state
@@ -36,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_credit_commands(commands)
     add_audience_commands(commands)
     add_trial_commands(commands)
+    add_server_commands(commands)
     replaying = commands.add_parser("replay", help="compute a logged decision again and compare every digit")
     replaying.add_argument("request_id", metavar="REQUEST_ID", help="id of an answer of the API, or of a batch")
     replaying.add_argument("--customer", default="", metavar="CUSTOMER_ID", help="only this customer of a batch")
@@ -54,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         refuse_newer_state(settings.home)
         if parsed.command == "migrate":
             return migrate(settings, say)
+        if parsed.command == SERVER:
+            return run_server_command(parsed, settings, say)
         if parsed.command == "land":
             return land(settings)
         if parsed.command == "erase":

@@ -8,7 +8,7 @@ import dagster as dg
 # imported by then is found afterwards, too.
 import monitoring  # noqa: F401
 import serving  # noqa: F401
-from orchestration import jobs
+from orchestration import forms, jobs
 from orchestration.assets.credit_risk import build_credit_risk_assets
 from orchestration.assets.drift import build_drift_asset, build_pipeline_health_asset, build_site_asset
 from orchestration.assets.ingestion import build_inbox_asset, landing
@@ -66,8 +66,7 @@ def build_definitions(
         schedules=build_schedules(settings, months),
         sensors=[inbox_sensor, drift_verdict_sensor, alert_sensor, build_automation_sensor()],
         resources={**build_resources(settings), **(resource_overrides or {})},
-        # One process: starting one per step would cost more than most steps take.
-        executor=dg.in_process_executor,
+        executor=forms.executor(settings),
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
     )
 

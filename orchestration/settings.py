@@ -44,6 +44,9 @@ class PlatformSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="KILOWISE_", env_file=".env", extra="ignore", frozen=True)
 
+    profile: Literal["embedded", "server", "cluster"] = Field(
+        default="embedded", description="Form of the platform: one process, several workers, or with Spark beneath dbt"
+    )
     home: Path = Field(default=PROJECT_ROOT / "data", description="Folder that holds all state")
     environment: Literal["development", "production"] = "development"
     pseudonym_key: SecretStr = Field(
@@ -69,6 +72,11 @@ class PlatformSettings(BaseSettings):
     review_months: int = Field(default=3, ge=1, le=36, description="Latest months that the main job scores and reviews")
 
     slot_minutes: IntervalMinutes = Field(default=60, description="Resolution of the load cube")
+    training_customers: int = Field(
+        default=20_000,
+        ge=1_000,
+        description="Most customers that segments and tariff forecasts are learned from; of more, a fixed sample",
+    )
     as_of_lag_days: int = Field(default=3, ge=0, le=28, description="Days after a month's end when it is scored")
     default_days: int = Field(default=30, ge=1, le=180, description="Days past due that make a bill a default")
     default_horizon_months: int = Field(default=6, ge=1, le=24, description="Months ahead that credit risk looks")

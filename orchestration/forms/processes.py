@@ -1,0 +1,93 @@
+"""The processes of the server form: web server, daemon, code server and workers of steps.
+
+Each begins by ``python -m orchestration server <process>``, whoever supervises it (systemd, Compose, Kubernetes or
+``make server-up``): it reads the secrets, checks what it depends on, and becomes the program that it is for.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import yaml
+
+from orchestration.files import replace_text
+from orchestration.forms.server import PREFIX, QUEUES, ServerSettings
+from orchestration.settings import PROJECT_ROOT
+
+PROCESSES = ("code-server", "daemon", "webserver", "worker")
+_TEMPLATES = PROJECT_ROOT / "deploy" / "server"
+
+
+def instance_environment(server: ServerSettings) -> Mapping[str, str]:
+    """Return what ``deploy/server/dagster.yaml`` reads from the environment."""
+    return {
+        "DAGSTER_HOME": str(server.dagster_home),
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+        f"{PREFIX}POSTGRES_URL": server.postgres().get_secret_value(),
+        f"{PREFIX}COMPUTE_LOGS": str(server.dagster_home / "logs"),
+        f"{PREFIX}CODE_SERVER_HOST": server.code_server_host,
+        f"{PREFIX}CODE_SERVER_PORT": str(server.code_server_port),
+    }
+
+
+def enter_instance(server: ServerSettings) -> None:
+    """Make this process and those that it starts use the instance of the server form."""
+    server.dagster_home.mkdir(parents=True, exist_ok=True)
+    instance = yaml.safe_load((_TEMPLATES / "dagster.yaml").read_text(encoding="utf-8"))
+    instance["concurrency"]["runs"]["max_concurrent_runs"] = server.runs_at_once
+    _write_if_new(server.dagster_home / "dagster.yaml", yaml.safe_dump(instance, sort_keys=False))
+    workspace = (_TEMPLATES / "workspace.yaml").read_text(encoding="utf-8")
+    _write_if_new(server.dagster_home / "workspace.yaml", workspace)
+    os.environ.update(instance_environment(server))
+
+
+def _write_if_new(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        replace_text(path, text)
+
+
+def command_of(process: str, server: ServerSettings, queues: Sequence[str] = QUEUES) -> list[str]:
+    """Return the command that a process becomes.
+
+    Raises:
+        ValueError: If there is no such process.
+    """
+    programs = Path(sys.executable).parent
+    workspace = str(server.dagster_home / "workspace.yaml")
+    address = urlsplit(server.webserver_url)
+    port = str(server.code_server_port)
+    match process:
+        case "webserver":
+            listen = ["--host", server.webserver_host, "--port", str(address.port or 3000)]
+            return [str(programs / "dagster-webserver"), "--workspace", workspace, *listen]
+        case "daemon":
+            return [str(programs / "dagster-daemon"), "run", "--workspace", workspace]
+        case "code-server":
+            code = ["--module-name", "orchestration.definitions", "--working-directory", str(PROJECT_ROOT)]
+            listen = ["--host", server.code_server_listen, "--port", port]
+            return [str(programs / "dagster"), "code-server", "start", *code, *listen]
+        case "worker":
+            worker = ["worker", "--queues", ",".join(queues)]
+            return [sys.executable, "-m", "orchestration", "server", *worker]
+    raise ValueError(process)
+
+
+def become(process: str, server: ServerSettings, execute: Callable[[str, list[str]], object] = os.execv) -> None:
+    """Replace this process by the program that it is for."""
+    command = command_of(process, server)
+    os.chdir(PROJECT_ROOT)
+    execute(command[0], command)
+
+
+def work(server: ServerSettings, queues: Sequence[str], name: str) -> int:
+    """Do the steps of some queues until the process is told to stop; running steps are ended first."""
+    from orchestration.forms.step_tasks import build_worker_app
+
+    app = build_worker_app(server)
+    arguments = ["worker", "--loglevel", "INFO", "--queues", ",".join(queues), "--hostname", f"{name}@%h"]
+    # Workers need not hear of each other.
+    quiet = ["--without-gossip", "--without-mingle"]
+    app.worker_main([*arguments, *quiet, "--concurrency", str(server.steps_at_once)])
+    return 0
