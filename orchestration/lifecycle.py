@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 from ml.errors import BundleError, KilowiseError
 from orchestration.feature_definitions import read_feature_definitions
 from orchestration.files import replace_text
-from orchestration.marts import MartsVersion
+from orchestration.forms.engines import scoring_engine
+from orchestration.marts import CustomerRange, MartsVersion
+from orchestration.scoring import PARTS_FOLDER, ScoringTask, customer_ranges, join_parts
 from orchestration.settings import PlatformSettings
 from orchestration.surroundings import review_surroundings, surroundings_fingerprint
 from orchestration.trials import evidence_of, trial_requirement
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ml.bundle import Bundle
     from ml.gate import GateDecision
     from ml.sufficiency import SufficiencyReport
@@ -78,7 +78,7 @@ def check_data(use_case: "UseCase", marts: MartsVersion, settings: PlatformSetti
         kept = json.loads(path.read_bytes())
         if kept["key"] == key:
             return SufficiencyReport.model_validate(kept["report"])
-    report = use_case.check(marts, settings)
+    report = use_case.check(learning_marts(use_case, marts, settings), settings)
     replace_text(path, json.dumps({"key": key, "report": report.model_dump(mode="json")}, indent=2))
     return report
 
@@ -87,14 +87,30 @@ def _training_basis(use_case: "UseCase", marts: MartsVersion, settings: Platform
     """Return everything on which a training of the use case depends."""
     from ml.bundle import code_version
 
+    sample = learning_marts(use_case, marts, settings).customers
     return {
         "data_fingerprint": _fingerprint(
-            marts.fingerprint(*use_case.training_marts), use_case.input_fingerprint(settings)
+            marts.fingerprint(*use_case.training_marts),
+            use_case.input_fingerprint(settings),
+            *([sample.last] if sample else []),
         ),
         "code_version": code_version(use_case.name),
         "seed": settings.seed,
         "config": use_case.config(settings).model_dump(mode="json"),
     }
+
+
+def learning_marts(use_case: "UseCase", marts: MartsVersion, settings: PlatformSettings) -> MartsVersion:
+    """Return the marts of the customers that a use case learns from.
+
+    Of more customers than the setting those with the smallest keys: a key is a keyed hash of an identifier, so these
+    are a random sample, which stays the same as others come, and which is read without the rest.
+    """
+    if not use_case.learns_from_sample or marts.row_counts[use_case.feature_mart] <= settings.training_customers:
+        return marts
+    latest = latest_months(marts, 1, date.min)[-1]
+    parts = customer_ranges(marts, use_case.feature_mart, latest, settings.training_customers)
+    return marts if len(parts) < 2 else marts.of_customers(CustomerRange("", parts[0].last))
 
 
 def train_challenger(
@@ -119,7 +135,7 @@ def train_challenger(
         pointer.unlink(missing_ok=True)
         log(report.sentence())
         return None
-    result = use_case.train(marts, settings, basis["data_fingerprint"])
+    result = use_case.train(learning_marts(use_case, marts, settings), settings, basis["data_fingerprint"])
     with TemporaryDirectory(prefix="kilowise-bundle-") as folder:
         manifest = result.write(Path(folder) / "bundle")
         store.store_bundle(Path(folder) / "bundle")
@@ -290,9 +306,9 @@ def release_challenger(
 def score_month(use_case: "UseCase", marts: MartsVersion, settings: PlatformSettings, month: date) -> ScoredMonth:
     """Score all customers of one as-of month with the released model and write features and predictions.
 
-    The file becomes visible by one rename. An equal scoring (same release, same marts) is kept, not repeated.
+    More customers than a part holds are scored in parts. The file becomes visible by one rename. An equal scoring (same
+    release, same marts) is kept, not repeated.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     from serving.model_store import ModelStore
@@ -308,17 +324,31 @@ def score_month(use_case: "UseCase", marts: MartsVersion, settings: PlatformSett
         if metadata.get(b"kilowise.source") == source.encode():
             rows = pq.read_metadata(path).num_rows
             return ScoredMonth(month, path, rows, release.name, note="unchanged, kept")
-    scored = use_case.score(store.bundle_dir(use_case.name, release.bundle_version), marts, month, settings)
-    if scored.empty:
+    task = ScoringTask(
+        use_case=use_case,
+        month=month,
+        marts=marts,
+        settings=settings,
+        bundle_dir=store.bundle_dir(use_case.name, release.bundle_version),
+        release=release.name,
+        bundle_version=release.bundle_version,
+        decided_at=datetime.now(UTC).replace(microsecond=0),
+    )
+    parts = customer_ranges(marts, use_case.feature_mart, month, use_case.customers_per_part)
+    if not parts:
         return ScoredMonth(month, None, 0, release.name, note="no customer has features for this month")
-    frame = _log_columns(scored, use_case.name, release)
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"kilowise.source": source.encode()})
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex}.parquet")
-    pq.write_table(table, temporary, compression="zstd")
+    if len(parts) == 1:
+        table = task.score(None)
+        described = {**(table.schema.metadata or {}), b"kilowise.source": source.encode()}
+        pq.write_table(table.replace_schema_metadata(described), temporary, compression="zstd")
+        rows = len(table)
+    else:
+        with TemporaryDirectory(prefix=PARTS_FOLDER, dir=path.parent) as folder:
+            rows = join_parts(scoring_engine(settings).score(task, parts, Path(folder)), temporary, source.encode())
     temporary.replace(path)
-    return ScoredMonth(month, path, len(frame), release.name)
+    return ScoredMonth(month, path, rows, release.name)
 
 
 def predictions_path(settings: PlatformSettings, use_case: str, month: date) -> Path:
@@ -407,20 +437,6 @@ def latest_months(marts: MartsVersion, count: int, first_month: date) -> Sequenc
         column = pq.read_table(marts.path(mart), columns=["as_of_month"], partitioning=None).column("as_of_month")
         months |= {value.as_py() for value in pc.unique(column)}
     return sorted(month for month in months if month >= first_month)[-count:]
-
-
-def _log_columns(scored: "pd.DataFrame", use_case: str, release: "ReleaseManifest") -> "pd.DataFrame":
-    """Put the columns of the prediction log before features and predictions."""
-    context: dict[str, Any] = {
-        "request_id": [f"batch-{release.name}-{month:%Y%m}" for month in scored["as_of_month"]],
-        "decided_at": datetime.now(UTC).replace(microsecond=0),
-        "use_case": use_case,
-        "release": release.name,
-        "model_version": release.bundle_version,
-        "source": "batch",
-    }
-    frame = scored.assign(**context)
-    return frame[[*context, *[column for column in scored.columns if column not in context]]]
 
 
 def _file_states(folder: Path) -> list[str]:

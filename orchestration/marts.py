@@ -11,10 +11,11 @@ import os
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from ml.columns import CUSTOMER_KEY
 from ml.errors import KilowiseError
 from orchestration.files import replace_text
 
@@ -63,6 +64,19 @@ class MartsNotPublishedError(KilowiseError):
 
 
 @dataclass(frozen=True, slots=True)
+class CustomerRange:
+    """Customers whose keys lie next to each other, so that a part of a sorted mart is read without the rest.
+
+    Attributes:
+        first: Smallest key.
+        last: Largest key, which is one of them.
+    """
+
+    first: str
+    last: str
+
+
+@dataclass(frozen=True, slots=True)
 class MartsVersion:
     """One published set of marts.
 
@@ -71,12 +85,18 @@ class MartsVersion:
         directory: Folder with one Parquet file per mart.
         row_counts: Rows by mart.
         fingerprints: SHA-256 of each mart's file.
+        customers: The customers whose rows are read; ``None`` for everybody. Marts without customers are read whole.
     """
 
     name: str
     directory: Path
     row_counts: Mapping[str, int]
     fingerprints: Mapping[str, str]
+    customers: CustomerRange | None = None
+
+    def of_customers(self, customers: CustomerRange) -> "MartsVersion":
+        """Return the same version, of which only the rows of these customers are read."""
+        return replace(self, customers=customers)
 
     def path(self, mart: str) -> Path:
         """Return the Parquet file of a mart."""
@@ -102,12 +122,20 @@ class MartsVersion:
         """Read a mart as an Arrow table, in which decimals stay decimals at no cost."""
         import pyarrow.parquet as pq
 
+        conditions = [*(filters or ()), *self._own_customers(mart)]
         return pq.read_table(
             self.path(mart),
             columns=list(columns) if columns else None,
-            filters=list(filters) if filters else None,
+            filters=conditions or None,
             partitioning=None,
         )
+
+    def _own_customers(self, mart: str) -> list[tuple[str, str, object]]:
+        import pyarrow.parquet as pq
+
+        if self.customers is None or CUSTOMER_KEY not in pq.read_schema(self.path(mart)).names:
+            return []
+        return [(CUSTOMER_KEY, ">=", self.customers.first), (CUSTOMER_KEY, "<=", self.customers.last)]
 
     def fingerprint(self, *marts: str) -> str:
         """Return one hash over the content of several marts."""

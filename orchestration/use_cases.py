@@ -42,6 +42,8 @@ class UseCase(ABC):
         scoring_marts: Marts that scoring reads.
         outcome_marts: Marts that tell what really happened.
         raw_tables: Marts that its model reads per customer beside the features, and that raw rows of one customer make.
+        customers_per_part: Most customers that are scored at once, by which the memory of scoring grows.
+        learns_from_sample: Whether some ten thousand customers teach it as much as all.
     """
 
     name: ClassVar[str]
@@ -51,6 +53,8 @@ class UseCase(ABC):
     scoring_marts: ClassVar[tuple[str, ...]]
     outcome_marts: ClassVar[tuple[str, ...]] = ()
     raw_tables: ClassVar[tuple[str, ...]] = ()
+    customers_per_part: ClassVar[int] = 20_000
+    learns_from_sample: ClassVar[bool] = False
 
     @abstractmethod
     def config(self, settings: PlatformSettings) -> "BaseModel":
@@ -131,6 +135,7 @@ class Segmentation(UseCase):
     feature_mart = "customer_segmentation_features"
     training_marts = (feature_mart, "customer_segmentation_outcomes", "customer_tariff_features")
     scoring_marts = (feature_mart,)
+    learns_from_sample = True
 
     def config(self, settings: PlatformSettings) -> "SegmentationConfig":
         from ml.segmentation.config import SegmentationConfig
@@ -222,6 +227,9 @@ class TariffMatching(UseCase):
     feature_mart = "customer_tariff_features"
     scoring_marts = (feature_mart, "customer_load_cube", "tariff_catalogue", "customer_interval_load")
     raw_tables = ("customer_load_cube",)
+    # Half a megabyte of scenarios and bills per customer.
+    customers_per_part = 2_500
+    learns_from_sample = True
     training_marts = (*scoring_marts, "customer_monthly_load")
 
     def config(self, settings: PlatformSettings) -> "BaseModel":

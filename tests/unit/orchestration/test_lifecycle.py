@@ -6,6 +6,8 @@ from types import SimpleNamespace
 from typing import cast
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from ml.bundle import Bundle
@@ -14,10 +16,17 @@ from ml.errors import BundleError
 from ml.evaluation import ChampionComparison, Evaluation, Metric
 from ml.sufficiency import Finding, SufficiencyReport
 from monitoring.verdicts import Outcome, record_verdict
-from orchestration.lifecycle import check_data, decision_dir, judge_challenger, release_challenger, review_month
+from orchestration.lifecycle import (
+    check_data,
+    decision_dir,
+    judge_challenger,
+    learning_marts,
+    release_challenger,
+    review_month,
+)
 from orchestration.marts import MartsVersion
 from orchestration.settings import PlatformSettings
-from orchestration.use_cases import CreditRisk
+from orchestration.use_cases import CreditRisk, Segmentation
 from serving.model_store import ModelStore
 from tests.unit.orchestration.test_checks import verdict
 from tests.unit.serving.builders import approval, feature_table, publish, write_small_bundle
@@ -41,7 +50,7 @@ class CountedCreditRisk(CreditRisk):
 
 
 def marts_with(fingerprint: str) -> MartsVersion:
-    return cast("MartsVersion", SimpleNamespace(fingerprint=lambda *_marts: fingerprint))
+    return cast("MartsVersion", SimpleNamespace(fingerprint=lambda *_marts: fingerprint, customers=None))
 
 
 def test_the_same_data_is_checked_once_and_changed_data_or_settings_again(tmp_path: Path) -> None:
@@ -171,3 +180,25 @@ def test_a_month_is_reviewed_again_only_when_an_earlier_one_was_judged_otherwise
     assert after_watch > first
     assert reviewed_at("watch") == after_watch
     assert reviewed_at("act") > after_watch
+
+
+def test_beyond_the_setting_segments_are_learned_from_a_sample_that_others_do_not_change(tmp_path: Path) -> None:
+    settings = PlatformSettings(home=tmp_path, training_customers=1000, _env_file=None)
+    keys = [f"{number:032x}" for number in range(1, 2400, 2)]
+    few, many = (segmentation_marts(tmp_path / name, own) for name, own in (("few", keys[:900]), ("many", keys)))
+    later = segmentation_marts(tmp_path / "later", [*keys, f"{2399:032x}"])
+
+    samples = [learning_marts(Segmentation(), marts, settings) for marts in (few, many, later)]
+
+    assert samples[0] == few
+    assert [len(sample.read(Segmentation.feature_mart)) for sample in samples] == [900, 1000, 1000]
+    assert samples[1].customers == samples[2].customers
+    assert learning_marts(CreditRisk(), many, settings) == many
+
+
+def segmentation_marts(folder: Path, keys: list[str]) -> MartsVersion:
+    folder.mkdir()
+    months = pa.array([date(2026, 6, 1)] * len(keys), pa.date32())
+    for mart in (Segmentation.feature_mart, "customer_tariff_features", "customer_credit_features"):
+        pq.write_table(pa.table({"as_of_month": months, "customer_key": keys}), folder / f"{mart}.parquet")
+    return MartsVersion("v", folder, {Segmentation.feature_mart: len(keys)}, {})
