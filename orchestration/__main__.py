@@ -47,6 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     deciding.add_argument("output", type=Path, metavar="FILE", help="Parquet or CSV file to write")
     doctoring = commands.add_parser("doctor", help="name what is wrong and what to do about it; change nothing")
     doctoring.add_argument("--all", action="store_true", help="also say what is as it should be")
+    backing_up = commands.add_parser("backup", help="write the whole state into one file")
+    backing_up.add_argument("target", type=Path, metavar="FILE|DIR", help="file to write, or a folder for it")
+    restoring = commands.add_parser("restore", help="make the home from a backup; the home must be empty")
+    restoring.add_argument("source", type=Path, metavar="FILE", help="file that backup wrote")
     commands.add_parser("migrate", help="bring the home to the form of this version; say which releases it serves")
     parsed = parser.parse_args(arguments)
     try:
@@ -56,6 +60,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             return examine(settings, say, everything=parsed.all)
         refuse_newer_state(settings.home)
+        if parsed.command == "backup":
+            from orchestration.backup import backup
+
+            backup(settings, parsed.target, say)
+            return 0
+        if parsed.command == "restore":
+            from orchestration.backup import restore
+
+            restore(settings, parsed.source, say)
+            return 0
         if parsed.command == "migrate":
             return migrate(settings, say)
         if parsed.command == SERVER:

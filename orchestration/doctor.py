@@ -13,19 +13,15 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from ml.errors import KilowiseError
 from orchestration.settings import PROJECT_ROOT, PlatformSettings
-
-if TYPE_CHECKING:
-    from dagster import DagsterInstance
 
 Level = Literal["ok", "warning", "error"]
 
@@ -88,8 +84,9 @@ def examine(settings: PlatformSettings) -> Iterator[Finding]:
 
 def checks_of(settings: PlatformSettings) -> Sequence[Check]:
     """Return the checks of every form, and those of the form that the settings choose."""
-    del settings
-    return CHECKS
+    from orchestration import forms
+
+    return CHECKS if settings.profile == forms.EMBEDDED else (*CHECKS, _server)
 
 
 def run_command(settings: PlatformSettings, say: Callable[[str], None], *, everything: bool = False) -> int:
@@ -238,24 +235,19 @@ def _locks(settings: PlatformSettings) -> Iterator[Finding]:
 
 def _runs(settings: PlatformSettings) -> Iterator[Finding]:
     """Runs that say they are at work, and slots of pools that ended runs still hold."""
-    with _instance(settings) as instance:
+    from orchestration.run_instance import opened_instance, split_runs_at_work
+
+    with opened_instance(settings) as instance:
         if instance is None:
             return
-        import dagster as dg
-
-        at_work = instance.get_runs(
-            dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING]), limit=50
-        )
-        lock = settings.home / ".main_run.lock"
-        main_is_alive = lock.exists() and _is_held(lock)
-        dead = [run for run in at_work if run.tags.get("kilowise/started_by") == "make run" and not main_is_alive]
+        at_work, dead = split_runs_at_work(settings, instance)
         for run in dead:
             yield Finding(
                 "warning",
                 f"Run {run.run_id[:8]} of {run.job_name} says it is at work, but its process is gone.",
                 "The next `make run` closes it and takes over; or terminate it in the UI.",
             )
-        alive = {run.run_id for run in at_work} - {run.run_id for run in dead}
+        alive = {run.run_id for run in at_work}
         storage = instance.event_log_storage
         for pool in sorted(storage.get_concurrency_keys()):
             for run_id in sorted(storage.get_concurrency_info(pool).active_run_ids - alive):
@@ -362,7 +354,9 @@ def _keys(settings: PlatformSettings) -> Iterator[Finding]:
 
 
 def _schedules(settings: PlatformSettings) -> Iterator[Finding]:
-    with _instance(settings) as instance:
+    from orchestration.run_instance import opened_instance
+
+    with opened_instance(settings) as instance:
         if instance is None:
             return
         from dagster._core.scheduler.instigation import InstigatorStatus
@@ -450,6 +444,21 @@ def _ports(settings: PlatformSettings) -> Iterator[Finding]:
                 f"Port {port} of {user} is taken by {holder}.",
                 "End that program, or choose another port (DAGSTER_PORT, KILOWISE_PORT, REPORTS_PORT).",
             )
+
+
+def _server(settings: PlatformSettings) -> Iterator[Finding]:
+    """What the processes of the server form depend on: packages, PostgreSQL, Redis, clocks, rights."""
+    from orchestration.forms import require_group
+    from orchestration.forms.server import ServerSettings
+    from orchestration.forms.server_checks import problems
+
+    require_group(settings)
+    found = False
+    for problem in problems(ServerSettings.of(settings)):
+        found = True
+        yield Finding("error", problem, "`python -m orchestration server status` says which processes run.")
+    if not found:
+        yield Finding("ok", "PostgreSQL and Redis answer, and clocks and rights are as they must be.")
 
 
 CHECKS: tuple[Check, ...] = (
@@ -541,16 +550,3 @@ def _words(process: dict[str, object]) -> str:
     # The program and what it was asked for; further arguments may hold secrets.
     named = " ".join(Path(part).name for part in list(command)[:3]) if isinstance(command, list) else "?"
     return f"process {process['pid']} ({named})"
-
-
-@contextmanager
-def _instance(settings: PlatformSettings) -> "Iterator[DagsterInstance | None]":
-    """Open the run history; None where no run was ever started."""
-    dagster_home = Path(os.environ.get("DAGSTER_HOME", str(settings.home / "dagster")))
-    if not (dagster_home / "dagster.yaml").exists():
-        yield None
-        return
-    import dagster as dg
-
-    with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
-        yield instance

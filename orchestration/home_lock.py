@@ -27,3 +27,16 @@ def only_main_run(home: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise MainRunBusyError(f"`make run` is already at work in {home}; wait until it has finished.") from error
         yield
+
+
+def is_main_run_at_work(home: Path) -> bool:
+    """Return whether a main job is at work in the home, without disturbing one."""
+    path = home / LOCK_FILE
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
