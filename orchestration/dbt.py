@@ -4,8 +4,10 @@ Keep SQL in ``dbt_project``; keep running and reporting in ``assets/transformati
 """
 
 import json
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
@@ -23,6 +25,7 @@ from dagster_dbt.errors import DagsterDbtCliRuntimeError
 from packaging.version import Version
 
 from orchestration.files import disk_full_sentence, is_disk_full
+from orchestration.forms.warehouse import Table, TableFacts, Warehouse, warehouse
 from orchestration.settings import DBT_PROJECT_DIR, PlatformSettings
 
 OWNER = "team:data-platform"
@@ -119,11 +122,14 @@ def _resource_properties(manifest: Mapping[str, Any], unique_id: str) -> Mapping
     raise KeyError(unique_id)
 
 
-def dbt_variables(settings: PlatformSettings) -> dict[str, Any]:
-    """Return the variables with which dbt runs; they are the only way settings reach SQL."""
+def dbt_variables(settings: PlatformSettings, place: Warehouse | None = None) -> dict[str, Any]:
+    """Return the variables with which dbt runs; they are the only way settings reach SQL.
+
+    Args:
+        settings: Settings of the platform.
+        place: Where dbt builds; by default the warehouse of the profile.
+    """
     return {
-        "warehouse_path": str(settings.warehouse_path),
-        "duckdb_memory_limit": settings.duckdb_memory_limit,
         "landing_path": str(settings.landing_dir),
         "predictions_path": str(settings.predictions_dir),
         "time_zone": settings.time_zone,
@@ -133,6 +139,8 @@ def dbt_variables(settings: PlatformSettings) -> dict[str, Any]:
         "default_days": settings.default_days,
         "default_horizon_months": settings.default_horizon_months,
         "currency": settings.currency,
+        # Last: an engine may read copies.
+        **(place or warehouse(settings)).dbt_variables(),
     }
 
 
@@ -160,6 +168,21 @@ def build_dbt_resource() -> DbtCliResource:
     )
 
 
+@contextmanager
+def added_environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Give variables to the processes that are started meanwhile: no command line shows them."""
+    kept = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
 def end_process(invocation: DbtCliInvocation) -> None:
     """End a dbt process that outlived an error of ours, so that it lets go of the warehouse."""
     if invocation.process.poll() is None:
@@ -167,30 +190,15 @@ def end_process(invocation: DbtCliInvocation) -> None:
         invocation.process.wait(timeout=30)
 
 
-def table_facts(warehouse_path: Path) -> Mapping[tuple[str, str], Mapping[str, Any]]:
-    """Return row count and columns of every table of the warehouse as metadata, by schema and table.
-
-    Two queries to the catalogue: dagster-dbt's own fetchers ask once per model and leave a connection open.
-    """
-    import duckdb
-
-    with duckdb.connect(str(warehouse_path), read_only=True) as connection:
-        counts = connection.execute(
-            "select schema_name, table_name, estimated_size from duckdb_tables() where not internal"
-        ).fetchall()
-        columns = connection.execute(
-            "select schema_name, table_name, list({'name': column_name, 'type': data_type} order by column_index) "
-            "from duckdb_columns() where not internal group by all"
-        ).fetchall()
-    facts: dict[tuple[str, str], dict[str, Any]] = {
-        (schema, table): {
-            "dagster/column_schema": dg.TableSchema([dg.TableColumn(c["name"], c["type"].lower()) for c in described])
-        }
-        for schema, table, described in columns
-    }
-    for schema, table, rows in counts:
-        facts.setdefault((schema, table), {})["dagster/row_count"] = rows
-    return facts
+def table_metadata(facts: Mapping[Table, TableFacts]) -> dict[Table, dict[str, Any]]:
+    """Return row count and columns of tables as the metadata that the UI shows."""
+    described: dict[Table, dict[str, Any]] = {}
+    for table, known in facts.items():
+        columns = [dg.TableColumn(name, kind) for name, kind in known.columns]
+        described[table] = {"dagster/column_schema": dg.TableSchema(columns)}
+        if known.rows is not None:
+            described[table]["dagster/row_count"] = known.rows
+    return described
 
 
 def explained_failure(failure: DagsterDbtCliRuntimeError, target_path: Path, home: Path) -> Exception:

@@ -8,13 +8,14 @@ both. Looking at all of that takes less than a second, dbt ten times as long.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestration.dbt import AFTER_MODELS, dbt_variables
 from orchestration.files import replace_text
+from orchestration.forms.warehouse import MartSource, warehouse
 from orchestration.manifest import project_files
 from orchestration.marts import (
     MARTS,
@@ -22,13 +23,9 @@ from orchestration.marts import (
     MartsNotPublishedError,
     Sorting,
     current_marts,
-    table_content,
 )
 from orchestration.predictions import batch_files
 from orchestration.settings import PlatformSettings
-
-if TYPE_CHECKING:
-    import duckdb
 
 
 @dataclass(frozen=True)
@@ -103,14 +100,11 @@ def second_stage_fingerprint(settings: PlatformSettings, manifest: Mapping[str, 
         settings: Settings of the platform; the warehouse must hold the tables of the first stage.
         manifest: dbt's manifest of the project.
     """
-    import duckdb
-
     models = {name: node for name, node in manifest["nodes"].items() if AFTER_MODELS in node.get("tags", ())}
     parents = sorted({parent for node in models.values() for parent in node["depends_on"]["nodes"]} - set(models))
     relations = [manifest["nodes"][parent] for parent in parents if parent in manifest["nodes"]]
-    limit = {"memory_limit": settings.duckdb_memory_limit}
-    with duckdb.connect(str(settings.warehouse_path), read_only=True, config=limit) as connection:
-        tables = {node["name"]: _content(connection, node) for node in relations}
+    with closing(warehouse(settings).open()) as source:
+        tables = {node["name"]: _content(source, node) for node in relations}
     predictions = _states(batch_files(settings.predictions_dir), settings.predictions_dir)
     return _fingerprint(settings, tables=tables, predictions=predictions)
 
@@ -118,7 +112,7 @@ def second_stage_fingerprint(settings: PlatformSettings, manifest: Mapping[str, 
 def notes_in_force(stage: Stage, settings: PlatformSettings, fingerprint: str) -> StageNotes | None:
     """Return the notes of a stage if it was last built from these inputs and its marts are still published."""
     notes = _read_notes(stage.notes_path(settings))
-    if notes is None or notes.fingerprint != fingerprint or not settings.warehouse_path.exists():
+    if notes is None or notes.fingerprint != fingerprint or not warehouse(settings).is_built():
         return None
     try:
         published = current_marts(stage.marts_dir(settings))
@@ -139,9 +133,9 @@ def forget_stage(stage: Stage, settings: PlatformSettings) -> None:
 
 def _fingerprint(settings: PlatformSettings, **inputs: Any) -> str:
     # A home that was moved holds what it held; what lies on its paths is among the inputs.
-    variables = {name: value for name, value in dbt_variables(settings).items() if not name.endswith("_path")}
-    engines = {name: version(name) for name in ("dbt-core", "dbt-duckdb", "duckdb")}
-    decisive = {**inputs, "code": _code(), "engines": engines, "variables": variables}
+    place = warehouse(settings)
+    variables = {name: value for name, value in dbt_variables(settings, place).items() if not name.endswith("_path")}
+    decisive = {**inputs, "code": _code(), "engines": place.engine_versions(), "variables": variables}
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
@@ -163,14 +157,11 @@ def _read_notes(path: Path) -> StageNotes | None:
     return StageNotes(found["fingerprint"], tuple(tests))
 
 
-def _content(connection: "duckdb.DuckDBPyConnection", node: Mapping[str, Any]) -> str:
+def _content(source: MartSource, node: Mapping[str, Any]) -> str:
     """Return a hash of a table; one that is made month by month says of each month what it was made from."""
     if node["config"]["materialized"] != "monthly_batches":
-        return table_content(connection, node["schema"], node["name"])[1]
-    months = connection.execute(
-        "from intermediate.processed_months where model_name = ? order by all", [node["name"]]
-    ).fetchall()
-    return hashlib.sha256(json.dumps(months, default=str).encode()).hexdigest()
+        return source.content(node["schema"], node["name"])[1]
+    return source.months_content(node["name"])
 
 
 def _code() -> str:

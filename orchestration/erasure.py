@@ -15,6 +15,7 @@ from ml.audiences.register import CampaignRegister
 from ml.credit_risk.register import erase as erase_from_register
 from ml.errors import KilowiseError
 from orchestration.credit_policy import FOLDERS as CREDIT_FOLDERS
+from orchestration.forms.warehouse import warehouse
 from orchestration.ingestion.identities import erase_customer, find_traces, is_erased
 from orchestration.ingestion.pseudonym import customer_key
 from orchestration.lifecycle import forget_lost_challengers
@@ -113,9 +114,10 @@ def remove_derived(settings: PlatformSettings, trace: CustomerTrace, say: Say) -
         (marts_dir / "CURRENT").unlink(missing_ok=True)
     remove_portraits(settings.home)
     say(f"Answers kept for callers who send a request again: all {forget_answers(settings.home):,} forgotten.")
-    for folder in (settings.after_models_marts_dir, settings.marts_dir / "versions", settings.warehouse_path.parent):
+    for folder in (settings.after_models_marts_dir, settings.marts_dir / "versions"):
         if folder.exists():
             shutil.rmtree(folder)
+    warehouse(settings).remove()
     say("Marts, portraits and warehouse: removed.")
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml.feature_definitions import AS_OF_MONTHS, FeatureDefinitions, Relation, RelationColumn
 from orchestration.files import replace_text
+from orchestration.forms.warehouse import CompiledProject
 from orchestration.ingestion.contract import landing_tables
 from orchestration.settings import PlatformSettings
 
@@ -27,7 +28,7 @@ _TAKEN_AS_ROWS = frozenset({"holidays", "int_system_peak_hours"})
 
 
 def write_feature_definitions(
-    settings: PlatformSettings, manifest: Mapping[str, Any], use_cases: "Sequence[UseCase]", marts_version: str
+    settings: PlatformSettings, compiled: CompiledProject, use_cases: "Sequence[UseCase]", marts_version: str
 ) -> None:
     """Keep the definitions of all use cases beside the published marts.
 
@@ -35,13 +36,14 @@ def write_feature_definitions(
     made of the same statements and marts.
 
     Args:
-        settings: Settings of the platform; the warehouse must hold what the manifest says.
-        manifest: dbt's manifest after a build, with the compiled code of what was built.
+        settings: Settings of the platform.
+        compiled: dbt's manifest after a build, with DuckDB's code of what was built, and the tables that it asks.
         use_cases: The use cases.
         marts_version: Version of the marts that this build has published.
     """
     import duckdb
 
+    manifest = json.loads(compiled.manifest_path.read_bytes())
     chains = [_chain(manifest, [use_case.feature_mart, *use_case.raw_tables]) for use_case in use_cases]
     if not all(_is_compiled(node) for chain in chains for node in chain):
         return
@@ -50,7 +52,7 @@ def write_feature_definitions(
     if path.exists() and json.loads(path.read_text(encoding="utf-8")).get("made_from") == made_from:
         return
     limit = {"memory_limit": settings.duckdb_memory_limit}
-    with duckdb.connect(str(settings.warehouse_path), read_only=True, config=limit) as connection:
+    with duckdb.connect(str(compiled.database_path), read_only=True, config=limit) as connection:
         definitions = {
             use_case.name: feature_definitions(use_case, manifest, connection, settings).model_dump(mode="json")
             for use_case in use_cases

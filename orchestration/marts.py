@@ -20,9 +20,10 @@ from ml.errors import KilowiseError
 from orchestration.files import replace_text
 
 if TYPE_CHECKING:
-    import duckdb
     import pandas as pd
     import pyarrow as pa
+
+    from orchestration.forms.warehouse import MartSource
 
 KEPT_VERSIONS = 3
 
@@ -163,20 +164,17 @@ def current_marts(marts_dir: Path) -> MartsVersion:
     )
 
 
-def publish_marts(warehouse_path: Path, marts_dir: Path, *, memory_limit: str, marts: Sorting = MARTS) -> MartsVersion:
+def publish_marts(source: "MartSource", marts_dir: Path, *, marts: Sorting = MARTS) -> MartsVersion:
     """Copy marts out of the warehouse and make them the current version.
 
     Args:
-        warehouse_path: DuckDB file; opened read-only, so the caller must hold the warehouse pool.
+        source: The open warehouse; the caller must hold its pool.
         marts_dir: Folder of the published marts.
         marts: The marts to publish, with their sort order.
-        memory_limit: DuckDB memory limit, such as ``2GB``.
 
     Returns:
         The version that is current afterwards. Unchanged content keeps its version and moves nothing.
     """
-    import duckdb
-
     versions = marts_dir / "versions"
     versions.mkdir(parents=True, exist_ok=True)
     _remove_unfinished(versions)
@@ -184,21 +182,17 @@ def publish_marts(warehouse_path: Path, marts_dir: Path, *, memory_limit: str, m
     staging.mkdir()
     published = _published_files(marts_dir)
     manifest: dict[str, dict[str, object]] = {}
-    with duckdb.connect(str(warehouse_path), read_only=True, config={"memory_limit": memory_limit}) as connection:
-        for mart, order in marts.items():
-            path = staging / f"{mart}.parquet"
-            rows, content = table_content(connection, "marts", mart)
-            if content in published:
-                # Sorting and writing what did not change would be the longest part of a run with nothing new.
-                source, sha256 = published[content]
-                shutil.copyfile(source, path)
-            else:
-                connection.execute(
-                    f"copy (select * from marts.{mart} order by {', '.join(order)}) "
-                    f"to '{path}' (format parquet, compression zstd, compression_level 1)"
-                )
-                sha256 = _sha256(path)
-            manifest[mart] = {"rows": rows, "sha256": sha256, "content": content}
+    for mart, order in marts.items():
+        path = staging / f"{mart}.parquet"
+        rows, content = source.content("marts", mart)
+        if content in published:
+            # Sorting and writing what did not change would be the longest part of a run with nothing new.
+            file, sha256 = published[content]
+            shutil.copyfile(file, path)
+        else:
+            source.export(mart, order, path)
+            sha256 = _sha256(path)
+        manifest[mart] = {"rows": rows, "sha256": sha256, "content": content}
     files = {mart: [entry["rows"], entry["sha256"]] for mart, entry in manifest.items()}
     name = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16]
     (staging / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True), encoding="utf-8")
@@ -210,19 +204,6 @@ def publish_marts(warehouse_path: Path, marts_dir: Path, *, memory_limit: str, m
     replace_text(marts_dir / "CURRENT", name)
     _prune(versions, keep=name)
     return current_marts(marts_dir)
-
-
-def table_content(connection: "duckdb.DuckDBPyConnection", schema: str, table: str) -> tuple[int, str]:
-    """Return the number of rows of a table, and a hash over its columns and rows in any order.
-
-    The engine's version is part of it, since its hashes may differ in the next one.
-    """
-    rows, rows_hash, engine = connection.execute(
-        f"select count(*), sum(cast(hash(content) as hugeint)), version() from {schema}.{table} content"
-    ).fetchall()[0]
-    columns = connection.execute(f"describe {schema}.{table}").fetchall()
-    described = json.dumps([table, engine, rows, rows_hash, [column[:2] for column in columns]])
-    return rows, hashlib.sha256(described.encode()).hexdigest()
 
 
 def _published_files(marts_dir: Path) -> Mapping[str, tuple[Path, str]]:

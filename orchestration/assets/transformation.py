@@ -6,10 +6,9 @@ predictions. SQL belongs in ``dbt_project``; this module runs it, reports what h
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import closing, redirect_stdout
 from graphlib import TopologicalSorter
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -21,11 +20,12 @@ from orchestration.dbt import (
     AFTER_MODELS,
     RESULTS_FILE,
     KilowiseDbtTranslator,
+    added_environment,
     dbt_project,
     dbt_variables,
     end_process,
     explained_failure,
-    table_facts,
+    table_metadata,
 )
 from orchestration.dbt_stages import (
     AFTER_MODELS_STAGE,
@@ -39,6 +39,8 @@ from orchestration.dbt_stages import (
     second_stage_fingerprint,
 )
 from orchestration.feature_definitions import write_feature_definitions
+from orchestration.forms.errors import FormError, UnreachableError
+from orchestration.forms.warehouse import warehouse
 from orchestration.marts import MartsVersion, current_marts, publish_marts
 from orchestration.metadata import column_lineage_metadata
 from orchestration.portraits import publish_portraits
@@ -74,10 +76,9 @@ def dbt_models(
     """
 
     def publish_definitions(marts: MartsVersion) -> None:
-        built = json.loads((_target_path(settings) / "manifest.json").read_bytes())
-        write_feature_definitions(settings, built, USE_CASES, marts.name)
+        write_feature_definitions(settings, warehouse(settings).compiled(), USE_CASES, marts.name)
 
-    settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
+    _check_warehouse(settings)
     yield from _stage(context, dbt, settings, FIRST_STAGE, first_stage_fingerprint(settings), publish_definitions)
 
 
@@ -98,6 +99,7 @@ def dbt_models_after_scoring(
     Unchanged inputs start no dbt.
     """
     current_marts(settings.marts_dir)
+    _check_warehouse(settings)
     try:
         check_batch_files(settings.predictions_dir)
     except UnreadablePredictionsError as error:
@@ -125,19 +127,18 @@ def _stage(
         yield from _unchanged(context, settings, notes.tests)
         return
     forget_stage(stage, settings)
-    write_source_contracts(settings.predictions_dir, [use_case.name for use_case in USE_CASES])
+    names = [use_case.name for use_case in USE_CASES]
+    write_source_contracts(settings.predictions_dir, names)
+    if stage is AFTER_MODELS_STAGE:
+        warehouse(settings).take_predictions(names)
     tests = []
     for event in _built(context, dbt, settings):
         if isinstance(event, dg.AssetCheckResult):
             tests.append(_outcome(event))
         yield event
     if is_whole:
-        marts = publish_marts(
-            settings.warehouse_path,
-            stage.marts_dir(settings),
-            memory_limit=settings.duckdb_memory_limit,
-            marts=stage.marts,
-        )
+        with closing(warehouse(settings).open()) as source:
+            marts = publish_marts(source, stage.marts_dir(settings), marts=stage.marts)
         publish_beside(marts)
         note_stage(stage, settings, fingerprint, tests)
         context.log.info(f"Marts version {marts.name} is current: {sum(marts.row_counts.values()):,} rows.")
@@ -150,7 +151,7 @@ def _unchanged(
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Report tables that stay as they are and what their tests found, so that what follows them goes on."""
     manifest = json.loads(dbt_project.manifest_path.read_bytes())
-    facts = table_facts(settings.warehouse_path)
+    facts = table_metadata(warehouse(settings).table_facts())
     lineages = kept_lineages(manifest, settings.warehouse_path.with_name(CACHE_FILE))
     parents = {
         key: context.assets_def.asset_deps[key] & context.selected_asset_keys for key in context.selected_asset_keys
@@ -208,24 +209,25 @@ def _built(context: dg.AssetExecutionContext, dbt: DbtCliResource, settings: Pla
     Raises:
         dg.Failure: Models or tests broke; the message names them.
     """
-    command = ["build", "--exclude-resource-type", "unit_test", "--vars", json.dumps(dbt_variables(settings))]
+    place = warehouse(settings)
+    command = ["build", "--exclude-resource-type", "unit_test", "--vars", json.dumps(dbt_variables(settings, place))]
+    command += ["--target", place.target]
     # Its debug lines come to us through the pipe already; eight megabytes a run in its log file serve nobody.
     command += ["--log-level-file", "info"]
-    target_path = _target_path(settings)
+    target_path = place.target_path()
     (target_path / RESULTS_FILE).unlink(missing_ok=True)
-    invocation = dbt.cli(command, context=context, target_path=target_path)
+    with added_environment(place.dbt_environment()):
+        invocation = dbt.cli(command, context=context, target_path=target_path)
     try:
         # DuckDB lets nobody look in while dbt works, so what dbt reports is described and passed on at its end.
         events, failure = _finished_events(invocation)
     finally:
         end_process(invocation)
-    facts = table_facts(settings.warehouse_path) if settings.warehouse_path.exists() else {}
-    columns = {
-        table: [column.name for column in described["dagster/column_schema"].columns]
-        for table, described in facts.items()
-    }
+    tables = place.table_facts()
+    facts = table_metadata(tables)
+    columns = {table: [name for name, _ in known.columns] for table, known in tables.items()}
     lineages = lineage_of_models(
-        target_path / "manifest.json", columns, settings.warehouse_path.with_name(CACHE_FILE), context.log.warning
+        place.compiled().manifest_path, columns, settings.warehouse_path.with_name(CACHE_FILE), context.log.warning
     )
     for event in events:
         yield _described(event, invocation.manifest, facts, lineages)
@@ -233,9 +235,12 @@ def _built(context: dg.AssetExecutionContext, dbt: DbtCliResource, settings: Pla
         raise explained_failure(failure, target_path, settings.home)
 
 
-def _target_path(settings: PlatformSettings) -> Path:
-    """Return dbt's folder: one for all runs, so that dbt parses only what changed since the last one."""
-    return settings.home / "warehouse" / "dbt_target"
+def _check_warehouse(settings: PlatformSettings) -> None:
+    """Refuse a warehouse that cannot be used, with the sentence that helps; only one that is away may come back."""
+    try:
+        warehouse(settings).check()
+    except FormError as error:
+        raise dg.Failure(str(error), allow_retries=isinstance(error, UnreachableError)) from None
 
 
 def _finished_events(invocation: DbtCliInvocation) -> tuple[list[Any], DagsterDbtCliRuntimeError | None]:

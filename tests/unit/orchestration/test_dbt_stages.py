@@ -18,8 +18,9 @@ from orchestration.dbt_stages import (
     notes_in_force,
     second_stage_fingerprint,
 )
-from orchestration.marts import MARTS, MARTS_AFTER_MODELS, publish_marts
+from orchestration.marts import MARTS, MARTS_AFTER_MODELS
 from orchestration.settings import PlatformSettings
+from tests.unit.orchestration.published import publish_file
 
 MANIFEST: dict[str, Any] = {
     "nodes": {
@@ -74,9 +75,7 @@ def settings(tmp_path: Path) -> PlatformSettings:
     predictions = predictions_file(settings)
     predictions.parent.mkdir(parents=True)
     predictions.write_bytes(b"first")
-    publish_marts(
-        settings.warehouse_path, settings.after_models_marts_dir, memory_limit="200MB", marts=MARTS_AFTER_MODELS
-    )
+    publish_file(settings.warehouse_path, settings.after_models_marts_dir, marts=MARTS_AFTER_MODELS)
     return settings
 
 
@@ -183,7 +182,7 @@ class TestFirstStage:
                 connection.execute(
                     f"create or replace table marts.{mart} as select {', '.join(f'1 as {name}' for name in order)}"
                 )
-        publish_marts(settings.warehouse_path, settings.marts_dir, memory_limit="200MB")
+        publish_file(settings.warehouse_path, settings.marts_dir)
         note_stage(FIRST_STAGE, settings, first_stage_fingerprint(settings), TESTS)
         return settings
 

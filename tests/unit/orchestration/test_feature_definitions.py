@@ -13,6 +13,7 @@ from orchestration.feature_definitions import (
     read_feature_definitions,
     write_feature_definitions,
 )
+from orchestration.forms.warehouse import CompiledProject
 from orchestration.settings import PlatformSettings
 from orchestration.use_cases import USE_CASES
 
@@ -63,6 +64,12 @@ def settings(tmp_path: Path) -> PlatformSettings:
     return settings
 
 
+def compiled(settings: PlatformSettings, **manifest: str | None) -> CompiledProject:
+    path = settings.home / "manifest.json"
+    path.write_text(json.dumps(manifest_of(**manifest)))
+    return CompiledProject(path, settings.warehouse_path)
+
+
 def test_statements_read_tables_instead_of_files_and_all_months_at_once(settings: PlatformSettings) -> None:
     with duckdb.connect(str(settings.warehouse_path), read_only=True) as connection:
         definitions = feature_definitions(CREDIT_RISK, manifest_of(), connection, settings)
@@ -84,26 +91,26 @@ def test_statements_read_tables_instead_of_files_and_all_months_at_once(settings
 def test_what_is_written_is_read_and_kept_while_nothing_changes(settings: PlatformSettings) -> None:
     assert read_feature_definitions(settings.marts_dir, "credit_risk") is None
 
-    write_feature_definitions(settings, manifest_of(), [CREDIT_RISK], "marts-1")
+    write_feature_definitions(settings, compiled(settings), [CREDIT_RISK], "marts-1")
     path = settings.marts_dir / DEFINITIONS_FILE
     written = path.stat().st_mtime_ns
-    write_feature_definitions(settings, manifest_of(), [CREDIT_RISK], "marts-1")
+    write_feature_definitions(settings, compiled(settings), [CREDIT_RISK], "marts-1")
 
     assert path.stat().st_mtime_ns == written
     read = read_feature_definitions(settings.marts_dir, "credit_risk")
     assert read is not None
     assert read.feature_table == "customer_credit_features"
 
-    write_feature_definitions(settings, manifest_of(code="select 2"), [CREDIT_RISK], "marts-1")
+    write_feature_definitions(settings, compiled(settings, code="select 2"), [CREDIT_RISK], "marts-1")
     changed = read_feature_definitions(settings.marts_dir, "credit_risk")
     assert changed is not None
     assert changed.steps[-1].sql == "select 2"
 
 
 def test_a_build_of_some_models_leaves_what_a_whole_one_wrote(settings: PlatformSettings) -> None:
-    write_feature_definitions(settings, manifest_of(), [CREDIT_RISK], "marts-1")
+    write_feature_definitions(settings, compiled(settings), [CREDIT_RISK], "marts-1")
 
-    write_feature_definitions(settings, manifest_of(code=None), [CREDIT_RISK], "marts-2")
+    write_feature_definitions(settings, compiled(settings, code=None), [CREDIT_RISK], "marts-2")
 
     kept = json.loads((settings.marts_dir / DEFINITIONS_FILE).read_text())
     assert kept["definitions"]["credit_risk"]["steps"][-1]["sql"] == "select 1 as late_bills_12m_count"

@@ -7,8 +7,9 @@ import duckdb
 import pytest
 
 from orchestration.main_run import NoMonthToScoreError, months_to_score
-from orchestration.marts import MARTS, publish_marts
+from orchestration.marts import MARTS
 from orchestration.settings import PlatformSettings
+from tests.unit.orchestration.published import publish_file
 
 FIRST_MONTH = date(2024, 9, 1)
 
@@ -25,7 +26,7 @@ def settings_with_months(home: Path, *months: str) -> PlatformSettings:
             others = "".join(f", 'one' as {column}" for column in order if column != "as_of_month")
             connection.execute(f"create table marts.{mart} as select as_of_month{others} from months")
     settings = PlatformSettings(home=home, first_month=FIRST_MONTH, review_months=2, _env_file=None)
-    publish_marts(warehouse, settings.marts_dir, memory_limit="200MB")
+    publish_file(warehouse, settings.marts_dir)
     return settings
 
 

@@ -13,8 +13,8 @@ from orchestration.marts import (
     MartsNotPublishedError,
     MartsVersion,
     current_marts,
-    publish_marts,
 )
+from tests.unit.orchestration.published import publish_file
 
 Publish = Callable[[], MartsVersion]
 
@@ -33,7 +33,7 @@ def warehouse(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def publish(warehouse: Path, tmp_path: Path) -> Publish:
-    return lambda: publish_marts(warehouse, tmp_path / "marts", memory_limit="200MB")
+    return lambda: publish_file(warehouse, tmp_path / "marts")
 
 
 def change(warehouse: Path, number: int) -> None:
@@ -151,7 +151,7 @@ def test_marts_after_the_models_have_versions_of_their_own(publish: Publish, war
     first = publish()
     folder = tmp_path / "marts" / "after_models"
 
-    after = publish_marts(warehouse, folder, memory_limit="200MB", marts=MARTS_AFTER_MODELS)
+    after = publish_file(warehouse, folder, marts=MARTS_AFTER_MODELS)
 
     assert set(after.row_counts) == set(MARTS_AFTER_MODELS)
     assert current_marts(folder) == after
