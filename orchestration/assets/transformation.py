@@ -41,6 +41,7 @@ from orchestration.dbt_stages import (
 from orchestration.feature_definitions import write_feature_definitions
 from orchestration.forms.errors import FormError, UnreachableError
 from orchestration.forms.warehouse import warehouse
+from orchestration.ingestion.compaction import finish_compaction
 from orchestration.marts import MartsVersion, current_marts, publish_marts
 from orchestration.metadata import column_lineage_metadata
 from orchestration.portraits import publish_portraits
@@ -79,6 +80,7 @@ def dbt_models(
         write_feature_definitions(settings, warehouse(settings).compiled(), USE_CASES, marts.name)
 
     _check_warehouse(settings)
+    finish_compaction(settings.landing_dir)
     yield from _stage(context, dbt, settings, FIRST_STAGE, first_stage_fingerprint(settings), publish_definitions)
 
 

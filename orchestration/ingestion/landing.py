@@ -20,6 +20,7 @@ import duckdb
 import orjson
 import yaml
 
+from orchestration.ingestion.compaction import finish_held_compaction
 from orchestration.ingestion.contract import (
     CONTRACT_DELIVERY_ID,
     ENTITIES,
@@ -91,6 +92,7 @@ def land_deliveries(
         (landing_dir / name).mkdir(exist_ok=True)
         (landing_dir / name).chmod(_PRIVATE_MODE)
     with locked(landing_dir), _disk_errors_explained(landing_dir):
+        finish_held_compaction(landing_dir)
         _remove_leftovers(landing_dir)
         _publish_contract(landing_dir)
         landed = _landed_files(landing_dir)
