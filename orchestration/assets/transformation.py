@@ -41,7 +41,6 @@ from orchestration.dbt_stages import (
 from orchestration.feature_definitions import write_feature_definitions
 from orchestration.forms.errors import FormError, UnreachableError
 from orchestration.forms.warehouse import warehouse
-from orchestration.ingestion.compaction import finish_compaction
 from orchestration.marts import MartsVersion, current_marts, publish_marts
 from orchestration.metadata import column_lineage_metadata
 from orchestration.portraits import publish_portraits
@@ -78,6 +77,9 @@ def dbt_models(
 
     def publish_definitions(marts: MartsVersion) -> None:
         write_feature_definitions(settings, warehouse(settings).compiled(), USE_CASES, marts.name)
+
+    # Here, as it loads an engine that Dagster does not need to know the assets.
+    from orchestration.ingestion.compaction import finish_compaction
 
     _check_warehouse(settings)
     finish_compaction(settings.landing_dir)
