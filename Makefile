@@ -33,10 +33,10 @@ DAGSTER_PORT ?= 3000
 # end minutes after the other.
 PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run test bento dev serve reports check doctor bench clean reset env manifest dagster-home
+.PHONY: help run test bento dev serve reports check doctor bench clean reset env env-server server-up server-down server-status test-server manifest dagster-home
 
 help:  ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 env: $(VENV)/.ready  ## Create the environment from the lock
 # uv installs in seconds; where it cannot reach an index that pip can, pip does the same from the same hashes.
@@ -48,6 +48,23 @@ $(VENV)/.ready: requirements.lock
 	   && $(BIN)/uv pip sync --quiet requirements.lock ) \
 	 || $(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@touch $@
+
+env-server: $(VENV)/.server  ## Add what the profile server needs to the environment
+$(VENV)/.server: $(VENV)/.ready requirements-server.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-server.lock
+	@touch $@
+
+server-up: manifest env-server  ## Start the profile server on this machine: PostgreSQL, Redis, Dagster, workers
+	@$(BIN)/python -m orchestration server up
+
+server-down:  ## End what server-up started; data stays
+	@$(BIN)/python -m orchestration server down
+
+server-status:  ## What of it runs
+	@$(BIN)/python -m orchestration server status
+
+test-server: manifest env-server  ## Tests of the profile server: real PostgreSQL, Redis and workers on loopback
+	@$(BIN)/python -m pytest -m server tests
 
 manifest: dbt_project/target/manifest.json
 dbt_project/target/manifest.json: $(VENV)/.ready $(DBT_FILES)

@@ -1,14 +1,13 @@
-"""The main job for the command line: the same jobs as in the UI, in this process, with progress."""
+"""The main job for the command line: the same jobs as in the UI, with progress."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import dagster as dg
 
 from ml.errors import KilowiseError
-from orchestration import checks
+from orchestration import forms
 from orchestration.assets.drift import PIPELINE_HEALTH
 from orchestration.assets.transformation import dbt_models_after_scoring
 from orchestration.definitions import build_definitions
@@ -16,17 +15,10 @@ from orchestration.home_lock import only_main_run
 from orchestration.lifecycle import latest_months
 from orchestration.marts import current_marts
 from orchestration.partitions import partition_range_tags
-from orchestration.run_history import reuse_engines, spare_disk_syncs
 from orchestration.settings import PlatformSettings
 from orchestration.use_cases import USE_CASES
 
-# Only our own lines: the framework's would bury them.
-_RUN_CONFIG: dict[str, Any] = {"loggers": {"progress": {"config": {}}}}
-
 _MAIN_RUN_TAG = {"kilowise/started_by": "make run"}
-# The UI lists a run under its job by this label alone: the code location of pyproject.toml and Dagster's name for the
-# one repository in it.
-_JOB_PAGE_TAG = {".dagster/repository": "__repository__@kilowise"}
 
 
 class NoMonthToScoreError(KilowiseError):
@@ -59,56 +51,25 @@ def run_jobs(settings: PlatformSettings) -> RunOutcome:
         NoMonthToScoreError: No as-of month of the data is one of the platform's partitions.
     """
     definitions = build_definitions(settings)
-    with (
-        only_main_run(settings.home),
-        spare_disk_syncs(),
-        reuse_engines(),
-        dg.DagsterInstance.get() as instance,
-    ):
-        _end_dead_runs(instance)
+    with only_main_run(settings.home), forms.job_runner(settings, definitions, _MAIN_RUN_TAG) as runner:
         refresh_data = definitions.resolve_job_def("refresh_data")
-        data = refresh_data.execute_in_process(
-            instance=instance,
-            run_config=_RUN_CONFIG,
-            raise_on_error=False,
-            tags=_MAIN_RUN_TAG | _JOB_PAGE_TAG,
+        data = runner.run(
+            "refresh_data",
             # What tells of predictions waits for those of this run.
             asset_selection=sorted(refresh_data.asset_layer.selected_asset_keys - dbt_models_after_scoring.keys),
         )
-        if not data.success:
-            return RunOutcome(failed_steps=_failed_steps(data))
-        tags = (
-            _MAIN_RUN_TAG
-            | _JOB_PAGE_TAG
-            | partition_range_tags([month.isoformat() for month in months_to_score(settings)])
-        )
-        job = definitions.resolve_job_def("refresh_models")
-        models = job.execute_in_process(instance=instance, run_config=_RUN_CONFIG, raise_on_error=False, tags=tags)
-        refused = _refusals(models)
-        failed = [step for step in _failed_steps(models) if step not in refused]
+        if not data.succeeded:
+            return RunOutcome(failed_steps=data.failed_steps)
+        tags = partition_range_tags([month.isoformat() for month in months_to_score(settings)])
+        models = runner.run("refresh_models", tags=tags)
+        refused = models.refused_use_cases
+        failed = [step for step in models.failed_steps if step not in refused]
         if refused or failed:
             # A refusal stops the steps after it, but the model that is served goes on being scored and reviewed; and
             # what tells of all use cases must not wait for the one that failed.
-            rest = job.execute_in_process(
-                instance=instance,
-                run_config=_RUN_CONFIG,
-                raise_on_error=False,
-                tags=tags,
-                asset_selection=_stopped(list(refused.values()), failed),
-            )
-            failed += _failed_steps(rest)
+            rest = runner.run("refresh_models", tags=tags, asset_selection=_stopped(list(refused.values()), failed))
+            failed += rest.failed_steps
         return RunOutcome(failed_steps=tuple(failed), refused_use_cases=tuple(refused.values()))
-
-
-def _end_dead_runs(instance: dg.DagsterInstance) -> None:
-    """Close the runs of a main job that was killed, or the pool slot that they held would be waited for forever.
-
-    Whoever holds the lock of the home knows that no other main job is alive.
-    """
-    unfinished = dg.RunsFilter(tags=_MAIN_RUN_TAG, statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
-    for run in instance.get_runs(unfinished):
-        instance.report_run_failed(run, "The process was killed; a later run took over.")
-        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def months_to_score(settings: PlatformSettings) -> Sequence[date]:
@@ -131,19 +92,6 @@ def months_to_score(settings: PlatformSettings) -> Sequence[date]:
         f"The data ends in {everything[-1]:%Y-%m}, before the first month of the platform: set KILOWISE_FIRST_MONTH to "
         f"the data's first month or earlier (now {settings.first_month.isoformat()})."
     )
-
-
-def _failed_steps(result: dg.ExecuteInProcessResult) -> tuple[str, ...]:
-    return tuple(event.step_key for event in result.get_step_failure_events() if event.step_key)
-
-
-def _refusals(result: dg.ExecuteInProcessResult) -> dict[str, str]:
-    """Return the use case by step of each gate that refused."""
-    return {
-        dg.AssetKey(evaluation.asset_key.path).to_python_identifier(): evaluation.asset_key.path[-1]
-        for evaluation in result.get_asset_check_evaluations()
-        if evaluation.check_name == checks.GATE and not evaluation.passed and evaluation.severity == checks.ERROR
-    }
 
 
 def _stopped(refused: Sequence[str], failed: Sequence[str]) -> list[dg.AssetKey]:

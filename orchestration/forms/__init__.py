@@ -3,7 +3,8 @@
 What a form needs is imported when it is asked for, so that the embedded default loads none of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from orchestration.settings import PlatformSettings
 
 if TYPE_CHECKING:
     import dagster as dg
+
+    from orchestration.forms.job_runs import JobRunner
 
 EMBEDDED = "embedded"
 _MODULES_BY_PROFILE: Mapping[str, tuple[str, ...]] = {
@@ -58,6 +61,35 @@ def executor(settings: PlatformSettings) -> "dg.ExecutorDefinition":
     from orchestration.forms.step_workers import step_workers_executor
 
     return step_workers_executor
+
+
+@contextmanager
+def job_runner(
+    settings: PlatformSettings, definitions: "dg.Definitions", tags: Mapping[str, str]
+) -> "Iterator[JobRunner]":
+    """Yield what runs jobs for a command: this process, or the queue.
+
+    Args:
+        settings: Settings of the platform.
+        definitions: Definitions with the jobs.
+        tags: Tags of every run.
+
+    Raises:
+        FormError: If the form cannot take the jobs.
+    """
+    if settings.profile == EMBEDDED:
+        from orchestration.forms.job_runs import in_this_process
+
+        with in_this_process(definitions, tags) as runner:
+            yield runner
+        return
+    prepare_instance(settings)
+    from orchestration.forms.queued_runs import through_the_queue
+    from orchestration.forms.server import ServerSettings
+    from serving.terminal import say
+
+    with through_the_queue(ServerSettings.of(settings), tags, say) as runner:
+        yield runner
 
 
 def prepare_instance(settings: PlatformSettings) -> None:

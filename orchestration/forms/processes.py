@@ -4,6 +4,7 @@ Each begins by ``python -m orchestration server <process>``, whoever supervises 
 ``make server-up``): it reads the secrets, checks what it depends on, and becomes the program that it is for.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -86,6 +87,8 @@ def work(server: ServerSettings, queues: Sequence[str], name: str) -> int:
     from orchestration.forms.step_tasks import build_worker_app
 
     app = build_worker_app(server)
+    # It would repeat the whole result of every step.
+    logging.getLogger("celery.app.trace").setLevel(logging.WARNING)
     arguments = ["worker", "--loglevel", "INFO", "--queues", ",".join(queues), "--hostname", f"{name}@%h"]
     # Workers need not hear of each other.
     quiet = ["--without-gossip", "--without-mingle"]

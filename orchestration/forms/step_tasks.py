@@ -10,13 +10,15 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import psutil
 from celery import Celery, Task
 from celery.exceptions import Ignore
+from dagster._grpc.types import ExecuteStepArgs
+from dagster._serdes import unpack_value
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_task
 from kombu import Queue
@@ -60,6 +62,8 @@ def app_options(server: ServerSettings) -> dict[str, Any]:
             # Libraries of the steps keep caches; a fresh process now and then gives the memory back.
             "worker_max_tasks_per_child": 50,
             "worker_hijack_root_logger": False,
+            # Dagster captures what a step prints.
+            "worker_redirect_stdouts": False,
         },
     }
 
@@ -239,10 +243,10 @@ class LeasedTask(Task):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Do the task; whoever submitted it can see that somebody is at it."""
-        packed: Mapping[str, Any] = kwargs["execute_step_args_packed"]
+        step = unpack_value(kwargs["execute_step_args_packed"], as_type=ExecuteStepArgs)
         lease = Lease(self.redis, self.request.id)
-        turn = Turn(self.redis, ",".join(packed["step_keys_to_execute"]), self.request.id)
-        with holding(lease, turn, packed["run_id"], self.lease_seconds):
+        turn = Turn(self.redis, ",".join(step.step_keys_to_execute or ()), self.request.id)
+        with holding(lease, turn, step.run_id, self.lease_seconds):
             return self.run(*args, **kwargs)
 
     def after_return(self, *_args: Any, **_kwargs: Any) -> None:

@@ -108,6 +108,9 @@ class WatchedResult:
         """
         if self._is_cancelled:
             return True
+        if self._outage_since is not None:
+            # Nobody could renew a lease meanwhile.
+            self._seen_at = self._clock()
         try:
             is_ready = self._is_ready()
         except (RedisError, OSError) as error:
@@ -121,8 +124,6 @@ class WatchedResult:
         if self._outage_since is not None:
             self._report("The queue of steps answers again.")
             self._outage_since = None
-            # Nobody could renew a lease meanwhile.
-            self._seen_at = self._clock()
         return is_ready
 
     def _is_ready(self) -> bool:
