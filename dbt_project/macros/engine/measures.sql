@@ -64,7 +64,16 @@
 
 {#- Square of an energy, exact: the factors are widened so that a large customer's month does not overflow. -#}
 {% macro squared(kwh) -%}
+    {{ adapter.dispatch('squared')(kwh) }}
+{%- endmacro %}
+
+{% macro duckdb__squared(kwh) -%}
     cast(cast({{ kwh }} as decimal(19, 4)) * cast({{ kwh }} as decimal(19, 4)) as decimal(38, 8))
+{%- endmacro %}
+
+{#- Spark drops decimals of a product that may have more than 38 digits: two factors of 18 stay exact. -#}
+{% macro spark__squared(kwh) -%}
+    cast(cast({{ kwh }} as decimal(18, 4)) * cast({{ kwh }} as decimal(18, 4)) as decimal(38, 8))
 {%- endmacro %}
 
 {#- A double that rounding or a doubtful calendar may push over its limit. Null stays null, which `least` would not do. -#}

@@ -89,3 +89,50 @@
 {% macro spark__quantile(value, share) -%}
     percentile({{ value }}, {{ share }})
 {%- endmacro %}
+
+{#- A floating-point number, rounded half away from zero to some decimals in floating-point arithmetic. -#}
+{% macro rounded(value, decimals) -%}
+    {{ adapter.dispatch('rounded')(value, decimals) }}
+{%- endmacro %}
+
+{% macro duckdb__rounded(value, decimals) -%}
+    round({{ value }}, {{ decimals }})
+{%- endmacro %}
+
+{#- Spark's own `round` goes by the digits that a number is written with: 0.575 becomes 0.58 there, and 0.57 here. -#}
+{% macro spark__rounded(value, decimals) -%}
+    (round(({{ value }}) * 1e{{ decimals }}D) / 1e{{ decimals }}D)
+{%- endmacro %}
+
+{#- A floating-point number as a decimal, rounded in floating-point arithmetic. -#}
+{% macro double_as_decimal(value, precision, scale) -%}
+    {{ adapter.dispatch('double_as_decimal')(value, precision, scale) }}
+{%- endmacro %}
+
+{% macro duckdb__double_as_decimal(value, precision, scale) -%}
+    cast({{ value }} as decimal({{ precision }}, {{ scale }}))
+{%- endmacro %}
+
+{% macro spark__double_as_decimal(value, precision, scale) -%}
+    cast({{ rounded(value, scale) }} as decimal({{ precision }}, {{ scale }}))
+{%- endmacro %}
+
+{#-
+    Mean of the decimals of a group, as the floating-point number next to the quotient of their exact sum and count.
+    Values have at most `scale` decimals.
+-#}
+{% macro mean_of_decimals(value, scale) -%}
+    {{ adapter.dispatch('mean_of_decimals')(value, scale) }}
+{%- endmacro %}
+
+{% macro duckdb__mean_of_decimals(value, scale) -%}
+    avg({{ value }})
+{%- endmacro %}
+
+{#- Spark's own `avg` of decimals is a decimal with four digits more. -#}
+{% macro spark__mean_of_decimals(value, scale) -%}
+    (
+        cast(cast(sum({{ value }}) as decimal(27, {{ scale }})) * {{ 10 ** scale }} as double)
+        / (count({{ value }}) * {{ 10 ** scale }}D)
+    )
+{%- endmacro %}

@@ -1,4 +1,8 @@
-{#- The files of one use case's batch predictions; see `landing_source`. -#}
+{#-
+    The files of one use case's batch predictions. The source node stays a real dbt source, see `landing_source`. DuckDB
+    reads the files of all months together; for Spark they were copied into one schema, since it cannot join files in
+    which a column has another type or none.
+-#}
 {% macro prediction_source(name) -%}
     {{ adapter.dispatch('prediction_source')(name) }}
 {%- endmacro %}
@@ -13,6 +17,5 @@
         'tariff_recommendations': 'tariff_matching',
         'credit_scores': 'credit_risk',
     } -%}
-    {%- do source('predictions', name) -%}
-    parquet.`{{ var('predictions_path') }}/*/{{ folders[name] }}/*/predictions.parquet`
+    {{ spark_files(source('predictions', name), var('predictions_path') ~ '/' ~ folders[name], false) }}
 {%- endmacro %}

@@ -27,7 +27,7 @@ final as (
     select
         as_of_customers.customer_key,
         cast(as_of_customers.as_of_month as date) as as_of_month,
-        cast(as_of_customers.as_of_at as timestamp) as as_of_at,
+        cast(as_of_customers.as_of_at as {{ type_timestamp() }}) as as_of_at,
         as_of_customers.district,
         billing.recovery_rate_due_3m_pct,
         billing.recovery_rate_due_6m_pct,

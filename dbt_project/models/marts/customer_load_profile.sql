@@ -53,7 +53,7 @@ days as (
         season,
         day_type,
         -- Decimals: a mean of doubles would depend on the order of the rows.
-        cast(avg(cast(mean_kw as decimal(18, 9))) as double) as mean_kw
+        cast({{ mean_of_decimals(double_as_decimal('mean_kw', 18, 9), 9) }} as double) as mean_kw
     from hours
     group by customer_key, season, day_type
 

@@ -28,15 +28,15 @@ now_and_before as (
         customer_key,
         segment_id as to_segment_id,
         release as to_release,
-        cast(null as varchar) as from_segment_id,
-        cast(null as varchar) as from_release
+        cast(null as {{ type_string() }}) as from_segment_id,
+        cast(null as {{ type_string() }}) as from_release
     from segments
     union all
     select
         as_of_month_number + 1 as as_of_month_number,
         customer_key,
-        cast(null as varchar) as to_segment_id,
-        cast(null as varchar) as to_release,
+        cast(null as {{ type_string() }}) as to_segment_id,
+        cast(null as {{ type_string() }}) as to_release,
         segment_id as from_segment_id,
         release as from_release
     from segments

@@ -15,8 +15,8 @@ holidays as (
 bounds as (
 
     select
-        {{ tick_number(add_days('cast(min(read_month) as timestamp)', -62)) }} as first_tick_number,
-        {{ tick_number(add_days('cast(max(read_month) as timestamp)', 93)) }} as last_tick_number
+        {{ tick_number(add_days('cast(min(read_month) as ' ~ type_timestamp() ~ ')', -62)) }} as first_tick_number,
+        {{ tick_number(add_days('cast(max(read_month) as ' ~ type_timestamp() ~ ')', 93)) }} as last_tick_number
     from reading_months
 
 ),

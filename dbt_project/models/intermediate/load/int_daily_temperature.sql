@@ -14,7 +14,7 @@ final as (
 
     select
         weather.district,
-        cast(avg(weather.temperature_c) as decimal(6, 2)) as mean_temperature_c,
+        {{ double_as_decimal(mean_of_decimals('weather.temperature_c', 2), 6, 2) }} as mean_temperature_c,
         ticks.local_date
     from weather
     inner join ticks

@@ -12,7 +12,7 @@ metered_customer_months as (
 
     select
         month_number,
-        {{ hash_of_group("concat(customer_key, cast(first_metered_date as varchar), cast(last_metered_date as varchar))") }}
+        {{ hash_of_group("concat(customer_key, cast(first_metered_date as " ~ type_string() ~ "), cast(last_metered_date as " ~ type_string() ~ "))") }}
             as meters_hash
     from {{ ref('int_metered_customer_months') }}
     group by month_number

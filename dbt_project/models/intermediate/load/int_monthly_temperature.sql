@@ -15,7 +15,7 @@ final as (
     select
         weather.district,
         ticks.month_number,
-        cast(avg(weather.temperature_c) as double) as mean_temperature_c
+        cast({{ mean_of_decimals('weather.temperature_c', 2) }} as double) as mean_temperature_c
     from weather
     inner join ticks
         on {{ tick_number('weather.observed_at') }} = ticks.tick_number

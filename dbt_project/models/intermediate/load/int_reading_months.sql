@@ -26,7 +26,7 @@ local_months as (
 
     select
         month_number,
-        {{ hash_of_group("concat(cast(local_date as varchar), day_type)") }} as calendar_hash
+        {{ hash_of_group("concat(cast(local_date as " ~ type_string() ~ "), day_type)") }} as calendar_hash
     from (select distinct month_number, local_date, day_type from ticks) as local_days
     group by month_number
 
@@ -45,7 +45,7 @@ deliveries_by_month as (
 
     select
         utc_months.month_number,
-        {{ hash_of_group("concat(reading_months.delivery_id, '/', cast(reading_months.read_month as varchar))") }}
+        {{ hash_of_group("concat(reading_months.delivery_id, '/', cast(reading_months.read_month as " ~ type_string() ~ "))") }}
             as deliveries_hash
     from utc_months
     inner join reading_months

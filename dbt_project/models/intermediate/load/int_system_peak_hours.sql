@@ -48,7 +48,7 @@ system_cells as (
         month_number,
         {{ loop.index0 }} as cell,
         -- Rounded, because the last bits of a sum depend on the order of its terms.
-        round({{ cell }}_kw, 6) as kw
+        {{ rounded(cell ~ '_kw', 6) }} as kw
     from system_months
     {%- if not loop.last %}
     union all

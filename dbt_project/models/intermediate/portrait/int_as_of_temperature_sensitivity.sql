@@ -141,7 +141,7 @@ ranked as (
         row_number() over (
             partition by customer_key, as_of_month_number
             order by
-                round(explained_share - 0.02 * slopes_count, 9) desc,
+                {{ rounded('explained_share - 0.02 * slopes_count', 9) }} desc,
                 slopes_count,
                 heating_balance_c,
                 cooling_balance_c

@@ -86,7 +86,7 @@ described_days as (
             when complete_days.peak_kw < 1.5 * complete_days.mean_kw then 'flat'
             else concat(
                 case when complete_days.peak_kw < 3 * complete_days.mean_kw then 'broad_' else 'sharp_' end,
-                cast(4 * {{ integer_quotient('complete_days.peak_hour', 4) }} as varchar)
+                cast(4 * {{ integer_quotient('complete_days.peak_hour', 4) }} as {{ type_string() }})
             )
         end as day_word,
         temperatures.mean_temperature_c

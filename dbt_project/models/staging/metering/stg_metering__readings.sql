@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ landing_source('meter_readings') }}
+    select * from {{ landing_source_by_month('meter_readings') }}
 
 ),
 

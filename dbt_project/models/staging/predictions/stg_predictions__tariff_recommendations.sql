@@ -8,11 +8,11 @@ final as (
 
     select
         customer_key,
-        cast(release as varchar) as release,
-        cast(current_tariff_id as varchar) as current_tariff_id,
-        cast(recommended_tariff_id as varchar) as recommended_tariff_id,
-        cast(recommended_options as varchar) as recommended_options,
-        cast(load_basis as varchar) as load_basis,
+        cast(release as {{ type_string() }}) as release,
+        cast(current_tariff_id as {{ type_string() }}) as current_tariff_id,
+        cast(recommended_tariff_id as {{ type_string() }}) as recommended_tariff_id,
+        cast(recommended_options as {{ type_string() }}) as recommended_options,
+        cast(load_basis as {{ type_string() }}) as load_basis,
         cast(is_switch_recommended as boolean) as is_switch_recommended,
         cast(price_is_verified as boolean) as price_is_verified,
         cast(current_annual_amount as double) as current_annual_amount,
