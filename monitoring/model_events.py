@@ -9,6 +9,7 @@ from ml.wording import KEY_FIGURES, Bilingual, metric_title
 from monitoring.incidents import Incident
 from monitoring.model_history import Decision, Model, ServedChange, decision_page, release_page
 from monitoring.retrainings import RETRAINING_WORDS, Retraining
+from monitoring.stored_words import stored
 from monitoring.verdicts import OUTCOME_WORDS
 
 EventKind = Literal["release", "rollback", "refused", "retraining", "no_retraining", "opened", "closed"]
@@ -85,8 +86,9 @@ def _events(model: Model) -> Iterator[Event]:
     # A release of before the history was kept is known by its record alone.
     for release in model.releases:
         if release.name not in {change.release for change in model.served_changes}:
-            text = f"{release.name} · {release.approved_by}"
-            yield Event(release.released_at, "release", Bilingual(en=text, zh=text), release_page(release.name))
+            by = stored(release.approved_by)
+            text = Bilingual(en=f"{release.name} · {by.en}", zh=f"{release.name} · {by.zh}")
+            yield Event(release.released_at, "release", text, release_page(release.name))
     for decision in model.refused:
         yield _refusal(decision)
     judged = {decision.version for decision in model.decisions}
@@ -98,9 +100,10 @@ def _events(model: Model) -> Iterator[Event]:
 
 
 def _served(change: ServedChange, page: str) -> Event:
-    text = " · ".join(part for part in (change.release, change.by, change.reason) if part)
+    parts = [stored(part) for part in (change.release, change.by, change.reason) if part]
+    text = Bilingual(en=" · ".join(part.en for part in parts), zh=" · ".join(part.zh for part in parts))
     kind: EventKind = "rollback" if change.action == "rollback" else "release"
-    return Event(change.at, kind, Bilingual(en=text, zh=text), page)
+    return Event(change.at, kind, text, page)
 
 
 def _refusal(decision: Decision) -> Event:

@@ -34,6 +34,7 @@ from monitoring.retrainings import FILE_NAME as RETRAININGS_NAME
 from monitoring.retrainings import Retraining, RetrainingRecordError, read_retrainings
 from monitoring.slices import FOLDER as SLICES_NAME
 from monitoring.slices import StoredSlice
+from monitoring.stored_words import shortage_words
 from monitoring.verdicts import USE_CASE_TITLES, Verdict, VerdictError, read_verdict, read_verdicts
 
 DECISIONS_NAME = "decisions"
@@ -191,7 +192,7 @@ class Model:
         outcomes: What became of its predictions; None before any outcome was recorded.
         trials: Trials of challengers on live traffic, newest first.
         slices: Reviews on demand of a part of the customers or of several months, newest first.
-        insufficiency: What the data lacks for a model, in a sentence; empty if it suffices or was never checked.
+        insufficiency: What the data lacks for a model, in sentences; None if it suffices or was never checked.
         damage: A sentence for each record that cannot be read, so that what it would tell is missing.
     """
 
@@ -207,7 +208,7 @@ class Model:
     outcomes: Outcomes | None = None
     trials: tuple[TrialSummary, ...] = ()
     slices: tuple[StoredSlice, ...] = ()
-    insufficiency: str = ""
+    insufficiency: Bilingual | None = None
     damage: tuple[Bilingual, ...] = ()
 
     @property
@@ -337,15 +338,15 @@ def _policy(use_case: str, today: date) -> DriftPolicy | None:
         return None
 
 
-def _insufficiency(path: Path) -> str:
+def _insufficiency(path: Path) -> Bilingual | None:
     if not path.exists():
-        return ""
+        return None
     try:
         report = SufficiencyReport.model_validate(json.loads(path.read_bytes())["report"])
     except ValidationError:
         # A report of an older form is made anew by the next training.
-        return ""
-    return "" if report.is_sufficient else " ".join(finding.message for finding in report.missing)
+        return None
+    return None if report.is_sufficient else shortage_words(report)
 
 
 def _served_changes(history: Path) -> Iterator[ServedChange]:

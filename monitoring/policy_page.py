@@ -7,14 +7,17 @@ here, and a rule without one fails the tests.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from typing import Any
 
+import yaml
 from pydantic import BaseModel
 
 from ml.wording import Bilingual
-from monitoring.policy import DriftPolicy
+from monitoring.policy import POLICY_DIRECTORY, DriftPolicy
 
 POLICY_PAGE = "policy.html"
+REASONS_PATH = POLICY_DIRECTORY / "reasons_zh.yaml"
 
 RULE_TITLES: Mapping[str, Bilingual] = {
     "prediction": Bilingual(en="Drift score of the predictions", zh="预测的偏移得分"),
@@ -128,7 +131,7 @@ class RuleRow:
         watch: First limit; empty without one.
         act: Second limit; empty without one.
         settings: Its other numbers.
-        reason: Why the numbers are what they are.
+        reason: Why the numbers are what they are, in both languages.
     """
 
     path: str
@@ -137,13 +140,23 @@ class RuleRow:
     watch: str
     act: str
     settings: tuple[Setting, ...]
-    reason: str
+    reason: Bilingual
 
 
 def rule_rows(policy: DriftPolicy) -> list[RuleRow]:
     """Return all rules of a policy: those with limits first, in the order of the policy."""
     rows = list(_rows(policy, ""))
     return sorted(rows, key=lambda row: not row.watch)
+
+
+def reason_words(reason: str) -> Bilingual:
+    """Return a reason of a policy file in both languages; in English alone where nobody has translated it."""
+    return Bilingual(en=reason, zh=_reasons_in_chinese().get(reason, reason))
+
+
+@cache
+def _reasons_in_chinese() -> dict[str, str]:
+    return dict(yaml.safe_load(REASONS_PATH.read_text(encoding="utf-8")))
 
 
 def _rows(rules: BaseModel, prefix: str) -> Iterator[RuleRow]:
@@ -167,7 +180,7 @@ def _row(rule: BaseModel, path: str, column: str = "") -> RuleRow:
         watch=_text(getattr(rule, "watch", "")),
         act=_text(getattr(rule, "act", "")),
         settings=tuple(_settings(rule)),
-        reason=getattr(rule, "reason", ""),
+        reason=reason_words(getattr(rule, "reason", "")),
     )
 
 

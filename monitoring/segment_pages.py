@@ -422,7 +422,8 @@ def _curves(members: "pd.DataFrame") -> tuple[Curve, ...]:
                 line=_path(mean, top),
                 band=f"{_path(upper, top)} L{_path(lower, top, is_backwards=True)[1:]} Z",
                 mean_level=round(_height(1.0, top), 1),
-                text=f"{title.en}: highest at {peak:02d}:00 with {mean[peak]:.1f} times the mean of the day",
+                text=f"{title.en}: highest at {peak:02d}:00 with {mean[peak]:.1f} times the mean of the day "
+                f"{title.zh}：{peak} 时最高，为日均的 {mean[peak]:.1f} 倍",
             )
         )
     return tuple(curves)

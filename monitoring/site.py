@@ -40,11 +40,12 @@ from monitoring.model_history import (
     verdict_page,
 )
 from monitoring.pipeline_page import PIPELINE_PAGE, read_pipeline_page
-from monitoring.policy_page import POLICY_PAGE, rule_rows
+from monitoring.policy_page import POLICY_PAGE, reason_words, rule_rows
 from monitoring.retrainings import RETRAINING_WORDS
 from monitoring.runbook import runbook, runbook_anchor
 from monitoring.segment_pages import SEGMENT_PAGE, SegmentPage, read_segment_page
 from monitoring.service_quality_page import SERVICE_PAGE, read_service_page
+from monitoring.stored_words import criterion_words, decision_words, stored
 from monitoring.timeline import draw_timeline
 from monitoring.verdicts import (
     MONEY_WORDS,
@@ -180,8 +181,8 @@ def _write_model(site: _Site, model: Model, segments: SegmentPage | None) -> Non
         write(trial_page(trial.trial_id), "trial.html.j2", trial=trial)
     for verdict in model.verdicts:
         write(verdict_page(verdict), "verdict.html.j2", verdict=verdict, **_verdict_context(verdict))
-    for stored in model.slices:
-        write(slice_page(stored), "verdict.html.j2", verdict=stored.verdict, **_verdict_context(stored.verdict))
+    for part in model.slices:
+        write(slice_page(part), "verdict.html.j2", verdict=part.verdict, **_verdict_context(part.verdict))
     if model.policy:
         write(POLICY_PAGE, "policy.html.j2", policy=model.policy, rows=rule_rows(model.policy))
     if segments:
@@ -436,6 +437,10 @@ class _Templates:
             "runbook_anchor": runbook_anchor,
             "aspect_title": aspect_title,
             "slice_title": slice_title,
+            "stored": stored,
+            "decision_words": decision_words,
+            "criterion_words": criterion_words,
+            "reason_words": reason_words,
             "megabytes_of": megabytes_of,
             "built_at": f"{built_at:%Y-%m-%d %H:%M} UTC",
         }

@@ -45,6 +45,7 @@ from orchestration.settings import PlatformSettings
 from orchestration.trials import report_path
 from serving.trials import Trial
 from tests.unit.monitoring.factories import MONTH, RELEASE, Platform, prediction_frame, reference_frame, write_release
+from tests.unit.monitoring.languages import EnglishOnly, english_only
 
 JULY = date(2026, 7, 1)
 
@@ -456,6 +457,13 @@ def test_a_report_begins_with_its_first_finding_and_the_columns_that_matter_and_
     assert "notes that need nothing done" in notes
 
 
+def test_everything_on_the_pages_can_be_read_in_chinese(home) -> None:
+    fill_every_section(home)
+    write_decision(home, "202608-newer", date(2026, 9, 3))
+    write_trial(home)
+    assert english_only(build_site(home).parent) == {}
+
+
 def test_what_is_silenced_is_said_with_who_and_why_on_every_page_of_the_model(home) -> None:
     record_acknowledgement(
         home / "reports",
@@ -622,3 +630,22 @@ def test_every_square_of_a_time_line_stands_above_its_own_month(site) -> None:
     labels = [re.sub(r"<[^>]*>", "", item.split('class="month-label"')[1].partition(">")[2]) for item in
               line.split("<li>")[1:]]  # fmt: skip
     assert [label.strip() for label in labels] == ["072026", "08"]
+
+
+@pytest.mark.parametrize(
+    ("body", "is_found"),
+    [
+        ('<p><span lang="en">Look at it</span><span lang="zh">请查看</span></p>', False),
+        ('<p><span lang="en">Look at it</span></p>', True),
+        ('<p><span lang="en">Look at it</span><b>12</b></p>', True),
+        ("<p>Look at it</p>", True),
+        ('<p><span lang="zh">Look at it soon</span></p>', True),
+        ('<p title="Look at it"></p>', True),
+        ('<p title="Look at it 请查看">2.0 kWh</p>', False),
+        ('<p><span class="said" lang="">Waiting for the bank</span> <code>tenure_months</code></p>', False),
+    ],
+)
+def test_english_without_chinese_is_found_wherever_it_stands(body, is_found, tmp_path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text(f"<html lang='en'><body>{body}</body></html>", encoding="utf-8")
+    assert bool(EnglishOnly(page).found) is is_found
