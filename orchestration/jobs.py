@@ -543,6 +543,65 @@ def review_slice() -> None:
     review_part_of_customers()
 
 
+# Readings are put together while nobody reads them: dbt takes turns in the same pool.
+@dg.op(pool="warehouse")
+def compact_landed_readings(context: dg.OpExecutionContext, settings: dg.ResourceParam[PlatformSettings]) -> None:
+    """Put the readings of each month that came in many small files into one; every row stays as it is."""
+    from orchestration.ingestion.compaction import compact_readings
+
+    try:
+        months = compact_readings(
+            settings.landing_dir,
+            from_files=settings.compact_readings_from_files,
+            memory_limit=settings.duckdb_memory_limit,
+        )
+    except KilowiseError as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
+    metadata: dict[str, dg.RawMetadataValue] = {
+        "months compacted": ", ".join(month.month[:7] for month in months) or "none",
+        "files before": sum(month.files_count for month in months),
+        "files after": len(months),
+        "rows, unchanged": sum(month.rows_count for month in months),
+        "megabytes saved": round(sum(month.bytes_before - month.bytes_after for month in months) / 1e6, 1),
+    }
+    if months:
+        context.log_event(
+            dg.AssetObservation(
+                asset_key=["landing", "meter_readings"],
+                description="The same readings in fewer files; each row keeps its delivery and file.",
+                metadata=metadata,
+            )
+        )
+    context.add_output_metadata(metadata)
+
+
+@dg.op
+def remove_what_is_old(context: dg.OpExecutionContext, settings: dg.ResourceParam[PlatformSettings]) -> None:
+    """Remove runs, logs and drift pages that are older than the settings keep."""
+    from orchestration.tidy_up import remove_old_logs, remove_old_report_pages, remove_old_runs
+    from orchestration.use_cases import USE_CASES
+
+    now = datetime.now(UTC)
+    removed = [
+        remove_old_runs(settings, context.instance, now),
+        remove_old_logs(settings, Path(context.instance.root_directory), now),
+        remove_old_report_pages(settings, [use_case.name for use_case in USE_CASES], now.date()),
+    ]
+    for one in removed:
+        context.log.info(one.sentence())
+    context.add_output_metadata({f"{one.what} removed": one.count for one in removed})
+
+
+@dg.job(
+    description="Puts months of readings that came in many small files into one file each, and removes runs, logs and "
+    "drift pages that are older than the settings keep. Changes no mart, verdict, decision or release."
+)
+def tidy_up() -> None:
+    """Compact readings and remove what is old."""
+    compact_landed_readings()
+    remove_what_is_old()
+
+
 ASSET_JOBS = [
     full_refresh,
     refresh_data,
@@ -569,5 +628,6 @@ SINGLE_JOBS = [
     drill_monitors,
     deliver_alerts,
     review_slice,
+    tidy_up,
 ]
 """Jobs that do one thing beside the graph."""

@@ -50,6 +50,13 @@ def build_schedules(
             description="Every night, after the data: compute a sample of the API's answers again and compare.",
         ),
         dg.ScheduleDefinition(
+            name="tidy_up_weekly",
+            job=jobs.tidy_up,
+            cron_schedule="0 4 * * 0",
+            execution_timezone=settings.time_zone,
+            description="Every Sunday: readings into fewer files; runs, logs and drift pages that are too old go.",
+        ),
+        dg.ScheduleDefinition(
             name="train_models_quarterly",
             job=jobs.train_models,
             cron_schedule="0 4 5 1,4,7,10 *",

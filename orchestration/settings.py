@@ -89,6 +89,14 @@ class PlatformSettings(BaseSettings):
     retained_snapshots: int = Field(
         default=5, ge=1, le=1000, description="Feature snapshots kept per use case, to go back to and to replay"
     )
+    compact_readings_from_files: int = Field(
+        default=8, ge=2, le=10_000, description="Files of a month's readings from which tidy_up puts them into one"
+    )
+    retained_run_days: int = Field(default=400, ge=7, le=3_650, description="Days that the history of a run is kept")
+    retained_log_days: int = Field(default=30, ge=1, le=3_650, description="Days that logs of programs are kept")
+    retained_report_months: int = Field(
+        default=24, ge=1, le=240, description="Months whose drift pages are kept; verdicts are kept for ever"
+    )
     retrain_on_act: bool = Field(default=False, description="Train a challenger when a drift verdict says act")
     catalogue_paths: tuple[Path, ...] = Field(default=(), description="Tariff files beside the built-in catalogue")
     credit_policy: str = Field(default="cn_local", description="Id of the credit policy that says what follows")
