@@ -19,9 +19,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ml.columns import Column, ColumnKind, by_name
-from ml.errors import BundleError
 from monitoring.datasets import CurrentRows, ReferenceRows, schema_columns
 from monitoring.drift import Z_999, reference_bins, usable_values
+from monitoring.explained_inputs import released_credit_model
 from monitoring.policy import DriftPolicy
 from monitoring.sections import ColumnImportance, ImportanceMethod, ImportanceShift
 
@@ -153,16 +153,12 @@ def _chance_level(reference: _Importance, seed: int) -> float:
 
 def _explanations(use_case: str, then: pd.DataFrame, now: pd.DataFrame, bundle_dir: Path) -> _Measured | None:
     """Ask the model for its contributions; None if it gives none or cannot be loaded by this code."""
-    if use_case != "credit_risk" or not (bundle_dir / "bundle.json").exists():
+    model = released_credit_model(use_case, bundle_dir)
+    if model is None:
         return None
-    from ml.bundle import read_bundle
-    from ml.credit_risk.model import CreditRiskModel, ScoringRows
+    from ml.credit_risk.model import ScoringRows
 
     features, _ = schema_columns(use_case)
-    try:
-        model = CreditRiskModel.from_files(read_bundle(bundle_dir).estimator_files())
-    except BundleError:
-        return None
     return _Measured(
         "explanations",
         [column.name for column in features],

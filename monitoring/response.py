@@ -16,6 +16,10 @@ No month does exactly what its weather says: holidays move, months have 28 days 
 reference lie from their own weather's response, beyond what their customers explain, is estimated by moments
 (DerSimonian and Laird, 1986, Meta-analysis in clinical trials, Controlled Clinical Trials 7), and a month under review
 is allowed as much.
+
+A response holds where it was seen. Baseline models are not to be used beyond a tenth outside of the weather that they
+were fitted to (ASHRAE Guideline 14-2014, Measurement of energy, demand, and water savings); further out the response
+may as well be twice as strong or end, which is added to the error.
 """
 
 from dataclasses import dataclass
@@ -41,6 +45,8 @@ _SMALLEST_WEIGHT = 1e-6
 # A class with fewer base rows has no distribution to speak of; its values stay where they are.
 _CLASS_ROWS_MIN_COUNT = 20
 _BINS = 10
+# Part of the range of the weather that was seen, by which a response may be extended to either side.
+_EXTENSION = 0.1
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,8 @@ def move_to_weather(
             slopes, covariance, between_months = _responses(
                 values[rows], thresholds, drivers[rows], months[rows], response_per_degree=response_per_degree
             )
+        beyond = _beyond(target.mean(axis=0), drivers[rows])
+        bends = ((slopes * beyond) ** 2).sum(axis=1)
         months_of_base = np.unique(months[base][members])
         own_ways = between_months * (1 + 1 / len(months_of_base))
         for month in months_of_base:
@@ -109,12 +117,20 @@ def move_to_weather(
             # Too few rows of a month have no distribution of their own; they are moved like the class.
             like = cell if cell.sum() >= _CLASS_ROWS_MIN_COUNT else members
             difference = target.mean(axis=0) - drivers[base][cell].mean(axis=0)
-            errors = np.sqrt(np.einsum("p,tpq,q->t", difference, covariance, difference) + own_ways)
+            errors = np.sqrt(np.einsum("p,tpq,q->t", difference, covariance, difference) + own_ways + bends)
             shift = slopes @ difference
             rows_then = values[base]
             moved[cell] = _transported(rows_then[like], thresholds, shift)[cell[like]]
             moved_further[cell] = _transported(rows_then[like], thresholds, shift + errors)[cell[like]]
     return Moved(moved, Z_999**2 * _score(moved, moved_further))
+
+
+def _beyond(target: FloatArray, seen: FloatArray) -> FloatArray:
+    """Return how far each driver lies outside of what was seen, extended by a part of its range; 0 inside."""
+    lowest, highest = seen.min(axis=0), seen.max(axis=0)
+    reach = _EXTENSION * (highest - lowest)
+    distance: FloatArray = np.maximum(np.maximum(target - highest, lowest - target) - reach, 0.0)
+    return distance
 
 
 def category_uncertainty(values: "pd.Series[Any]", shift: float) -> float:

@@ -185,6 +185,7 @@ def judge(
         The verdict, which is not recorded yet.
     """
     from monitoring.consequences import leading_columns
+    from monitoring.explained_inputs import asking
     from monitoring.findings import find_reasons
     from monitoring.importance import importance_shift
     from monitoring.quality import data_quality
@@ -200,6 +201,7 @@ def judge(
             policy,
             daily_temperatures=surroundings.daily_temperatures if surroundings else None,
             data_since=surroundings.data_since if surroundings else None,
+            ask=asking(policy.use_case, bundle_dir),
         )
         scores = compared.scores
         importance = importance_shift(current, reference, policy, bundle_dir)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ from monitoring.drift import (
     unseen_chance_level,
     usable_values,
 )
+from monitoring.explained_inputs import AskAgain, spread_as_now
 from monitoring.history import like_history
 from monitoring.policy import CategoricalMethod, DriftPolicy, NumericMethod
 from monitoring.season import Form, Sides
@@ -32,6 +34,12 @@ Role = Literal["feature", "prediction"]
 
 # Above this share of reference rows without a full history, the months since customers came tell when the data began.
 _YOUNG_REFERENCE_PCT = 50.0
+# The model is asked anew in batches of other sizes, which moves the last digits of its answers.
+_SAME_ANSWER = 1e-4
+_UNTOLD = (
+    "they moved with columns that follow the weather, and the reference has seen too little of such weather",
+    "其变化来自随天气变化的字段，而参考样本中此类天气过少",
+)
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,7 @@ def compare(
     *,
     daily_temperatures: pd.DataFrame | None = None,
     data_since: date | None = None,
+    ask: AskAgain | None = None,
 ) -> Compared:
     """Compare all columns of the use case that the policy does not ignore.
 
@@ -73,6 +82,7 @@ def compare(
         daily_temperatures: Rows of ``monitoring.weather.DAILY_COLUMNS``; without them the same season decides for
             columns that follow the weather.
         data_since: First month of the platform's data, which bounds what any row can know.
+        ask: Asks the released model about rows of the reference with other inputs; None where that is not possible.
     """
     like = like_history(
         reference.frame,
@@ -98,13 +108,22 @@ def compare(
     key = by_name(predictions)[policy.prediction.column]
     matched_by = policy.history.column if like.shift.short_reference_pct > _YOUNG_REFERENCE_PCT else None
     stakes = Stakes.of(sides.reference, policy.consequences)
-    roles: list[tuple[Column, Role]] = [(column, "prediction") for column in predictions]
-    roles += [(column, "feature") for column in features]
-    scored = [
-        _score_column(column, role, current, reference, sides, key, stakes, matched_by)
-        for column, role in roles
+    inputs = [
+        _score_column(
+            column, "feature", _judge_input(column, sides), current, reference, sides, key, stakes, matched_by
+        )
+        for column in features
         if column.name not in policy.ignored_columns
     ]
+    answers = _Answers.of([score for score, _ in inputs], rows_then, rows_now, features, ask)
+    outputs = [
+        _score_column(
+            column, "prediction", answers.judge(column, sides), current, reference, sides, key, stakes, matched_by
+        )
+        for column in predictions
+        if column.name not in policy.ignored_columns
+    ]
+    scored = [*outputs, *inputs]
     scores = tuple(
         sorted(
             (score.model_copy(update={"is_like_tenure": like.is_thinned}) for score, _ in scored),
@@ -185,9 +204,103 @@ def _decide(judged: Sequence[_Judged], column: Column, policy: DriftPolicy) -> _
     return by_basis[policy.season.decides[-1]]
 
 
+def _judge_input(column: Column, sides: Sides) -> "_Trial":
+    usable_now = usable_values(sides.current[column.name], column.kind)
+    judged = [_judge(form, usable_now, column, sides) for form in sides.forms(column)]
+    return _Trial(judged, _decide(judged, column, sides.policy))
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Every form of the reference that a column was held against, and the one that decides."""
+
+    judged: Sequence[_Judged]
+    decided: _Judged
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """What the released model says of its reference if inputs that follow the weather are spread as in the month.
+
+    Attributes:
+        reference: Reference rows as the model read them.
+        current: Rows of the month.
+        explained: Inputs that are within their limits once season and weather are taken out.
+        untold: Inputs of which nobody can tell.
+        ask: Asks the released model; None if it cannot be asked.
+    """
+
+    reference: pd.DataFrame
+    current: pd.DataFrame
+    explained: Sequence[Column]
+    untold: Sequence[Column]
+    ask: AskAgain | None
+
+    @classmethod
+    def of(
+        cls,
+        scores: Sequence[ColumnScore],
+        reference: pd.DataFrame,
+        current: pd.DataFrame,
+        features: Sequence[Column],
+        ask: AskAgain | None,
+    ) -> "_Answers":
+        columns = by_name(features)
+        seasonal = [score for score in scores if score.is_seasonal]
+        explained = [columns[score.column] for score in seasonal if score.level == "quiet"]
+        untold = [columns[score.column] for score in seasonal if score.status == "not_judged"]
+        return cls(reference, current, explained, untold, ask)
+
+    def judge(self, column: Column, sides: Sides) -> _Trial:
+        """Hold a prediction against what was said, and if it moved, against what the model says now.
+
+        Predictions that moved with inputs of which nobody can tell whether the weather moved them are not judged.
+        """
+        usable_now = usable_values(sides.current[column.name], column.kind)
+        whole = _judge(Form("whole_reference", sides.reference[column.name]), usable_now, column, sides)
+        if whole.comparison.level in (None, "quiet") or not self._gives(column):
+            return _Trial([whole], whole)
+        adjusted = _judge(Form("weather_adjusted", self._with_explained[column.name]), usable_now, column, sides)
+        if adjusted.comparison.level != "quiet" and self.untold:
+            further = _judge(Form("weather_adjusted", self._with_untold[column.name]), usable_now, column, sides)
+            if further.comparison.level == "quiet":
+                comparison = adjusted.comparison.model_copy(
+                    update={"level": None, "why_en": _UNTOLD[0], "why_zh": _UNTOLD[1]}
+                )
+                return _Trial([whole, _Judged(adjusted.form, comparison)], _Judged(adjusted.form, comparison))
+        return _Trial([whole, adjusted], adjusted)
+
+    def _gives(self, column: Column) -> bool:
+        """Tell whether the model can be asked and says of the unchanged reference what is stored with it."""
+        if self._unchanged is None or column.name not in self._unchanged or not (self.explained or self.untold):
+            return False
+        said, stored = self._unchanged[column.name], self.reference[column.name]
+        if column.kind != "numeric":
+            return bool((said == stored).all())
+        return bool(np.allclose(said, stored.astype(np.float64), rtol=_SAME_ANSWER, atol=_SAME_ANSWER))
+
+    @cached_property
+    def _unchanged(self) -> pd.DataFrame | None:
+        return None if self.ask is None else self.ask(self.reference)
+
+    @cached_property
+    def _with_explained(self) -> pd.DataFrame:
+        return self._asked(self.explained)
+
+    @cached_property
+    def _with_untold(self) -> pd.DataFrame:
+        return self._asked([*self.explained, *self.untold])
+
+    def _asked(self, columns: Sequence[Column]) -> pd.DataFrame:
+        if self.ask is None:
+            raise ValueError("there is no model to ask")
+        return self.ask(spread_as_now(self.reference, self.current, columns))
+
+
 def _score_column(
     column: Column,
     role: Role,
+    trial: _Trial,
     current: CurrentRows,
     reference: ReferenceRows,
     sides: Sides,
@@ -203,8 +316,7 @@ def _score_column(
     method = policy.method_for(column)
     values_now = sides.current[name]
     usable_now = usable_values(values_now, column.kind)
-    judged = [_judge(form, usable_now, column, sides) for form in sides.forms(column)]
-    decided = _decide(judged, column, policy)
+    judged, decided = trial.judged, trial.decided
     values_then = decided.form.values
     usable_then = usable_values(values_then, column.kind)
     # A handful of rows of the season has no missing share to speak of.
@@ -220,7 +332,7 @@ def _score_column(
         "is_important": name in policy.important_columns or name == key.name,
         "is_seasonal": is_seasonal,
         "decided_by": decided.form.basis,
-        "comparisons": tuple(each.comparison for each in judged) if is_seasonal else (),
+        "comparisons": tuple(each.comparison for each in judged) if len(judged) > 1 else (),
         "rows_reference": len(usable_then),
         "rows_current": len(usable_now),
         "missing_reference_pct": _percentage(int(all_then.isna().sum()), len(all_then)),

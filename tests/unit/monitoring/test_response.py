@@ -44,12 +44,21 @@ def test_a_winter_is_moved_to_what_a_colder_one_would_be() -> None:
     rng = np.random.default_rng(1)
     rows = reference(rng)
     season = rows["values"][rows["base"]]
-    colder = loads(np.full(3_000, 24.0), rng)
-    moved = moved_to(24.0, rng=np.random.default_rng(1))
+    colder = loads(np.full(3_000, 22.0), rng)
+    moved = moved_to(22.0, rng=np.random.default_rng(1))
     quantiles = [0.1, 0.25, 0.5, 0.75, 0.9]
     assert np.quantile(moved.values, quantiles) == pytest.approx(np.quantile(colder, quantiles), rel=0.1)
     assert np.median(season) < 0.96 * np.median(moved.values)
     assert moved.uncertainty < 0.1
+
+
+def test_a_response_is_less_certain_the_further_it_is_carried_beyond_what_was_seen() -> None:
+    """The reference has seen 0 to 20 degrees, a tenth of which may be added."""
+    within, beyond, far = (
+        moved_to(degrees, rng=np.random.default_rng(1)).uncertainty for degrees in (22.0, 24.0, 30.0)
+    )
+    assert within < beyond / 2
+    assert beyond < far / 4
 
 
 def test_weather_like_that_of_the_season_moves_nothing() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from monitoring.column_words import ColumnWords
 from monitoring.datasets import CurrentRows, ReferenceRows
+from monitoring.explained_inputs import AskAgain
 from monitoring.policy import load_policy
 from monitoring.scoring import Compared, compare
 from monitoring.season_findings import history_reasons, weather_reasons
@@ -63,7 +64,13 @@ def rows_of(frame: pd.DataFrame) -> CurrentRows:
 
 
 def compared(
-    weather: pd.DataFrame | None, month: date, *, known: pd.DataFrame, months: int = 12, change=lambda frame: frame
+    weather: pd.DataFrame | None,
+    month: date,
+    *,
+    known: pd.DataFrame,
+    months: int = 12,
+    change=lambda frame: frame,
+    ask: AskAgain | None = None,
 ) -> Compared:
     """Compare a month with a reference of the months until November 2025."""
     ends = pd.period_range(end="2025-11", periods=months, freq="M")
@@ -72,8 +79,10 @@ def compared(
         ignore_index=True,
     )
     current = change(customers(known, month, 1_200, seed=99))
+    if ask is not None:
+        reference, current = (frame.assign(**ask(frame)) for frame in (reference, current))
     rows = rows_of(current)
-    return compare(rows, ReferenceRows(reference, ()), month, POLICY, daily_temperatures=weather)
+    return compare(rows, ReferenceRows(reference, ()), month, POLICY, daily_temperatures=weather, ask=ask)
 
 
 def score_of(result: Compared, column: str = LOAD) -> ColumnScore:
@@ -85,7 +94,8 @@ def by_basis(score: ColumnScore) -> dict:
 
 
 COLD = temperatures(m2025_12=3, m2026_01=6)
-HOT = temperatures(m2026_06=-6, m2026_07=-8)
+HOT = temperatures(m2025_08=-6, m2026_06=-6, m2026_07=-8)
+UNSEEN_HEAT = temperatures(m2026_06=-6, m2026_07=-8)
 
 
 @pytest.mark.parametrize(("weather", "month"), [(COLD, JANUARY), (HOT, JULY)], ids=["cold January", "heat wave"])
@@ -103,12 +113,67 @@ def test_extreme_weather_is_quiet_and_explained(weather, month) -> None:
     assert ("colder" if month == JANUARY else "warmer") in reason.sentence_en
 
 
+def test_heat_that_the_reference_has_not_seen_the_like_of_is_not_judged() -> None:
+    score = score_of(compared(UNSEEN_HEAT, JULY, known=UNSEEN_HEAT))
+    assert (score.status, score.why_en) == ("not_judged", "the reference has seen too little of such weather")
+
+
 def test_a_broken_meter_batch_in_a_cold_january_is_loud() -> None:
     def broken(frame: pd.DataFrame) -> pd.DataFrame:
         return frame.assign(**{LOAD: frame[LOAD].where(frame.index % 4 != 0, 0.3 * frame[LOAD])})
 
     score = score_of(compared(COLD, JANUARY, known=COLD, change=broken))
     assert (score.level, score.decided_by, score.expected_en) == ("strong", "weather_adjusted", "")
+
+
+KEY = "default_probability"
+
+
+def told_by_load(frame: pd.DataFrame) -> pd.DataFrame:
+    """Answer as a model that reads the load column and the late bills."""
+    return pd.DataFrame({KEY: frame[LOAD] * 0.5 + 0.4 * frame["recovery_rate_due_3m_pct"].fillna(0) / 100})
+
+
+def test_predictions_that_follow_an_explained_input_are_explained() -> None:
+    alone = score_of(compared(COLD, JANUARY, known=COLD, ask=lambda frame: pd.DataFrame({KEY: frame[LOAD]})), KEY)
+    forms = by_basis(alone)
+    assert forms["whole_reference"].level != "quiet"
+    assert (alone.level, alone.decided_by) == ("quiet", "weather_adjusted")
+    assert "with the weather taken out" in alone.expected_en
+
+
+def test_predictions_that_move_for_another_reason_as_well_stay_loud_in_a_cold_january() -> None:
+    def unpaid(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.assign(recovery_rate_due_3m_pct=0.3 * frame["recovery_rate_due_3m_pct"])
+
+    score = score_of(compared(COLD, JANUARY, known=COLD, change=unpaid, ask=told_by_load), KEY)
+    assert (score.level, score.decided_by) == ("strong", "weather_adjusted")
+
+
+def test_predictions_that_follow_a_broken_meter_batch_stay_loud() -> None:
+    def broken(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.assign(**{LOAD: frame[LOAD].where(frame.index % 4 != 0, 0.3 * frame[LOAD])})
+
+    score = score_of(compared(COLD, JANUARY, known=COLD, change=broken, ask=told_by_load), KEY)
+    assert score.level in ("drifted", "strong")
+
+
+def test_predictions_that_follow_an_input_of_which_nobody_can_tell_are_not_judged() -> None:
+    score = score_of(
+        compared(COLD, JANUARY, known=COLD, months=3, ask=lambda frame: pd.DataFrame({KEY: frame[LOAD]})), KEY
+    )
+    assert score.status == "not_judged"
+    assert "follow the weather" in score.why_en
+
+
+def test_a_model_that_answers_otherwise_than_at_release_explains_nothing() -> None:
+    factors = iter([1.0, 1.0])
+
+    def changed(frame: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame({KEY: next(factors, 1.2) * frame[LOAD]})
+
+    score = score_of(compared(COLD, JANUARY, known=COLD, ask=changed), KEY)
+    assert (score.decided_by, score.comparisons) == ("whole_reference", ())
 
 
 def test_without_weather_the_same_season_decides_and_it_is_said() -> None:
