@@ -27,6 +27,8 @@ WORKERS = 2
 # On one real core: the Thrift server holds half of them, a training beside it the rest.
 _SLOTS_OF_WORKER = 2
 SESSION_SETTINGS: Mapping[str, str] = {
+    # What overflows or cannot be cast is an error, not a missing value.
+    "spark.sql.ansi.enabled": "true",
     # Every instant is UTC, and a timestamp has no zone, as in DuckDB.
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.timestampType": "TIMESTAMP_NTZ",

@@ -252,7 +252,8 @@ class ThriftSession:
                 password=None if cluster.use_ssl else cluster.password_text(),
                 kerberos_service_name=cluster.kerberos_service_name if cluster.auth == "KERBEROS" else None,
                 thrift_transport=_tls_transport(cluster) if cluster.use_ssl else None,
-                configuration=dict(SESSION_SETTINGS),
+                # Without the prefix the server would ignore them.
+                configuration={f"set:hiveconf:{name}": value for name, value in SESSION_SETTINGS.items()},
             )
         except (OSError, TTransportException) as error:
             refused = "Error validating the login" in str(error) or "authentication" in str(error).lower()

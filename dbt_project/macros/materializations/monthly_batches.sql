@@ -7,6 +7,10 @@
     changed calendar, or a run that was killed. Months that are not pending are not read at all. When the SQL itself has
     changed, by a new version or a setting, the table is made anew.
 
+    Spark knows no transactions. There the table has one partition per month; the notes of a batch are removed before its
+    partitions are, and written after its rows. So whenever a run is killed, a month whose rows are not all there has no
+    note and is pending.
+
     Pending months are computed in batches that fit into memory: one statement over 36 million readings spills and takes
     six times as long as eight statements over three months each.
 
@@ -35,25 +39,26 @@
             {% do adapter.drop_relation(existing_relation) %}
         {% endif %}
         {% do statement_in_transaction(forget_processed_months(this.identifier)) %}
-        {% do statement_in_transaction(create_table_as(False, target_relation, sql_of_batch(compiled_code, [], []))) %}
+        {% do statement_in_transaction(create_without_months(target_relation, sql_of_batch(compiled_code, [], []))) %}
     {% endif %}
-    {% do adapter.commit() %}
+    {% do commit_months() %}
 
     {%- set batches = batches_of_months(months_relation, this.identifier) -%}
     {% for batch in batches %}
         {%- set batch_sql = sql_of_batch(compiled_code, batch, read_months(months_relation, batch)) -%}
+        {% do begin_months(target_relation, this.identifier, batch) %}
         {% do statement_in_transaction(replace_months(target_relation, batch, batch_sql)) %}
         {% do statement_in_transaction(
             note_processed_months(months_relation, this.identifier, model_fingerprint, batch)
         ) %}
-        {% do adapter.commit() %}
+        {% do commit_months() %}
     {% endfor %}
 
     {% call noop_statement('main', 'OK, ' ~ (batches | sum(start=[]) | length) ~ ' months') %}
         {{ sql_of_batch(compiled_code, [], []) }}
     {% endcall %}
     {{ run_hooks(post_hooks, inside_transaction=True) }}
-    {% do adapter.commit() %}
+    {% do commit_months() %}
     {{ run_hooks(post_hooks, inside_transaction=False) }}
 
     {{ return({'relations': [target_relation]}) }}
@@ -93,6 +98,64 @@
     {%- call statement(auto_begin=True) -%}
         {{ sql }}
     {%- endcall -%}
+{%- endmacro %}
+
+{#- Makes what was done so far last. -#}
+{% macro commit_months() -%}
+    {{ adapter.dispatch('commit_months')() }}
+{%- endmacro %}
+
+{% macro default__commit_months() -%}
+    {%- do adapter.commit() -%}
+{%- endmacro %}
+
+{% macro spark__commit_months() -%}
+{%- endmacro %}
+
+{#- The column by which a table is divided into months. -#}
+{% macro months_partition() -%}
+    {{ return(config.get('month_column', 'month_number')) }}
+{%- endmacro %}
+
+{#- The table, without a month yet. -#}
+{% macro create_without_months(relation, sql) -%}
+    {{ adapter.dispatch('create_without_months')(relation, sql) }}
+{%- endmacro %}
+
+{% macro default__create_without_months(relation, sql) -%}
+    {{ create_table_as(False, relation, sql) }}
+{%- endmacro %}
+
+{% macro spark__create_without_months(relation, sql) -%}
+    create table {{ relation }} using parquet partitioned by ({{ months_partition() }}) as
+    {% if config.get('contract').enforced -%}
+    {{ get_assert_columns_equivalent(sql) }}
+    {{ get_select_subquery(sql) }}
+    {%- else -%}
+    {{ sql }}
+    {%- endif %}
+{%- endmacro %}
+
+{#- Before the rows of some months are replaced. -#}
+{% macro begin_months(relation, model_name, months) -%}
+    {{ adapter.dispatch('begin_months')(relation, model_name, months) }}
+{%- endmacro %}
+
+{#- A transaction needs no beginning of its own. -#}
+{% macro default__begin_months(relation, model_name, months) -%}
+{%- endmacro %}
+
+{#- Overwriting would leave a month that has no rows any more as it was. -#}
+{% macro spark__begin_months(relation, model_name, months) -%}
+    {%- do statement_in_transaction(forget_processed_months(model_name, months)) -%}
+    {%- set partitions = [] -%}
+    {%- for month in months -%}
+        {%- set first_day = "date '%04d-%02d-01'" | format(month // 12, month % 12 + 1) -%}
+        {%- do partitions.append(
+            'partition (' ~ months_partition() ~ ' = ' ~ (first_day if config.get('month_column') else month) ~ ')'
+        ) -%}
+    {%- endfor -%}
+    {%- do statement_in_transaction('alter table ' ~ relation ~ ' drop if exists ' ~ partitions | join(', ')) -%}
 {%- endmacro %}
 
 {% macro processed_months() -%}
@@ -138,12 +201,28 @@
 {%- endmacro %}
 
 {% macro create_processed_months() -%}
+    {{ adapter.dispatch('create_processed_months')() }}
+{%- endmacro %}
+
+{% macro default__create_processed_months() -%}
     create table if not exists {{ processed_months() }} (
         model_name {{ type_string() }},
         model_fingerprint {{ type_string() }},
         month_number {{ type_int() }},
         fingerprint {{ type_string() }}
     )
+{%- endmacro %}
+
+{#- Columns of the partition last, as Spark orders them anyway. -#}
+{% macro spark__create_processed_months() -%}
+    create table if not exists {{ processed_months() }} (
+        model_fingerprint {{ type_string() }},
+        fingerprint {{ type_string() }},
+        model_name {{ type_string() }},
+        month_number {{ type_int() }}
+    )
+    using parquet
+    partitioned by (model_name, month_number)
 {%- endmacro %}
 
 {% macro forget_processed_months(model_name, months=none) -%}
@@ -159,7 +238,20 @@
         {%- endif %}
 {%- endmacro %}
 
+{% macro spark__forget_processed_months(model_name, months) -%}
+    {%- set partitions = [] -%}
+    {%- for month in months if months is not none -%}
+        {%- do partitions.append("partition (model_name = '" ~ model_name ~ "', month_number = " ~ month ~ ")") -%}
+    {%- endfor -%}
+    {%- if months is none -%}{%- do partitions.append("partition (model_name = '" ~ model_name ~ "')") -%}{%- endif -%}
+    alter table {{ processed_months() }} drop if exists {{ partitions | join(', ') }}
+{%- endmacro %}
+
 {% macro note_processed_months(months_relation, model_name, model_fingerprint, months) -%}
+    {{ adapter.dispatch('note_processed_months')(months_relation, model_name, model_fingerprint, months) }}
+{%- endmacro %}
+
+{% macro default__note_processed_months(months_relation, model_name, model_fingerprint, months) -%}
     {{ forget_processed_months(model_name, months) }};
     insert into {{ processed_months() }}
     select distinct '{{ model_name }}', '{{ model_fingerprint }}', month_number, fingerprint
@@ -167,7 +259,14 @@
     where month_number in ({{ months | join(', ') }})
 {%- endmacro %}
 
-{#- Replaces the rows of some months. On Spark this is one `insert overwrite` of the months' partitions. -#}
+{% macro spark__note_processed_months(months_relation, model_name, model_fingerprint, months) -%}
+    insert overwrite table {{ processed_months() }} partition (model_name, month_number)
+    select distinct '{{ model_fingerprint }}', fingerprint, '{{ model_name }}', month_number
+    from {{ months_relation }}
+    where month_number in ({{ months | join(', ') }})
+{%- endmacro %}
+
+{#- Replaces the rows of some months. -#}
 {% macro replace_months(relation, months, sql) -%}
     {{ adapter.dispatch('replace_months')(relation, months, sql) }}
 {%- endmacro %}
@@ -183,7 +282,12 @@
     ) as batch
 {%- endmacro %}
 
+{#- One file or more per month: without the hint every task would write a file into each month. -#}
 {% macro spark__replace_months(relation, months, sql) -%}
-    insert overwrite table {{ relation }} partition ({{ config.get('month_column', 'month_number') }})
-    {{ sql }}
+    {%- set names = adapter.get_columns_in_relation(relation) | map(attribute='name') | list -%}
+    {%- set columns = (names | reject('equalto', months_partition()) | list) + [months_partition()] -%}
+    insert overwrite table {{ relation }} partition ({{ months_partition() }})
+    select /*+ rebalance({{ months_partition() }}) */ {{ columns | join(', ') }} from (
+        {{ sql }}
+    ) as batch
 {%- endmacro %}
