@@ -24,6 +24,8 @@ _TEMPLATES = PROJECT_ROOT / "deploy" / "server"
 def instance_environment(server: ServerSettings) -> Mapping[str, str]:
     """Return what ``deploy/server/dagster.yaml`` reads from the environment."""
     return {
+        # The launcher of runs is ours, and Dagster's programs do not look here by themselves.
+        "PYTHONPATH": str(PROJECT_ROOT),
         "DAGSTER_HOME": str(server.dagster_home),
         "DAGSTER_DISABLE_TELEMETRY": "1",
         f"{PREFIX}POSTGRES_URL": server.postgres().get_secret_value(),

@@ -25,6 +25,7 @@ from kombu import Queue
 from redis import Redis
 from redis.exceptions import RedisError
 
+from orchestration.forms.run_launcher import connect
 from orchestration.forms.server import QUEUES, ServerSettings
 
 _STARTED_SECONDS = 7 * 24 * 3600
@@ -258,7 +259,7 @@ def build_worker_app(server: ServerSettings) -> Celery:
     """Return the app of a worker: it does steps and nothing else."""
     app = make_app({**app_options(server), "task_cls": LeasedTask})
     configure_queues(app)
-    LeasedTask.redis = Redis.from_url(server.redis().get_secret_value(), socket_timeout=10, socket_connect_timeout=5)
+    LeasedTask.redis = connect(server)
     LeasedTask.lease_seconds = server.lease_seconds
     create_task(app)
     return app

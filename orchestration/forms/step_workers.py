@@ -7,7 +7,7 @@ and a step that lost its lease is ended by its own worker.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import dagster as dg
@@ -21,12 +21,13 @@ from dagster._core.execution.retries import RetryMode
 from dagster._core.storage.tags import PRIORITY_TAG
 from dagster._grpc.types import ExecuteStepArgs
 from dagster._serdes import pack_value
+from dagster_celery.config import TASK_EXECUTE_PLAN_NAME
 from dagster_celery.core_execution_loop import core_celery_execution_loop
 from dagster_celery.executor import CeleryExecutor
-from dagster_celery.tasks import create_task
 from redis import Redis
 from redis.exceptions import RedisError
 
+from orchestration.forms.run_launcher import RunLease, connect
 from orchestration.forms.server import ServerSettings
 from orchestration.forms.step_tasks import (
     Lease,
@@ -181,12 +182,13 @@ class StepWorkersExecutor(CeleryExecutor):
 
     def __init__(self, server: ServerSettings) -> None:
         self._server = server
-        self._redis = Redis.from_url(server.redis().get_secret_value(), socket_timeout=10, socket_connect_timeout=5)
+        self._redis = connect(server)
         super().__init__(retries=RetryMode.ENABLED, **app_options(server))
 
-    def execute(self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan) -> Any:
+    def execute(self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan) -> Iterator[Any]:
         """Run the steps of a plan on the workers."""
-        return core_celery_execution_loop(plan_context, execution_plan, step_execution_fn=self._submit)
+        with RunLease(self._redis, plan_context.dagster_run.run_id).held(self._server.lease_seconds):
+            yield from core_celery_execution_loop(plan_context, execution_plan, step_execution_fn=self._submit)
 
     def _submit(
         self,
@@ -208,9 +210,13 @@ class StepWorkersExecutor(CeleryExecutor):
         )
         queue = queue_of(step)
         configure_queues(app)
-        signature = create_task(app).si(
-            execute_step_args_packed=pack_value(arguments),
-            executable_dict=plan_context.reconstructable_job.to_dict(),
+        signature = app.signature(
+            TASK_EXECUTE_PLAN_NAME,
+            kwargs={
+                "execute_step_args_packed": pack_value(arguments),
+                "executable_dict": plan_context.reconstructable_job.to_dict(),
+            },
+            immutable=True,
         )
 
         def report(sentence: str) -> None:
