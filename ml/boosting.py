@@ -3,10 +3,12 @@
 What differs between the use cases (columns, constraints, weights of columns) is handed in.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import xgboost as xgb
 
 from ml.evaluation import FloatArray
@@ -46,6 +48,61 @@ class TreeSettings(Protocol):
     @property
     def early_stopping_rounds(self) -> int:
         """Trees without a gain after which no more are tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class TreeRows:
+    """Rows that trees are grown on.
+
+    Attributes:
+        matrix: Inputs in single precision, NaN where unknown; shape (rows, columns).
+        labels: 0 or 1 per row.
+        names: Names of the columns.
+        column_weights: How likely a tree is to be given a column, by column.
+    """
+
+    matrix: npt.NDArray[np.float32]
+    labels: FloatArray
+    names: Sequence[str]
+    column_weights: npt.NDArray[np.float32]
+
+    def data(self, threads: int) -> xgb.DMatrix:
+        """Return the rows in XGBoost's own form."""
+        return xgb.DMatrix(
+            self.matrix,
+            label=self.labels,
+            feature_names=list(self.names),
+            feature_weights=self.column_weights,
+            nthread=threads,
+        )
+
+
+class Trainer(Protocol):
+    """Grows trees somewhere: in this process, or on many machines where the rows outgrow one."""
+
+    @property
+    def rows_to_choose_size(self) -> int | None:
+        """Rows beyond which depth and number of trees are chosen on a sample of customers; ``None`` for never."""
+
+    def grow(self, rows: TreeRows, parameters: Mapping[str, object], rounds: int) -> bytes:
+        """Return the trees as UBJSON, the same as of a training in one process.
+
+        Args:
+            rows: What to learn from.
+            parameters: Of `tree_parameters`.
+            rounds: Number of trees.
+        """
+
+
+class LocalTrainer:
+    """Grows trees in this process."""
+
+    rows_to_choose_size = None
+
+    def grow(self, rows: TreeRows, parameters: Mapping[str, object], rounds: int) -> bytes:
+        """Return the trees as UBJSON."""
+        threads = int(str(parameters["nthread"]))
+        return bytes(xgb.train(dict(parameters), rows.data(threads), num_boost_round=rounds).save_raw("ubj"))
 
 
 def choose_size(

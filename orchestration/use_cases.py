@@ -345,6 +345,7 @@ class CreditRisk(UseCase):
 
     def train(self, marts: MartsVersion, settings: PlatformSettings, fingerprint: str) -> "TrainingResult":
         from ml.credit_risk.training import train
+        from orchestration.forms.engines import trainer
 
         features, outcomes, unusual_input = (marts.read(mart) for mart in self.training_marts)
         return train(
@@ -354,6 +355,7 @@ class CreditRisk(UseCase):
             seed=settings.seed,
             data_fingerprint=fingerprint,
             unusual_input=unusual_input,
+            trainer=trainer(settings),
         )
 
     def compare(

@@ -21,7 +21,7 @@ import pandas as pd
 import xgboost as xgb
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # publishes no type information
 
-from ml.boosting import choose_size, grow, loaded
+from ml.boosting import LocalTrainer, Trainer, TreeRows, choose_size, loaded, tree_parameters
 from ml.bundle import DataWindow, TrainingResult, fingerprint_frames
 from ml.calibration import Calibrator, fit_calibrator
 from ml.columns import AS_OF_MONTH, CUSTOMER_KEY, names
@@ -66,7 +66,7 @@ from ml.credit_risk.usefulness import (
 )
 from ml.credit_risk.woe_scorecard import WoeScorecard, columns_of_frame
 from ml.evaluation import Evaluation, FloatArray
-from ml.splits import customer_parts, month_start
+from ml.splits import customer_parts, hash_shares, month_start
 
 CONTEXT = ("district",)
 EFFECT_ROWS = 2000
@@ -81,6 +81,7 @@ def train(
     seed: int = 7,
     data_fingerprint: str | None = None,
     unusual_input: pd.DataFrame | None = None,
+    trainer: Trainer | None = None,
 ) -> TrainingResult:
     """Train, calibrate and judge a model.
 
@@ -91,6 +92,7 @@ def train(
         seed: Seed of everything random.
         data_fingerprint: Identity of the training data; computed from the frames when absent.
         unusual_input: Rows of ``marts.credit_unusual_input``, for the report.
+        trainer: Where the trees are grown; in this process when absent.
 
     Raises:
         InsufficientDataError: If the data cannot support a model; the message says what is missing.
@@ -103,7 +105,8 @@ def train(
     made = cut(labelled.rows, config)
     # Small matrices: threads of the linear algebra only wait for each other, which doubles the time.
     with threadpool_limits(limits=1):
-        fitted = _fit_across_folds(made, config, seed) if made.time else _fit_apart(made, config, seed)
+        fit = _fit_across_folds if made.time else _fit_apart
+        fitted = fit(made, config, seed, trainer or LocalTrainer())
 
     holdout = made.parts["holdout"]
     labels = label_array(holdout)
@@ -190,7 +193,7 @@ class _Fitted:
     baseline_scores: dict[str, FloatArray]
 
 
-def _fit_across_folds(made: Cut, config: CreditRiskConfig, seed: int) -> _Fitted:
+def _fit_across_folds(made: Cut, config: CreditRiskConfig, seed: int, trainer: Trainer) -> _Fitted:
     """Train on all customers of the earlier months; calibrate and judge by folds of customers."""
     training, holdout = made.parts["train"], made.parts["holdout"]
     training_fold, holdout_fold = _folds(training[CUSTOMER_KEY], config), _folds(holdout[CUSTOMER_KEY], config)
@@ -203,7 +206,9 @@ def _fit_across_folds(made: Cut, config: CreditRiskConfig, seed: int) -> _Fitted
     models: dict[Candidate, CreditRiskModel] = {"scorecard": _scorecard_model(card, config)}
     probabilities: dict[Candidate, FloatArray] = {"scorecard": card_probabilities}
     if "boosted_trees" in config.candidates:
-        booster, calibrator, tree_probabilities = _trees_across_folds(made, training_fold, holdout_fold, config, seed)
+        booster, calibrator, tree_probabilities = _trees_across_folds(
+            made, training_fold, holdout_fold, config, seed, trainer
+        )
         models["boosted_trees"] = _tree_model(booster, calibrator, card, config)
         probabilities["boosted_trees"] = tree_probabilities
     return _Fitted(_wanted(models, config), _wanted(probabilities, config), baselines)
@@ -254,26 +259,32 @@ def _regression(
 
 
 def _trees_across_folds(
-    made: Cut, training_fold: np.ndarray, holdout_fold: np.ndarray, config: CreditRiskConfig, seed: int
+    made: Cut,
+    training_fold: np.ndarray,
+    holdout_fold: np.ndarray,
+    config: CreditRiskConfig,
+    seed: int,
+    trainer: Trainer,
 ) -> tuple[xgb.Booster, Calibrator, FloatArray]:
     training, holdout = made.parts["train"], made.parts["holdout"]
     matrix, labels, later = to_matrix(training), label_array(training), to_matrix(holdout)
-    depth, rounds = _choose_size(matrix, labels, training_fold, config.booster, seed)
+    chosen = _rows_to_choose_size(training[CUSTOMER_KEY], trainer)
+    depth, rounds = _choose_size(matrix[chosen], labels[chosen], training_fold[chosen], config.booster, seed)
     margins, later_margins = np.empty(len(training)), np.empty(len(holdout))
     for fold in np.unique(training_fold):
         own, own_later = training_fold == fold, holdout_fold == fold
-        booster = _grow(matrix[~own], labels[~own], config.booster, depth, rounds, seed)
+        booster = _grow(matrix[~own], labels[~own], config.booster, (depth, rounds), seed, trainer)
         margins[own], later_margins[own_later] = _margins(booster, matrix[own]), _margins(booster, later[own_later])
     probabilities = np.empty(len(holdout))
     for fold in np.unique(holdout_fold):
         others = training_fold != fold
         calibrator = _calibrate(margins[others], labels[others], config)
         probabilities[holdout_fold == fold] = calibrator.probabilities(later_margins[holdout_fold == fold])
-    booster = _grow(matrix, labels, config.booster, depth, rounds, seed)
+    booster = _grow(matrix, labels, config.booster, (depth, rounds), seed, trainer)
     return booster, _calibrate(margins, labels, config), probabilities
 
 
-def _fit_apart(made: Cut, config: CreditRiskConfig, seed: int) -> _Fitted:
+def _fit_apart(made: Cut, config: CreditRiskConfig, seed: int, trainer: Trainer) -> _Fitted:
     """Train on some customers, calibrated by folds of them, and judge the others in the same months."""
     training, holdout = made.parts["train"], made.parts["holdout"]
     labels, fold_of_row = label_array(training), _folds(training[CUSTOMER_KEY], config)
@@ -284,13 +295,14 @@ def _fit_apart(made: Cut, config: CreditRiskConfig, seed: int) -> _Fitted:
     models: dict[Candidate, CreditRiskModel] = {"scorecard": _scorecard_model(card, config)}
     if "boosted_trees" in config.candidates:
         matrix = to_matrix(training)
-        depth, rounds = _choose_size(matrix, labels, fold_of_row, config.booster, seed)
+        few = _rows_to_choose_size(training[CUSTOMER_KEY], trainer)
+        depth, rounds = _choose_size(matrix[few], labels[few], fold_of_row[few], config.booster, seed)
         margins = np.empty(len(training))
         for fold in np.unique(fold_of_row):
             own = fold_of_row == fold
-            apart = _grow(matrix[~own], labels[~own], config.booster, depth, rounds, seed)
+            apart = _grow(matrix[~own], labels[~own], config.booster, (depth, rounds), seed, trainer)
             margins[own] = _margins(apart, matrix[own])
-        booster = _grow(matrix, labels, config.booster, depth, rounds, seed)
+        booster = _grow(matrix, labels, config.booster, (depth, rounds), seed, trainer)
         models["boosted_trees"] = _tree_model(booster, _calibrate(margins, labels, config), card, config)
     models = _wanted(models, config)
     rows = ScoringRows.of_frame(holdout)
@@ -311,16 +323,27 @@ def _folds(customers: pd.Series, config: CreditRiskConfig) -> np.ndarray:
     return customer_parts(customers, shares, salt=f"{SALT} folds")
 
 
+def _rows_to_choose_size(customers: pd.Series, trainer: Trainer) -> np.ndarray:
+    """Return which rows decide on the size of the trees: all, or those of a sample of customers."""
+    limit = trainer.rows_to_choose_size
+    if limit is None or len(customers) <= limit:
+        return np.ones(len(customers), dtype=bool)
+    return hash_shares(customers, f"{SALT} size") < limit / len(customers)
+
+
 def _choose_size(
     matrix: Matrix, labels: FloatArray, fold_of_row: np.ndarray, config: BoosterConfig, seed: int
 ) -> tuple[int, int]:
-    data = _data(matrix, labels, config)
+    data = _tree_rows(matrix, labels).data(config.threads)
     return choose_size(data, fold_of_row, config, seed, further=_own_parameters(config))
 
 
-def _grow(matrix: Matrix, labels: FloatArray, config: BoosterConfig, depth: int, rounds: int, seed: int) -> xgb.Booster:
-    data = _data(matrix, labels, config)
-    return loaded(grow(data, depth, rounds, config, seed, further=_own_parameters(config)))
+def _grow(
+    matrix: Matrix, labels: FloatArray, config: BoosterConfig, size: tuple[int, int], seed: int, trainer: Trainer
+) -> xgb.Booster:
+    depth, rounds = size
+    parameters = tree_parameters(config, depth, labels, seed, further=_own_parameters(config))
+    return loaded(trainer.grow(_tree_rows(matrix, labels), parameters, rounds))
 
 
 def _own_parameters(config: BoosterConfig) -> dict[str, object]:
@@ -368,14 +391,8 @@ def _settings(answers_by: Candidate, calibrator: Calibrator | None, config: Cred
     )
 
 
-def _data(matrix: Matrix, labels: FloatArray, config: BoosterConfig) -> xgb.DMatrix:
-    return xgb.DMatrix(
-        matrix,
-        label=labels,
-        feature_names=list(MATRIX_NAMES),
-        feature_weights=telling_columns(matrix),
-        nthread=config.threads,
-    )
+def _tree_rows(matrix: Matrix, labels: FloatArray) -> TreeRows:
+    return TreeRows(matrix, labels, MATRIX_NAMES, telling_columns(matrix))
 
 
 def _importances(effects: np.ndarray) -> list[tuple[str, float]]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from orchestration.settings import PlatformSettings
 
 if TYPE_CHECKING:
+    from ml.boosting import Trainer
     from orchestration.scoring import ScoringEngine
 
 CLUSTER = "cluster"
@@ -19,3 +20,14 @@ def scoring_engine(settings: PlatformSettings) -> "ScoringEngine":
     from orchestration.scoring import InSequence
 
     return InSequence()
+
+
+def trainer(settings: PlatformSettings) -> "Trainer":
+    """Return what grows trees: of few rows this process in any form, of many the cluster where there is one."""
+    if settings.profile == CLUSTER:
+        from orchestration.forms.spark_training import SparkTrainer
+
+        return SparkTrainer(settings)
+    from ml.boosting import LocalTrainer
+
+    return LocalTrainer()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xgboost as xgb
 
-from ml.boosting import choose_size, grow, loaded, tree_parameters
+from ml.boosting import LocalTrainer, TreeRows, choose_size, grow, loaded, tree_parameters
 from ml.credit_risk.config import BoosterConfig
 from ml.segmentation.config import PropensityConfig
 
@@ -52,3 +52,17 @@ def test_a_use_case_may_set_parameters_otherwise(settings: BoosterConfig | Prope
     assert parameters["nthread"] == 3
     assert parameters["base_score"] == 0.75
     assert parameters["learning_rate"] == settings.learning_rate
+
+
+def test_trees_of_the_trainer_are_those_of_a_plain_training() -> None:
+    inputs, labels, _folds = _rows()
+    rows = TreeRows(inputs, labels, ("a", "b", "c", "d"), np.array([1, 1, 0, 1], np.float32))
+    parameters = tree_parameters(SETTINGS, 2, labels, 7)
+
+    trees = loaded(LocalTrainer().grow(rows, parameters, 10))
+
+    plain = xgb.train(parameters, rows.data(1), num_boost_round=10)
+    assert trees.feature_names == ["a", "b", "c", "d"]
+    assert trees.num_boosted_rounds() == 10
+    assert (trees.predict(rows.data(1)) == plain.predict(rows.data(1))).all()
+    assert "c" not in trees.get_score()
