@@ -119,6 +119,22 @@ class FailedCheck(_Record):
     failing_since: datetime
 
 
+class RunCost(_Record):
+    """What a run used.
+
+    Attributes:
+        cpu_seconds: Processor time of all its steps and of the programs that they started.
+        peak_memory_bytes: Memory of its largest step.
+        read_bytes: Bytes read from the disk.
+        written_bytes: Bytes written to it.
+    """
+
+    cpu_seconds: float
+    peak_memory_bytes: int
+    read_bytes: int
+    written_bytes: int
+
+
 class PipelineRun(_Record):
     """One run of a job.
 
@@ -128,6 +144,7 @@ class PipelineRun(_Record):
         status: How it ended, or that it goes on.
         started_at: When it started, in UTC.
         seconds: How long it took; None while it goes on.
+        cost: What it used; None where nothing was told, as by runs of an earlier version.
     """
 
     run_id: str
@@ -135,6 +152,7 @@ class PipelineRun(_Record):
     status: RunStatus
     started_at: datetime
     seconds: float | None = None
+    cost: RunCost | None = None
 
 
 class StepTime(_Record):

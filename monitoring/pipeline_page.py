@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from statistics import median
 
 from ml.wording import Bilingual
 from monitoring.pipeline_health import (
@@ -12,6 +13,7 @@ from monitoring.pipeline_health import (
     PipelineHealth,
     PipelineHealthError,
     PipelineRun,
+    RunCost,
     SourceFreshness,
     StepTime,
     UnreadFile,
@@ -112,6 +114,27 @@ class QuarantineBar:
 
 
 @dataclass(frozen=True)
+class JobCost:
+    """What the latest runs of a job used.
+
+    Attributes:
+        job: Name of the job.
+        runs_count: Runs that told what they used.
+        cpu_seconds: Processor time, the middle of these runs.
+        peak_memory_bytes: Memory of the largest step of all of them.
+        read_bytes: Bytes read from the disk, the middle of these runs.
+        written_bytes: Bytes written to it, the middle of these runs.
+    """
+
+    job: str
+    runs_count: int
+    cpu_seconds: float
+    peak_memory_bytes: int
+    read_bytes: float
+    written_bytes: float
+
+
+@dataclass(frozen=True)
 class PipelinePage:
     """What the page shows.
 
@@ -122,6 +145,7 @@ class PipelinePage:
         by_entity: Rows of each source in these months.
         quarantine: Refused rows by month.
         refused: Refused rows of these months by source and reason, the latest month first.
+        job_costs: What the shown runs of each job used, the dearest job first.
     """
 
     health: PipelineHealth
@@ -130,6 +154,7 @@ class PipelinePage:
     by_entity: tuple[EntityMonths, ...]
     quarantine: tuple[QuarantineBar, ...]
     refused: tuple[RefusedRows, ...]
+    job_costs: tuple[JobCost, ...] = ()
 
     @property
     def late(self) -> tuple[SourceRow, ...]:
@@ -193,7 +218,27 @@ def pipeline_page(health: PipelineHealth) -> PipelinePage:
         by_entity=tuple(_by_entity(shown, months)),
         quarantine=tuple(_quarantine(shown, months)),
         refused=tuple(_refused(shown)),
+        job_costs=tuple(_job_costs(health.runs)),
     )
+
+
+def _job_costs(runs: Sequence[PipelineRun]) -> list[JobCost]:
+    costs: dict[str, list[RunCost]] = {}
+    for run in runs:
+        if run.cost is not None:
+            costs.setdefault(run.job, []).append(run.cost)
+    by_job = [
+        JobCost(
+            job=job,
+            runs_count=len(of_job),
+            cpu_seconds=median(cost.cpu_seconds for cost in of_job),
+            peak_memory_bytes=max(cost.peak_memory_bytes for cost in of_job),
+            read_bytes=median(cost.read_bytes for cost in of_job),
+            written_bytes=median(cost.written_bytes for cost in of_job),
+        )
+        for job, of_job in costs.items()
+    ]
+    return sorted(by_job, key=lambda cost: -cost.cpu_seconds)
 
 
 def entity_title(entity: str) -> Bilingual:

@@ -11,6 +11,7 @@ from pydantic import Field
 from ml.errors import KilowiseError
 from orchestration import dbt
 from orchestration.metadata import frame_value, pictures, report_link, simulation_metadata
+from orchestration.run_costs import STEP_COSTS
 from orchestration.settings import PlatformSettings
 
 DATA = dg.AssetSelection.groups("ingestion", "staging", "intermediate", "marts")
@@ -25,6 +26,7 @@ SERVING = dg.AssetSelection.key_prefixes("serving")
 
 full_refresh = dg.define_asset_job(
     "full_refresh",
+    hooks=STEP_COSTS,
     # Trials are reported when somebody asks, and answers are compared at night: the main job has none of them.
     selection=dg.AssetSelection.all() - TRIALS - SERVING,
     description="Everything, once: deliveries, dbt, three models trained, judged and released, customers scored, drift "
@@ -33,6 +35,7 @@ full_refresh = dg.define_asset_job(
 
 refresh_data = dg.define_asset_job(
     "refresh_data",
+    hooks=STEP_COSTS,
     selection=DATA,
     description="Lands what is new in the inbox and brings the marts up to date, with the predictions that there are. "
     "Nothing new: done in seconds.",
@@ -40,6 +43,7 @@ refresh_data = dg.define_asset_job(
 
 refresh_models = dg.define_asset_job(
     "refresh_models",
+    hooks=STEP_COSTS,
     selection=TRAINING | RELEASES | PREDICTIONS | AFTER_MODELS | MONITORING,
     description="What follows the data: trains, judges, releases, scores and reviews the chosen months, and renews the "
     "marts that tell of predictions.",
@@ -47,12 +51,14 @@ refresh_models = dg.define_asset_job(
 
 train_models = dg.define_asset_job(
     "train_models",
+    hooks=STEP_COSTS,
     selection=TRAINING,
     description="Trains a challenger per use case and judges it at the gate. What is served does not change.",
 )
 
 retrain_model = dg.define_asset_job(
     "retrain_model",
+    hooks=STEP_COSTS,
     selection=TRAINING | RELEASES | PREDICTIONS | MONITORING,
     description="What the verdict act on one model leads to: trains a challenger on the data of today, judges it at "
     "the gate, releases it if the gate and the release policy let it, then scores and reviews the month of the verdict "
@@ -61,12 +67,14 @@ retrain_model = dg.define_asset_job(
 
 release_models = dg.define_asset_job(
     "release_models",
+    hooks=STEP_COSTS,
     selection=RELEASES,
     description="Releases each challenger that passed its gate; servers take it up without a restart.",
 )
 
 score_customers = dg.define_asset_job(
     "score_customers",
+    hooks=STEP_COSTS,
     selection=PREDICTIONS | AFTER_MODELS,
     description="Scores every customer for the chosen months with the released models, and renews the marts that tell "
     "of it, such as the customer portrait.",
@@ -74,12 +82,14 @@ score_customers = dg.define_asset_job(
 
 review_drift = dg.define_asset_job(
     "review_drift",
+    hooks=STEP_COSTS,
     selection=MONITORING,
     description="Reviews the chosen months against the reference of the released models and renews the reports.",
 )
 
 review_trials = dg.define_asset_job(
     "review_trials",
+    hooks=STEP_COSTS,
     selection=TRIALS,
     description="Reports what the latest trial of each challenger on live traffic showed so far.",
 )
@@ -87,6 +97,7 @@ review_trials = dg.define_asset_job(
 
 check_serving_parity = dg.define_asset_job(
     "check_serving_parity",
+    hooks=STEP_COSTS,
     selection=SERVING,
     description="Computes a sample of the API's answers of the last days again by the offline path. Any difference "
     "fails a check.",
@@ -119,8 +130,9 @@ def move_release_pointer(
 
 
 @dg.job(
+    hooks=STEP_COSTS,
     description="Serves an earlier release of one use case again. Give its name, who approved and why; "
-    "takes seconds, and servers follow without a restart."
+    "takes seconds, and servers follow without a restart.",
 )
 def rollback_release() -> None:
     """Move the release pointer back."""
@@ -179,8 +191,9 @@ def record_acknowledgement(
 
 
 @dg.job(
+    hooks=STEP_COSTS,
     description="Records that somebody is at work on findings of a review, or keeps them from raising checks and "
-    "alerts until a day, or ends such a record. The pages go on showing every finding."
+    "alerts until a day, or ends such a record. The pages go on showing every finding.",
 )
 def acknowledge_findings() -> None:
     """Record what is done about findings."""
@@ -216,6 +229,7 @@ def put_on_trial(
 
 @dg.job(
     name="start_trial",
+    hooks=STEP_COSTS,
     description="Tries the challenger of one use case on live traffic: in shadow, where nobody is told, or on a share "
     "of the customers. Servers take it up within a second; the answers say which release gave them.",
 )
@@ -249,6 +263,7 @@ def take_off_trial(
 
 @dg.job(
     name="stop_trial",
+    hooks=STEP_COSTS,
     description="Ends the trial of one use case and says what it showed; the release answers every customer again.",
 )
 def stop_trial_job() -> None:
@@ -299,8 +314,9 @@ def simulate_proposed_prices(
 
 
 @dg.job(
+    hooks=STEP_COSTS,
     description="Says what changed or new tariffs would do to revenue, to customers and to the peak, without and with "
-    "a response to prices. Give the file of the proposed tariff; changes nothing but its own report."
+    "a response to prices. Give the file of the proposed tariff; changes nothing but its own report.",
 )
 def simulate_prices() -> None:
     """Simulate proposed tariffs."""
@@ -342,8 +358,9 @@ def decide_past_months(
 
 
 @dg.job(
+    hooks=STEP_COSTS,
     description="Dry run of the credit policy over the last year: who would have been affected, how often wrongly, and "
-    "at what cost. Nobody is affected; it writes nothing but its own report."
+    "at what cost. Nobody is affected; it writes nothing but its own report.",
 )
 def rehearse_credit_policy() -> None:
     """Try a credit policy on past months."""
@@ -383,8 +400,9 @@ def rank_overdue_customers(
 
 
 @dg.job(
+    hooks=STEP_COSTS,
     description="The dunning list of the latest scored month: customers with overdue bills by expected loss, dealt out "
-    "to working days by the daily capacity, with a back-test against ranking by age of debt. Contacts nobody."
+    "to working days by the daily capacity, with a back-test against ranking by age of debt. Contacts nobody.",
 )
 def rank_dunning() -> None:
     """Make the dunning list."""
@@ -427,9 +445,10 @@ def draw_audience(
 
 
 @dg.job(
+    hooks=STEP_COSTS,
     description="Selects the customers of a campaign from the portrait by a definition (YAML), holds a control group "
     "out, keeps both in the campaign register and exports pseudonymous ids. Contacts nobody; the same definition again "
-    "gives the same groups."
+    "gives the same groups.",
 )
 def select_audience() -> None:
     """Draw an audience."""
@@ -473,9 +492,10 @@ def replay_drills(
 
 
 @dg.job(
+    hooks=STEP_COSTS,
     description="Tries the monitors: replays scenarios such as a recession or a wrong unit, and months in which "
     "nothing happens, on simulated suppliers of their own, and tells what was caught, missed and cried wolf about. "
-    "Touches no data of the platform; takes some minutes."
+    "Touches no data of the platform; takes some minutes.",
 )
 def drill_monitors() -> None:
     """Drill the monitors."""
@@ -496,8 +516,9 @@ def tell_of_incidents(context: dg.OpExecutionContext, settings: dg.ResourceParam
 
 
 @dg.job(
+    hooks=STEP_COSTS,
     description="Sends the alerts that did not arrive, and those of silences that ended. A review sends its own; "
-    "this job is started by alert_sensor."
+    "this job is started by alert_sensor.",
 )
 def deliver_alerts() -> None:
     """Tell people what they missed."""
@@ -535,8 +556,9 @@ def review_part_of_customers(
 
 
 @dg.job(
+    hooks=STEP_COSTS,
     description="Reviews any window of months, of all customers or of a class, a district or a segment, against the "
-    "released model's reference. Raises no alert and starts no training: it answers whoever asks."
+    "released model's reference. Raises no alert and starts no training: it answers whoever asks.",
 )
 def review_slice() -> None:
     """Review a part of the customers on demand."""
@@ -593,8 +615,9 @@ def remove_what_is_old(context: dg.OpExecutionContext, settings: dg.ResourcePara
 
 
 @dg.job(
+    hooks=STEP_COSTS,
     description="Puts months of readings that came in many small files into one file each, and removes runs, logs and "
-    "drift pages that are older than the settings keep. Changes no mart, verdict, decision or release."
+    "drift pages that are older than the settings keep. Changes no mart, verdict, decision or release.",
 )
 def tidy_up() -> None:
     """Compact readings and remove what is old."""

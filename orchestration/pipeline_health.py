@@ -5,7 +5,7 @@ form, in ``monitoring.pipeline_health``.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from itertools import pairwise
 from statistics import median
@@ -15,6 +15,7 @@ import dagster as dg
 import orjson
 
 from orchestration.ingestion.quarantine import Reason
+from orchestration.run_costs import cost_of_run
 from orchestration.settings import PlatformSettings
 
 if TYPE_CHECKING:
@@ -244,7 +245,7 @@ def _checks(instance: dg.DagsterInstance) -> "tuple[int, tuple[FailedCheck, ...]
 
 
 def _runs(instance: dg.DagsterInstance) -> "Iterator[PipelineRun]":
-    from monitoring.pipeline_health import PipelineRun
+    from monitoring.pipeline_health import PipelineRun, RunCost
 
     for record in instance.get_run_records(limit=_SHOWN_RUNS):
         if record.start_time is None:
@@ -255,6 +256,7 @@ def _runs(instance: dg.DagsterInstance) -> "Iterator[PipelineRun]":
             status=_STATUS_BY_DAGSTER.get(record.dagster_run.status, "running"),
             started_at=datetime.fromtimestamp(record.start_time, UTC),
             seconds=record.end_time - record.start_time if record.end_time else None,
+            cost=RunCost(**asdict(cost)) if (cost := cost_of_run(instance, record.dagster_run.run_id)) else None,
         )
 
 

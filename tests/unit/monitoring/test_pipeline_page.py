@@ -9,6 +9,8 @@ from monitoring.pipeline_health import (
     DeliveredRows,
     FailedCheck,
     PipelineHealth,
+    PipelineRun,
+    RunCost,
     SourceFreshness,
     write_pipeline_health,
 )
@@ -92,3 +94,21 @@ def test_the_site_leads_to_the_page_which_says_when_a_source_will_be_late(tmp_pa
     text = index.with_name("pipeline_health.html").read_text(encoding="utf-8")
     assert 'data-late-from="2026-12-31T00:00:00+00:00"' in text
     assert "Belongs to nothing known" in text
+
+
+def test_what_runs_of_a_job_used_is_told_by_the_middle_run_and_its_largest_step(tmp_path: Path) -> None:
+    def run(job: str, cpu_seconds: float, memory: int) -> PipelineRun:
+        cost = RunCost(cpu_seconds=cpu_seconds, peak_memory_bytes=memory, read_bytes=5_000_000, written_bytes=7_000_000)
+        return PipelineRun(run_id="r", job=job, status="success", started_at=NOW, cost=cost)
+
+    old = PipelineRun(run_id="o", job="refresh_data", status="success", started_at=NOW)
+    told = (run("refresh_data", 10, 10**9), run("refresh_data", 30, 10**8), run("refresh_data", 20, 10**8))
+    page = pipeline_page(health(runs=(*told, run("refresh_models", 90, 10**8), old)))
+
+    models, data = page.job_costs
+    assert (models.job, models.cpu_seconds) == ("refresh_models", 90)
+    assert (data.runs_count, data.cpu_seconds, data.peak_memory_bytes) == (3, 20, 10**9)
+
+    write_pipeline_health(page.health, tmp_path / "reports")
+    text = build_site(tmp_path).with_name("pipeline_health.html").read_text(encoding="utf-8")
+    assert "1,000 MB" in text

@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from orchestration.pipeline_health import collect_pipeline_health
+from orchestration.run_costs import STEP_COSTS
 from orchestration.settings import PlatformSettings
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -128,3 +129,19 @@ def test_a_check_that_fails_is_told_with_the_first_of_its_failures_in_a_row(sett
     assert health.checks_count == 2
     assert [run.status for run in health.runs] == ["success"] * 3
     assert [step.step for step in health.slowest_steps] == ["table"]
+
+
+def test_a_run_tells_what_its_steps_used(settings: PlatformSettings) -> None:
+    @dg.op
+    def nothing() -> None:
+        """Do nothing."""
+
+    @dg.job(hooks=STEP_COSTS)
+    def cheap() -> None:
+        nothing()
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        cheap.execute_in_process(instance=instance)
+        [run] = collect_pipeline_health(settings, instance, NOW).runs
+    assert run.cost is not None
+    assert run.cost.peak_memory_bytes > 10_000_000
