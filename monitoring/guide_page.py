@@ -1,19 +1,42 @@
-"""The documentation's page *Review* as a page of the site: whoever reads the pages need not have the repository."""
+"""The documentation's page *Review*, in both languages, as a page of the site.
+
+Whoever reads the pages need not have the repository.
+"""
 
 import re
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import unquote
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 GUIDE_PAGE = "guide.html"
 GUIDE_SOURCE = Path(__file__).resolve().parent.parent / "docs" / "review.md"
+GUIDE_SOURCE_ZH = GUIDE_SOURCE.with_name("review.zh-CN.md")
 _PUNCTUATION = re.compile(r"[^\w\- ]")
 
 
-def read_guide(source: Path = GUIDE_SOURCE) -> str | None:
-    """Return the page as HTML; None where the program was installed without its documentation.
+@dataclass(frozen=True)
+class Guide:
+    """The page in one language.
+
+    Attributes:
+        title: Its first heading, as text.
+        html: What follows it.
+    """
+
+    title: str
+    html: str
+
+
+def read_guide(source: Path = GUIDE_SOURCE, anchor_prefix: str = "") -> Guide | None:
+    """Return the page; None where the program was installed without its documentation.
+
+    Args:
+        source: The page as Markdown.
+        anchor_prefix: Put before the anchors of findings, where two languages stand on one page.
 
     Headings have the anchors that the page has on the repository's host. Links within the page stay; others lead to
     files that do not stand beside the site, and become their text.
@@ -27,7 +50,9 @@ def read_guide(source: Path = GUIDE_SOURCE) -> str | None:
             heading.attrSet("id", heading_anchor(words.content))
     for token in tokens:
         _unlink(token.children or [])
-    return str(markdown.renderer.render(tokens, markdown.options, {}))
+    # The first three tokens are the opening, the words and the end of the heading of the whole page.
+    html = str(markdown.renderer.render(tokens[3:], markdown.options, {}))
+    return Guide(tokens[1].content, html.replace('<a id="', f'<a id="{anchor_prefix}'))
 
 
 def heading_anchor(words: str) -> str:
@@ -40,7 +65,9 @@ def _unlink(children: list[Token]) -> None:
     leaves: list[bool] = []
     for child in children:
         if child.type == "link_open":
-            leaves.append(not str(child.attrGet("href")).startswith("#"))
+            target = str(child.attrGet("href"))
+            leaves.append(not target.startswith("#"))
+            child.attrSet("href", unquote(target))
             if leaves[-1]:
                 child.tag, child.attrs = "span", {}
         elif child.type == "link_close" and leaves.pop():

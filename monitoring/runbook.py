@@ -50,7 +50,8 @@ def runbook_link(code: str) -> str:
     return f"{RUNBOOK_PAGE}#{runbook_anchor(code)}"
 
 
-def runbook_row(code: str) -> str:
+def runbook_row(code: str, *, in_chinese: bool = False) -> str:
     """Return the row of a finding in the documentation's table."""
     entry = runbook()[code]
-    return f'| <a id="{runbook_anchor(code)}"></a>`{code}` | {entry.title} | {entry.first} |'
+    title, first = (entry.title_zh, entry.first_zh) if in_chinese else (entry.title, entry.first)
+    return f'| <a id="{runbook_anchor(code)}"></a>`{code}` | {title} | {first} |'

@@ -26,7 +26,7 @@ from ml.wording import (
 from monitoring.data_dictionary import DICTIONARY_PAGE, read_data_dictionary
 from monitoring.datasets import schema_columns
 from monitoring.drift import RARE, UNSEEN
-from monitoring.guide_page import GUIDE_PAGE, read_guide
+from monitoring.guide_page import GUIDE_PAGE, GUIDE_SOURCE_ZH, read_guide
 from monitoring.model_events import events_of, performance_of
 from monitoring.model_history import (
     Model,
@@ -100,7 +100,7 @@ def build_site(home: Path, service_targets: Path | None = None) -> Path:
         site.write(PIPELINE_PAGE, "pipeline_health.html.j2", page=pipeline)
     site.write(RUNBOOK_PAGE, "runbook.html.j2")
     if guide:
-        site.write(GUIDE_PAGE, "guide.html.j2", guide=guide)
+        site.write(GUIDE_PAGE, "guide.html.j2", guide=guide, guide_zh=read_guide(GUIDE_SOURCE_ZH, "zh-") or guide)
     ordered = sorted(models, key=_attention, reverse=True)
     index = site.write(
         "index.html",

@@ -35,7 +35,7 @@ class EnglishOnly(HTMLParser):
         values = dict(attrs)
         for name in _ATTRIBUTES:
             self._judge(values.get(name) or "", f"{name} of {tag}", is_attribute=True)
-        if self._english:
+        if self._english and self._language() != "en":
             if values.get("lang") != "zh":
                 self.found.append(f"without Chinese: {self._english}")
             self._english = ""
@@ -50,9 +50,8 @@ class EnglishOnly(HTMLParser):
         text = data.strip()
         if not text or self._is_exempt():
             return
-        language = self._language()
-        if language == "en":
-            self._english = text if _WORD.search(_NAMES.sub("", text)) else ""
+        if self._language() == "en":
+            self._english = self._english or (text if _WORD.search(_NAMES.sub("", text)) else "")
         else:
             self._judge(text, "page", is_attribute=self._open[-1][0] == "title")
 
@@ -79,6 +78,6 @@ class EnglishOnly(HTMLParser):
 
 def english_only(site: Path) -> dict[str, list[str]]:
     """Return what has no Chinese, by page; model cards are documents of their own that the site only links."""
-    pages = (path for path in sorted(site.rglob("*.html")) if not path.name.startswith(("model_card_", "guide")))
+    pages = (path for path in sorted(site.rglob("*.html")) if not path.name.startswith("model_card_"))
     found = {path.relative_to(site).as_posix(): EnglishOnly(path).found for path in pages}
     return {name: texts for name, texts in found.items() if texts}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from monitoring.guide_page import GUIDE_SOURCE_ZH
 from monitoring.runbook import RUNBOOK_PAGE, runbook, runbook_anchor, runbook_link, runbook_row
 
 ROOT = Path(__file__).parents[3]
@@ -33,6 +34,13 @@ def test_entries_are_in_alphabetical_order_so_that_two_people_seldom_write_the_s
 def test_the_documentation_says_what_to_do_under_the_anchor_of_the_finding(code: str) -> None:
     lines = (ROOT / RUNBOOK_PAGE).read_text(encoding="utf-8").splitlines()
     assert runbook_row(code) in lines, f"docs/review.md lacks this row of the runbook:\n{runbook_row(code)}"
+
+
+@pytest.mark.parametrize("code", runbook())
+def test_the_chinese_documentation_says_the_same(code: str) -> None:
+    lines = GUIDE_SOURCE_ZH.read_text(encoding="utf-8").splitlines()
+    row = runbook_row(code, in_chinese=True)
+    assert row in lines, f"{GUIDE_SOURCE_ZH.name} lacks this row of the runbook:\n{row}"
 
 
 def test_a_finding_leads_to_its_anchor() -> None:
