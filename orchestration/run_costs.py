@@ -167,11 +167,9 @@ def _reported(instance: dg.DagsterInstance, run_id: str) -> Iterable[Cost]:
         event = entry.dagster_event
         if event is None or event.message != _MESSAGE:
             continue
-        found = {name: value.value for name, value in event.engine_event_data.metadata.items()}
+        found = event.engine_event_data.metadata
         if found.keys() >= {CPU_SECONDS, PEAK_MEMORY_MB, READ_MB, WRITTEN_MB}:
-            yield Cost(
-                float(found[CPU_SECONDS]),
-                int(float(found[PEAK_MEMORY_MB]) * 1e6),
-                int(float(found[READ_MB]) * 1e6),
-                int(float(found[WRITTEN_MB]) * 1e6),
+            cpu_seconds, peak, read, written = (
+                float(str(found[name].value)) for name in (CPU_SECONDS, PEAK_MEMORY_MB, READ_MB, WRITTEN_MB)
             )
+            yield Cost(cpu_seconds, int(peak * 1e6), int(read * 1e6), int(written * 1e6))
