@@ -26,6 +26,7 @@ from orchestration.forms.migration import migrate
 from orchestration.forms.processes import enter_instance
 from orchestration.forms.server import ServerSettings
 from orchestration.settings import PROJECT_ROOT, PlatformSettings
+from orchestration.state_version import open_state
 
 if TYPE_CHECKING:
     import psycopg2
@@ -68,6 +69,7 @@ def up(settings: PlatformSettings, say: Callable[[str], None]) -> None:
     """
     server = ServerSettings.of(settings)
     _refuse_addresses_of_others(server)
+    open_state(settings, say)
     for folder in (server.folder, _run_dir(server), _log_dir(server), server.secrets_dir):
         folder.mkdir(parents=True, exist_ok=True)
     server.secrets_dir.chmod(0o700)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from orchestration.files import replace_text
+from orchestration.forms.errors import FormError
 from orchestration.forms.server import PREFIX, QUEUES, ServerSettings
 from orchestration.settings import PROJECT_ROOT
 
@@ -38,7 +39,10 @@ def instance_environment(server: ServerSettings) -> Mapping[str, str]:
 def enter_instance(server: ServerSettings) -> None:
     """Make this process and those that it starts use the instance of the server form."""
     server.dagster_home.mkdir(parents=True, exist_ok=True)
-    instance = yaml.safe_load((_TEMPLATES / "dagster.yaml").read_text(encoding="utf-8"))
+    try:
+        instance = yaml.safe_load(server.instance_file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise FormError(f"{PREFIX}INSTANCE_FILE: {server.instance_file} cannot be read: {error}") from None
     instance["concurrency"]["runs"]["max_concurrent_runs"] = server.runs_at_once
     _write_if_new(server.dagster_home / "dagster.yaml", yaml.safe_dump(instance, sort_keys=False))
     workspace = (_TEMPLATES / "workspace.yaml").read_text(encoding="utf-8")

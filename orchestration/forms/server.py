@@ -12,7 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orchestration.forms.errors import FormError
-from orchestration.settings import PlatformSettings
+from orchestration.settings import PROJECT_ROOT, PlatformSettings
 
 PREFIX = "KILOWISE_SERVER_"
 QUEUES = ("default", "training", "warehouse")
@@ -42,6 +42,9 @@ class ServerSettings(BaseSettings):
     redis_url: SecretStr | None = Field(default=None, description="Queue of steps")
     redis_url_file: Path | None = None
 
+    instance_file: Path = Field(
+        default=PROJECT_ROOT / "deploy" / "server" / "dagster.yaml", description="Settings of the Dagster instance"
+    )
     webserver_url: str = Field(default="http://127.0.0.1:3000", description="Where Dagster's web server answers")
     webserver_host: str = Field(default="127.0.0.1", description="Address that the web server binds")
     code_server_host: str = Field(default="127.0.0.1", description="Where the code server answers")

@@ -8,6 +8,7 @@ from dotenv import dotenv_values
 from pydantic import ValidationError
 
 from ml.credit_risk.register import REGISTER_FILE
+from orchestration.forms.server import ServerSettings
 from orchestration.settings import PROJECT_ROOT, PlatformSettings
 from serving.settings import ServingSettings
 
@@ -35,7 +36,12 @@ def test_example_of_the_settings_file_can_be_taken_as_it_stands(tmp_path: Path) 
 
     platform, serving = PlatformSettings(_env_file=file), ServingSettings(_env_file=file)
 
+    server = ServerSettings(home=tmp_path, _env_file=file)
+
     names = {name.removeprefix("KILOWISE_").lower() for name in dotenv_values(file)}
+    of_server = {name.removeprefix("server_") for name in names if name.startswith("server_")}
+    assert of_server <= ServerSettings.model_fields.keys() & server.model_fields_set
+    names = {name for name in names if not name.startswith(("server_", "cluster_"))}
     assert names <= PlatformSettings.model_fields.keys() | ServingSettings.model_fields.keys()
     assert names <= platform.model_fields_set | serving.model_fields_set
     assert platform.home == serving.home == Path("data").resolve()
