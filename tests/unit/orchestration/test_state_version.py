@@ -1,10 +1,12 @@
 """The version of a home's state: numbered at the first run, migrated from older, refused from newer."""
 
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
 
+from orchestration import doctor
 from orchestration.__main__ import main
 from orchestration.home_lock import MainRunBusyError, only_main_run
 from orchestration.settings import PlatformSettings
@@ -94,3 +96,39 @@ def test_migrating_an_empty_folder_makes_nothing(settings: PlatformSettings) -> 
 
 def test_migrations_are_numbered_without_a_gap() -> None:
     assert [migration.makes for migration in MIGRATIONS] == list(range(1, STATE_VERSION + 1))
+
+
+@pytest.fixture
+def state_0(settings: PlatformSettings) -> PlatformSettings:
+    """What the main job of commit 51952a4 left: a release whose features an older snapshot holds, and dbt's memory."""
+    settings.home.mkdir()
+    with tarfile.open(Path(__file__).parent / "states" / "state_0.tar.xz") as archive:
+        archive.extractall(settings.home, filter="data")
+    return settings
+
+
+def test_the_oldest_state_is_migrated_and_its_release_refused_with_a_sentence(state_0: PlatformSettings) -> None:
+    releases = {path: path.read_bytes() for path in (state_0.home / "releases").rglob("*") if path.is_file()}
+    said: list[str] = []
+
+    assert migrate(state_0, said.append) == 1
+
+    assert read_state_version(state_0.home) == STATE_VERSION
+    [refusal] = [sentence for sentence in said if "is refused by this version" in sentence]
+    assert refusal.startswith("credit_risk: release 0001-")
+    assert "snapshot format 1, this version reads 2" in refusal
+    assert "`make run` trains anew" in said[-1]
+    assert not (state_0.home / "warehouse" / "dbt_target").exists()
+    assert {path: path.read_bytes() for path in releases} == releases
+
+    said.clear()
+    migrate(state_0, said.append)
+    assert "already" in said[0]
+
+
+def test_the_doctor_names_an_older_home_and_a_release_that_cannot_be_served(state_0: PlatformSettings) -> None:
+    findings = [finding for check in (doctor._state, doctor._releases) for finding in check(state_0)]
+    levels = {finding.what.split(" ")[0]: finding.level for finding in findings}
+    assert levels["An"] == "warning"
+    assert levels["credit_risk:"] == "error"
+    assert all(finding.remedy for finding in findings)
