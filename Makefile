@@ -68,8 +68,7 @@ test-server: manifest env-server  ## Tests of the profile server: real PostgreSQ
 
 manifest: dbt_project/target/manifest.json
 dbt_project/target/manifest.json: $(VENV)/.ready $(DBT_FILES)
-	@cd dbt_project && ../$(BIN)/dbt --quiet parse --profiles-dir .
-	@touch $@
+	@$(BIN)/python -m orchestration.manifest
 
 dagster-home: $(VENV)/.ready
 	@mkdir -p "$(DAGSTER_HOME)" && cp dagster.yaml "$(DAGSTER_HOME)/dagster.yaml"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from ml.errors import KilowiseError
 from orchestration.files import replace_text
+from orchestration.manifest import source_pattern
 
 if TYPE_CHECKING:
     from sqlglot.lineage import Node
@@ -176,7 +177,8 @@ def _select_and_parents(
         if source is None and table not in tables:
             continue
         parents[table] = list(source["columns"]) if source else tables[table]
-        sql = sql.replace(parent["relation_name"], f'"{table[0]}"."{table[1]}"')
+        name = f'"{table[0]}"."{table[1]}"'
+        sql = source_pattern(source).sub(name, sql) if source else sql.replace(parent["relation_name"], name)
     return sql, parents
 
 

@@ -161,10 +161,12 @@ class SeparateDbtResource(DbtCliResource):
 
 def build_dbt_resource() -> DbtCliResource:
     """Return the resource that runs dbt; which warehouse and landing it works on travels in the variables."""
-    # The dbt of this environment, whether or not its folder is on the PATH.
-    executable = Path(sys.executable).parent / "dbt"
+    # The dbt of this environment, started from the project as it was parsed.
     return SeparateDbtResource(
-        project_dir=dbt_project, profiles_dir=str(DBT_PROJECT_DIR), dbt_executable=str(executable)
+        project_dir=dbt_project,
+        profiles_dir=str(DBT_PROJECT_DIR),
+        dbt_executable=sys.executable,
+        global_config_flags=["-P", str(Path(__file__).with_name("parsed_dbt.py"))],
     )
 
 

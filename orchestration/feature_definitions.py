@@ -14,6 +14,7 @@ from ml.feature_definitions import AS_OF_MONTHS, FeatureDefinitions, Relation, R
 from orchestration.files import replace_text
 from orchestration.forms.warehouse import CompiledProject
 from orchestration.ingestion.contract import landing_tables
+from orchestration.manifest import source_pattern
 from orchestration.settings import PlatformSettings
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def _fingerprint(chains: Sequence[Sequence[Mapping[str, Any]]], marts_version: s
 def _statement(manifest: Mapping[str, Any], node: Mapping[str, Any]) -> Relation:
     sql: str = node["compiled_code"]
     for source in _sources(manifest, node):
-        sql = sql.replace(source["relation_name"], f'"landing"."{source["name"]}"')
+        sql = source_pattern(source).sub(f'"landing"."{source["name"]}"', sql)
     for parent in node["depends_on"]["nodes"]:
         if parent in manifest["nodes"]:
             relation = manifest["nodes"][parent]

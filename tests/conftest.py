@@ -1,12 +1,12 @@
 """Fixtures that more than one area uses: where public data is, and a dbt manifest for everything that reads it."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from orchestration.manifest import renew_manifest
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
@@ -23,19 +23,8 @@ settings.register_profile("reproducible", settings.get_profile("explore"), deran
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "reproducible"))
 
 
-def _prepare_manifest() -> None:
-    """Prepare the dbt manifest once; importing the dbt assets without it raises."""
-    manifest = PROJECT_ROOT / "dbt_project" / "target" / "manifest.json"
-    if not manifest.exists():
-        subprocess.run(
-            [str(Path(sys.executable).parent / "dbt"), "--quiet", "parse", "--profiles-dir", "."],
-            cwd=PROJECT_ROOT / "dbt_project",
-            check=True,
-        )
-
-
-# Here, and not in a hook: the conftest files of the folders below import the assets.
-_prepare_manifest()
+# Here, and not in a hook: the conftest files of the folders below import the assets, which are made from the manifest.
+renew_manifest()
 
 
 @pytest.fixture(scope="session")

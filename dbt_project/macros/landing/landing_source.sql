@@ -1,14 +1,14 @@
 {#-
     The files of one landing table. The source node stays a real dbt source, so that lineage and unit tests see it.
-    DuckDB reads the glob in the source's `external_location`; Spark reads the folders, and joins the columns of all
-    deliveries by name as well.
+    DuckDB reads the glob in the source's `external_location`, where `$landing_path` stands for the variable: a parsed
+    project then holds for every folder. Spark reads the folders, and joins the columns of all deliveries by name as well.
 -#}
 {% macro landing_source(entity) -%}
     {{ adapter.dispatch('landing_source')(entity) }}
 {%- endmacro %}
 
 {% macro duckdb__landing_source(entity) -%}
-    {{ source('landing', entity) }}
+    {{ source('landing', entity) | string | replace('$landing_path', var('landing_path')) }}
 {%- endmacro %}
 
 {% macro spark__landing_source(entity) -%}
@@ -21,7 +21,7 @@
 {%- endmacro %}
 
 {% macro duckdb__landing_source_by_month(entity) -%}
-    {{ source('landing', entity) }}
+    {{ duckdb__landing_source(entity) }}
 {%- endmacro %}
 
 {#-

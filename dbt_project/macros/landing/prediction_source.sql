@@ -8,7 +8,7 @@
 {%- endmacro %}
 
 {% macro duckdb__prediction_source(name) -%}
-    {{ source('predictions', name) }}
+    {{ source('predictions', name) | string | replace('$predictions_path', var('predictions_path')) }}
 {%- endmacro %}
 
 {% macro spark__prediction_source(name) -%}

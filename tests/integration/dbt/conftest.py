@@ -15,7 +15,9 @@ from ml.columns import USE_CASES
 from orchestration.predictions import write_source_contracts
 from tests.integration.dbt.landing_factory import LandingFactory
 
-PROJECT = Path(__file__).resolve().parents[3] / "dbt_project"
+ROOT = Path(__file__).resolve().parents[3]
+PROJECT = ROOT / "dbt_project"
+PARSED_DBT = ROOT / "orchestration" / "parsed_dbt.py"
 ZONE = "Europe/Berlin"
 WAREHOUSE_FILE = "kilowise.duckdb"
 
@@ -26,20 +28,19 @@ class DbtFailedError(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class DbtProject:
-    """Runs dbt on the landing to which a link points.
-
-    The paths of landing and warehouse are settings of the project and a changed setting costs a parse, so landings and
-    warehouses are changed by moving links.
+    """Runs dbt as the platform does, on the landing to which a link points.
 
     Attributes:
-        work: Folder of the links, the compiled project and the warehouses.
+        work: Folder of the link, the compiled project and the warehouses.
     """
 
     work: Path
 
     def use(self, landing: LandingFactory) -> None:
         """Let the next runs read this landing."""
-        self._point("landing", landing.path)
+        link = self.work / "landing"
+        link.unlink(missing_ok=True)
+        link.symlink_to(landing.path)
 
     def run(self, command: str, warehouse: str, *arguments: str) -> dict[str, str]:
         """Run a dbt command on a warehouse.
@@ -58,12 +59,12 @@ class DbtProject:
             "time_zone": ZONE,
             "jurisdiction": "DE",
         }
-        # A folder: DuckDB names its catalogue after the file, and sees through a link to it.
         self.path(warehouse).parent.mkdir(parents=True, exist_ok=True)
-        self._point("warehouse", self.path(warehouse).parent)
         completed = subprocess.run(
             [
-                str(Path(sys.executable).parent / "dbt"),
+                sys.executable,
+                "-P",
+                str(PARSED_DBT),
                 "--quiet",
                 command,
                 "--project-dir",
@@ -78,7 +79,7 @@ class DbtProject:
                 json.dumps(variables),
                 *arguments,
             ],
-            env={**os.environ, "KILOWISE_WAREHOUSE_PATH": str(self.work / "warehouse" / WAREHOUSE_FILE)},
+            env={**os.environ, "KILOWISE_WAREHOUSE_PATH": str(self.path(warehouse))},
             capture_output=True,
             text=True,
             check=False,
@@ -92,10 +93,6 @@ class DbtProject:
         """Return the DuckDB file of a warehouse."""
         return self.work / "warehouses" / warehouse / WAREHOUSE_FILE
 
-    def _point(self, link: str, target: Path) -> None:
-        (self.work / link).unlink(missing_ok=True)
-        (self.work / link).symlink_to(target)
-
     def read(self, warehouse: str, query: str) -> pd.DataFrame:
         """Return the rows of a query on a warehouse."""
         with duckdb.connect(str(self.path(warehouse)), read_only=True) as connection:
@@ -104,7 +101,7 @@ class DbtProject:
 
 @pytest.fixture(scope="session")
 def dbt_project(tmp_path_factory: pytest.TempPathFactory) -> DbtProject:
-    """The project, parsed once for all landings of the session."""
+    """The project, for all landings of the session."""
     project = DbtProject(tmp_path_factory.mktemp("dbt"))
     write_source_contracts(project.work / "predictions", USE_CASES)
     return project
