@@ -33,7 +33,7 @@ DAGSTER_PORT ?= 3000
 # end minutes after the other.
 PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run test bento dev serve reports check doctor bench clean reset env env-server server-up server-down server-status test-server manifest dagster-home
+.PHONY: help run test bento dev serve reports check doctor bench clean reset env env-server server-up server-down server-status test-server env-cluster cluster-up cluster-down test-cluster manifest dagster-home
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -62,6 +62,20 @@ server-down:  ## End what server-up started; data stays
 
 server-status:  ## What of it runs
 	@$(BIN)/python -m orchestration server status
+
+env-cluster: env-server $(VENV)/.cluster  ## Add what the profile cluster needs to the environment
+$(VENV)/.cluster: $(VENV)/.ready requirements-cluster.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-cluster.lock
+	@touch $@
+
+cluster-up: manifest env-cluster  ## Start a small Spark cluster on this machine for the profile cluster
+	@$(BIN)/python -m orchestration cluster up
+
+cluster-down:  ## End what cluster-up started; tables stay
+	@$(BIN)/python -m orchestration cluster down
+
+test-cluster: manifest env-cluster  ## Tests of the profile cluster: Spark on loopback
+	@$(BIN)/python -m pytest -m cluster tests
 
 test-server: manifest env-server  ## Tests of the profile server: real PostgreSQL, Redis and workers on loopback
 	@$(BIN)/python -m pytest -m server tests

@@ -14,6 +14,9 @@ from orchestration.audience_desk import add_commands as add_audience_commands
 from orchestration.audience_desk import run_command as run_audience_command
 from orchestration.credit_desk import add_commands as add_credit_commands
 from orchestration.credit_desk import run_command as run_credit_command
+from orchestration.forms.cluster_commands import CLUSTER
+from orchestration.forms.cluster_commands import add_commands as add_cluster_commands
+from orchestration.forms.cluster_commands import run_command as run_cluster_command
 from orchestration.forms.commands import SERVER
 from orchestration.forms.commands import add_commands as add_server_commands
 from orchestration.forms.commands import run_command as run_server_command
@@ -40,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_audience_commands(commands)
     add_trial_commands(commands)
     add_server_commands(commands)
+    add_cluster_commands(commands)
     replaying = commands.add_parser("replay", help="compute a logged decision again and compare every digit")
     replaying.add_argument("request_id", metavar="REQUEST_ID", help="id of an answer of the API, or of a batch")
     replaying.add_argument("--customer", default="", metavar="CUSTOMER_ID", help="only this customer of a batch")
@@ -74,6 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return migrate(settings, say)
         if parsed.command == SERVER:
             return run_server_command(parsed, settings, say)
+        if parsed.command == CLUSTER:
+            return run_cluster_command(parsed, settings, say)
         if parsed.command == "land":
             return land(settings)
         if parsed.command == "erase":

@@ -86,7 +86,9 @@ def checks_of(settings: PlatformSettings) -> Sequence[Check]:
     """Return the checks of every form, and those of the form that the settings choose."""
     from orchestration import forms
 
-    return CHECKS if settings.profile == forms.EMBEDDED else (*CHECKS, _server)
+    if settings.profile == forms.EMBEDDED:
+        return CHECKS
+    return (*CHECKS, _server, _cluster) if settings.profile == "cluster" else (*CHECKS, _server)
 
 
 def run_command(settings: PlatformSettings, say: Callable[[str], None], *, everything: bool = False) -> int:
@@ -459,6 +461,19 @@ def _server(settings: PlatformSettings) -> Iterator[Finding]:
         yield Finding("error", problem, "`python -m orchestration server status` says which processes run.")
     if not found:
         yield Finding("ok", "PostgreSQL and Redis answer, and clocks and rights are as they must be.")
+
+
+def _cluster(settings: PlatformSettings) -> Iterator[Finding]:
+    """What dbt and training need of Spark: versions, clock, rights, and the folder that all machines share."""
+    from orchestration.forms.errors import FormError
+    from orchestration.forms.warehouse import warehouse
+
+    try:
+        warehouse(settings).check()
+    except FormError as error:
+        yield Finding("error", str(error), "Then `python -m orchestration cluster check`.")
+    else:
+        yield Finding("ok", "Spark answers; its versions, clock and rights and the shared folder are as they must be.")
 
 
 CHECKS: tuple[Check, ...] = (
