@@ -25,6 +25,7 @@ from orchestration.resources import build_resources
 from orchestration.schedules import build_schedules
 from orchestration.sensors import alert_sensor, drift_verdict_sensor, inbox_sensor
 from orchestration.settings import PlatformSettings
+from orchestration.state_version import refuse_newer_state
 from orchestration.use_cases import USE_CASES
 
 
@@ -74,4 +75,7 @@ def build_definitions(
 @dg.definitions
 def defs() -> dg.Definitions:
     """Return the definitions for the settings of the environment."""
-    return build_definitions(PlatformSettings())
+    settings = PlatformSettings()
+    # The web server shows the sentence in place of the assets, and no run of the daemon or the UI touches the home.
+    refuse_newer_state(settings.home)
+    return build_definitions(settings)
