@@ -49,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     replaying.add_argument("--customer", default="", metavar="CUSTOMER_ID", help="only this customer of a batch")
     deciding = commands.add_parser("decisions", help="write logged credit decisions with what happened afterwards")
     deciding.add_argument("output", type=Path, metavar="FILE", help="Parquet or CSV file to write")
+    comparing = commands.add_parser("parity", help="compare marts and predictions with another home, row by row")
+    comparing.add_argument("other", type=Path, metavar="HOME", help="home that was made of the same deliveries")
     doctoring = commands.add_parser("doctor", help="name what is wrong and what to do about it; change nothing")
     doctoring.add_argument("--all", action="store_true", help="also say what is as it should be")
     backing_up = commands.add_parser("backup", help="write the whole state into one file")
@@ -80,6 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return run_server_command(parsed, settings, say)
         if parsed.command == CLUSTER:
             return run_cluster_command(parsed, settings, say)
+        if parsed.command == "parity":
+            from orchestration.parity import run_command as compare
+
+            return compare(settings.home, parsed.other, say)
         if parsed.command == "land":
             return land(settings)
         if parsed.command == "erase":
