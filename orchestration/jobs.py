@@ -24,6 +24,10 @@ MONITORING = dg.AssetSelection.key_prefixes("monitoring")
 TRIALS = dg.AssetSelection.key_prefixes("trials")
 SERVING = dg.AssetSelection.key_prefixes("serving")
 
+# Runs that somebody waits for go before others in the queue of runs, and their steps before others' steps.
+AT_ONCE = {"dagster/priority": "10"}
+SOON = {"dagster/priority": "5"}
+
 full_refresh = dg.define_asset_job(
     "full_refresh",
     hooks=STEP_COSTS,
@@ -130,6 +134,7 @@ def move_release_pointer(
 
 
 @dg.job(
+    tags=AT_ONCE,
     hooks=STEP_COSTS,
     description="Serves an earlier release of one use case again. Give its name, who approved and why; "
     "takes seconds, and servers follow without a restart.",
@@ -191,6 +196,7 @@ def record_acknowledgement(
 
 
 @dg.job(
+    tags=SOON,
     hooks=STEP_COSTS,
     description="Records that somebody is at work on findings of a review, or keeps them from raising checks and "
     "alerts until a day, or ends such a record. The pages go on showing every finding.",
@@ -516,6 +522,7 @@ def tell_of_incidents(context: dg.OpExecutionContext, settings: dg.ResourceParam
 
 
 @dg.job(
+    tags=SOON,
     hooks=STEP_COSTS,
     description="Sends the alerts that did not arrive, and those of silences that ended. A review sends its own; "
     "this job is started by alert_sensor.",
