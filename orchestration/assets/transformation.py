@@ -215,7 +215,7 @@ def _built(context: dg.AssetExecutionContext, dbt: DbtCliResource, settings: Pla
     """
     place = warehouse(settings)
     command = ["build", "--exclude-resource-type", "unit_test", "--vars", json.dumps(dbt_variables(settings, place))]
-    command += ["--target", place.target]
+    command += place.dbt_arguments()
     # Its debug lines come to us through the pipe already; eight megabytes a run in its log file serve nobody.
     command += ["--log-level-file", "info"]
     target_path = place.target_path()

@@ -23,7 +23,6 @@ class DuckDBWarehouse:
     """The DuckDB file of a home."""
 
     settings: PlatformSettings
-    target: str = "local"
 
     def check(self) -> None:
         """Make the folder of the file; dbt makes the file."""
@@ -36,6 +35,10 @@ class DuckDBWarehouse:
     def engine_versions(self) -> Mapping[str, str]:
         """Return the versions of dbt and DuckDB."""
         return {name: version(name) for name in ("dbt-core", "dbt-duckdb", "duckdb")}
+
+    def dbt_arguments(self) -> Sequence[str]:
+        """Return nothing: this is the default target."""
+        return ()
 
     def dbt_variables(self) -> Mapping[str, Any]:
         """Return the file and the memory that DuckDB may take."""

@@ -67,7 +67,6 @@ class SparkWarehouse:
 
     settings: PlatformSettings
     cluster: ClusterSettings
-    target: str = "spark"
 
     def check(self) -> None:
         """Refuse a cluster that does not answer, is of another version, sees no shared folder or grants no rights."""
@@ -93,6 +92,10 @@ class SparkWarehouse:
         with self.session() as session:
             spark = session.version
         return {**{name: version(name) for name in ("dbt-core", "dbt-spark", "duckdb")}, "spark": spark}
+
+    def dbt_arguments(self) -> Sequence[str]:
+        """Return the target of ``profiles.yml``."""
+        return ("--target", "spark")
 
     def dbt_variables(self) -> Mapping[str, Any]:
         """Return where the Thrift server is, and the copies of the predictions that Spark can read."""

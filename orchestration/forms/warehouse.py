@@ -59,10 +59,6 @@ class MartSource(Protocol):
 class Warehouse(Protocol):
     """Where dbt builds."""
 
-    @property
-    def target(self) -> str:
-        """The target of ``profiles.yml``."""
-
     def check(self) -> None:
         """Refuse a warehouse that cannot be used, before dbt starts.
 
@@ -76,6 +72,9 @@ class Warehouse(Protocol):
 
     def engine_versions(self) -> Mapping[str, str]:
         """Return the packages and programs that decide what SQL means, with their versions."""
+
+    def dbt_arguments(self) -> Sequence[str]:
+        """Return what dbt's command line says of the target; nothing for the default one, which is parsed already."""
 
     def dbt_variables(self) -> Mapping[str, Any]:
         """Return the variables by which dbt finds the warehouse, and what it reads where that differs."""
