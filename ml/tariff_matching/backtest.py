@@ -37,6 +37,7 @@ from ml.tariff_matching.features import (
     class_codes,
     districts_of,
     interval_amount_arrays,
+    is_among,
     joined,
     window,
 )
@@ -584,7 +585,7 @@ def _masked_at(
     halves = (hash_shares(keys, "tariff_matching masked halves") * 2).astype(np.intp)
     quick = config.model_copy(update={"neighbours_count": config.origin_neighbours_count})
     is_in = {
-        half: np.isin(learning.features[CUSTOMER_KEY].to_numpy(dtype=object), keys[halves == half]) for half in (0, 1)
+        half: is_among(learning.features[CUSTOMER_KEY].to_numpy(dtype=object), keys[halves == half]) for half in (0, 1)
     }
     forecasts = {half: learning.part(~is_in[half]).fit(quick) for half in (0, 1)}
     loads = [

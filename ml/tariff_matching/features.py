@@ -148,6 +148,11 @@ def as_load_cube(rows: CubeRows) -> LoadCube:
     return LoadCube.from_frame(frame)
 
 
+def is_among(keys: npt.NDArray[np.object_], known: npt.NDArray[np.object_]) -> BoolArray:
+    """Return which keys are among the known ones, in time of their sum: `numpy.isin` compares each with each."""
+    return np.asarray(pd.Index(keys, dtype=object).isin(known), dtype=bool)
+
+
 def usable_months(cube: LoadCube, coverage_pct: float) -> BoolArray:
     """Return which months of which customers were read to at least this share of their intervals.
 

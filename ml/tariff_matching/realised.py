@@ -18,7 +18,7 @@ from ml.columns import CUSTOMER_KEY
 from ml.errors import SchemaMismatchError
 from ml.splits import add_months
 from ml.tariff_matching.config import TariffMatchingConfig
-from ml.tariff_matching.features import CubeRows, FloatArray, as_load_cube, window
+from ml.tariff_matching.features import CubeRows, FloatArray, as_load_cube, is_among, window
 from ml.tariff_matching.offers import OfferColumn, bills_on_offer, can_be_billed, is_read_for, months_in_validity
 from ml.tariffs.eligibility import CustomerTable
 from ml.tariffs.load_cube import LoadCube
@@ -112,7 +112,7 @@ def realised_bills(
     config = config or TariffMatchingConfig()
     loads = as_load_cube(cube)
     keys = advice[CUSTOMER_KEY].to_numpy(dtype=object)
-    rows = np.flatnonzero(np.isin(keys, loads.customer_keys))
+    rows = np.flatnonzero(is_among(keys, loads.customer_keys))
     loads = loads.take(keys[rows])
     customers = CustomerTable.from_frame(advice.iloc[rows])
     records = advice.iloc[rows].to_dict("records")

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from ml.columns import CUSTOMER_KEY
@@ -13,6 +12,7 @@ from ml.tariff_matching.features import (
     CubeRows,
     as_load_cube,
     classless_sentence,
+    is_among,
     latest_rows,
     prepare_features,
     rows_at,
@@ -147,4 +147,4 @@ def check_sufficiency(
 
 def customers_without_load(features: pd.DataFrame, cube: LoadCube) -> int:
     """Return how many customers have no interval load at all."""
-    return int((~np.isin(features[CUSTOMER_KEY].to_numpy(dtype=object), cube.customer_keys)).sum())
+    return int((~is_among(features[CUSTOMER_KEY].to_numpy(dtype=object), cube.customer_keys)).sum())
