@@ -200,12 +200,13 @@ def end_this_process() -> None:
 def has_ended(run_id: str) -> bool:
     """Return whether a run has ended; False while nobody can tell."""
     import dagster as dg
+    from dagster_postgres.utils import DagsterPostgresException
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         with dg.DagsterInstance.get() as instance:
             run = instance.get_run_by_id(run_id)
-    except (SQLAlchemyError, dg.DagsterError):
+    except (SQLAlchemyError, dg.DagsterError, DagsterPostgresException):
         return False
     return run is None or run.is_finished
 

@@ -166,7 +166,11 @@ class WatchedResult:
         """Return the step's events."""
         if self._is_cancelled:
             return []
-        events: list[str] = self._result.get()
+        try:
+            events: list[str] = self._result.get()
+        finally:
+            # They are in Dagster's database; the queue has little memory.
+            self._result.forget()
         return events
 
     def revoke(self) -> None:

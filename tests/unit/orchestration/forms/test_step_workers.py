@@ -65,6 +65,7 @@ class Submitted:
         self.ids: list[str] = []
         self.results: dict[str, Any] = {}
         self.ended: list[str] = []
+        self.forgotten: list[str] = []
 
     def __call__(self, task_id: str) -> Any:
         self.ids.append(task_id)
@@ -79,6 +80,9 @@ class Submitted:
                 return submitted.results[task_id]
 
             get = result.fget
+
+            def forget(self) -> None:
+                submitted.forgotten.append(task_id)
 
             def revoke(self, **_how: Any) -> None:
                 submitted.ended.append(task_id)
@@ -114,6 +118,7 @@ def test_a_step_that_is_done_gives_its_events(watched: Watched) -> None:
 
     assert watched.result.ready()
     assert watched.result.get() == ["event"]
+    assert watched.submitted.forgotten == watched.submitted.ids
 
 
 def test_a_step_whose_worker_fell_silent_is_given_to_another_once(watched: Watched) -> None:
