@@ -118,7 +118,7 @@ def restore(settings: PlatformSettings, source: Path, say: Say) -> None:
     """Make the home from a backup; every byte is checked before anything is visible.
 
     Args:
-        settings: Settings of the platform; the home must not exist or be empty.
+        settings: Settings of the platform; the home must not exist, or be empty but for servers that run there.
         source: File that ``backup`` wrote.
         say: Receives a sentence per step.
 
@@ -126,7 +126,8 @@ def restore(settings: PlatformSettings, source: Path, say: Say) -> None:
         BackupError: The home is in use, or the file is damaged, of a newer Kilowise or of another pseudonym key.
     """
     home = settings.home
-    if home.exists() and any(path.name != LOCK_FILE for path in home.iterdir()):
+    # The servers of `make server-up` live in the home and must run, for the run history goes back into their database.
+    if home.exists() and any(path.name not in (LOCK_FILE, "server") for path in home.iterdir()):
         raise BackupError(
             f"{home} is not empty, and a restore replaces nothing: move it away, or set KILOWISE_HOME to a new folder."
         )
@@ -149,17 +150,19 @@ def restore(settings: PlatformSettings, source: Path, say: Say) -> None:
         if dump.exists():
             _restore_instance(settings, dump)
             dump.unlink()
-        if home.exists():
-            shutil.rmtree(home)
-        incoming.rename(home)
+        if (home / "server").exists():
+            for path in sorted(incoming.iterdir()):
+                path.rename(home / path.name)
+        else:
+            if home.exists():
+                shutil.rmtree(home)
+            incoming.rename(home)
     except OSError as error:
         raise DiskFullError(f"{disk_full_sentence(home)} ({error.strerror})") from error
     finally:
         if incoming.exists():
             shutil.rmtree(incoming)
-    say(
-        f"{len(entries):,} files and folders of {manifest['made_at']} are back in {home}, and each was checked."
-    )
+    say(f"{len(entries):,} files and folders of {manifest['made_at']} are back in {home}, and each was checked.")
     say("`make run` goes on from there; `make doctor` looks it over.")
 
 

@@ -144,6 +144,18 @@ def test_a_home_with_state_is_never_replaced(settings, tmp_path: Path) -> None:
     assert contents(settings.home) == before
 
 
+def test_a_home_in_which_only_servers_run_is_filled_and_they_stay(settings, tmp_path: Path) -> None:
+    written = backup(settings, tmp_path / "one.tar", say_nothing)
+    other = elsewhere(settings)
+    socket = other.home / "server" / "form" / "run" / "pid"
+    socket.parent.mkdir(parents=True)
+    socket.write_text("1", encoding="utf-8")
+    restore(other, written, say_nothing)
+    assert contents(other.home) == contents(settings.home)
+    assert socket.exists()
+    assert list(leftovers(tmp_path)) == []
+
+
 def test_another_pseudonym_key_is_refused_because_nobody_would_be_found(settings, tmp_path: Path) -> None:
     written = backup(settings, tmp_path / "one.tar", say_nothing)
     other = PlatformSettings(
