@@ -23,6 +23,7 @@ from ml.columns import Column, ColumnKind, by_name
 from monitoring.datasets import CurrentRows, data_definition, schema_columns
 from monitoring.drift import RARE, chance_level, psi, reference_bins, usable_values
 from monitoring.policy import DriftPolicy
+from monitoring.sections import ConceptDrift, ImportanceShift
 from monitoring.verdicts import USE_CASE_TITLES, ColumnScore, write_atomically
 
 VALUE_DRIFT = "evidently:metric_v2:ValueDrift"
@@ -79,6 +80,8 @@ def run_report(
     *,
     month: date,
     release: str,
+    importance: ImportanceShift | None = None,
+    concept: ConceptDrift | None = None,
 ) -> ReportRun:
     """Run Evidently over the columns that could be judged.
 
@@ -89,12 +92,18 @@ def run_report(
         policy: Methods and limits.
         month: Month under review; the run is stamped with its first day.
         release: Release under review.
+        importance: Which columns drive the predictions, where that could be told.
+        concept: How far predictions and outcomes have parted, where outcomes are known.
 
     Returns:
         The run. Evidently is not called for columns without values, on which it raises.
     """
     with evidently_at_work():
-        return _run(current, reference, scores, policy, month=month, release=release)
+        from monitoring.report_metrics import found_metrics
+
+        features, predictions = schema_columns(policy.use_case)
+        found = list(found_metrics(importance, concept, by_name((*features, *predictions))))
+        return _run(current, reference, scores, policy, month=month, release=release, found=found)
 
 
 def _run(
@@ -105,6 +114,7 @@ def _run(
     *,
     month: date,
     release: str,
+    found: Sequence[Any],
 ) -> ReportRun:
     from evidently import Dataset, Report
     from evidently.metrics import (
@@ -132,6 +142,7 @@ def _run(
             num_threshold=policy.numeric.watch,
             cat_threshold=policy.categorical.watch,
         ),
+        *found,
         *(ValueDrift(column=name, method=method, threshold=policy.method_for(columns[name]).watch) for name in drawn),
         DatasetMissingValueCount(),
         ConstantColumnsCount(),

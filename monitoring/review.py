@@ -13,7 +13,7 @@ from ml.errors import KilowiseError
 from monitoring.hysteresis import earlier_months, hold
 from monitoring.late_labels import KnownOutcomes, LateLabels, look_back
 from monitoring.policy import DriftPolicy, load_policy
-from monitoring.sections import ConceptDrift, ReviewSlice
+from monitoring.sections import ConceptDrift, ImportanceShift, ReviewSlice
 from monitoring.verdicts import (
     ColumnScore,
     PerformanceResult,
@@ -208,7 +208,8 @@ def judge(
     quality = data_quality(policy.use_case, current, reference, scores)
     report_path = None
     if page is not None and compared is not None and any(score.status == "judged" for score in scores):
-        scores = _report(current, compared, policy, month=month, release=release, page=page, part=part)
+        found = (importance, evidence.concept)
+        scores = _report(current, compared, policy, found, month=month, release=release, page=page, part=part)
         report_path = str(page.relative_to(reports_dir))
     reasons = find_reasons(
         current,
@@ -260,6 +261,7 @@ def _report(
     current: "CurrentRows",
     compared: "Compared",
     policy: DriftPolicy,
+    found: tuple[ImportanceShift | None, ConceptDrift | None],
     *,
     month: date,
     release: str,
@@ -271,7 +273,17 @@ def _report(
     from monitoring.workspace import store_run
 
     rows = replace(current, frame=compared.current)
-    run = run_report(rows, compared.reference, compared.scores, policy, month=month, release=release)
+    importance, concept = found
+    run = run_report(
+        rows,
+        compared.reference,
+        compared.scores,
+        policy,
+        month=month,
+        release=release,
+        importance=importance,
+        concept=concept,
+    )
     save_page(run.snapshot, page)
     if part is None:
         store_run(run.snapshot, policy, page.parents[3])

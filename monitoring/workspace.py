@@ -100,6 +100,14 @@ def _panels(policy: DriftPolicy) -> Sequence[Any]:
             legend=column, metric="MissingValueCount", metric_labels={"column": column, "value_type": "share"}
         )
 
+    by_group = [
+        line_plot_panel(
+            title="Observed minus predicted, all customers, points",
+            description="By month of the review, of the outcomes known by then",
+            values=[PanelMetric(legend="points", metric="ObservedMinusPredicted")],
+            size="half",
+        )
+    ]
     return [
         line_plot_panel(
             title=f"Drift of {policy.prediction.column} by month",
@@ -128,4 +136,11 @@ def _panels(policy: DriftPolicy) -> Sequence[Any]:
             values=[missing_share_of(column) for column in policy.important_columns],
             size="half",
         ),
+        line_plot_panel(
+            title="What drives the predictions: share moved to other columns",
+            description=f"Watch from {policy.importance.watch:g}",
+            values=[PanelMetric(legend="share", metric="PredictionDriversMoved")],
+            size="half",
+        ),
+        *(by_group if policy.concept else []),
     ]

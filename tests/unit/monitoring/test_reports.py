@@ -22,6 +22,7 @@ from monitoring.reports import (
     save_page,
 )
 from monitoring.scoring import compare
+from monitoring.sections import ColumnImportance, ConceptDrift, GroupResidual, ImportanceShift
 from monitoring.workspace import WORKSPACE_NAME, open_workspace, project_id, store_run
 from tests.unit.monitoring.factories import MONTH, RELEASE, prediction_frame
 
@@ -95,6 +96,48 @@ def test_reviewing_a_month_again_leaves_every_byte_of_the_workspace(reviewed) ->
         stored.append(workspace_files(platform.reports_dir))
     assert stored[0] == stored[1]
     assert len(stored[0]) == 3
+
+
+def test_what_evidently_has_no_metric_for_stands_on_its_page_and_in_its_monthly_series(reviewed, tmp_path) -> None:
+    platform, scores, make_run = reviewed
+    importance = ImportanceShift(
+        method="explanations", moved_share=0.234, rank_correlation=0.9, rows_reference=800, rows_current=800,
+        columns=(
+            ColumnImportance(
+                column="late_bills_3m_count", share_reference=0.21, share_current=0.42, rank_reference=3, rank_current=1
+            ),
+        ),
+    )  # fmt: skip
+    group = GroupResidual(
+        dimension="all", group="all", rows=1_400, events=70, predicted=0.05, observed=0.075, gap=0.025, gap_lower=0.01,
+        gap_upper=0.04, gap_at_release=0.001,
+    )  # fmt: skip
+    concept = ConceptDrift(
+        column="default_probability", months=(MONTH,), rows=1_400,
+        groups=(group.model_copy(update={"dimension": "district", "group": "east", "gap": 0.06}), group),
+    )  # fmt: skip
+
+    stored = []
+    for _ in range(2):
+        run = make_run(scores[:2], importance=importance, concept=concept)
+        store_run(run.snapshot, POLICY, platform.reports_dir)
+        stored.append(workspace_files(platform.reports_dir))
+    assert stored[0] == stored[1]
+
+    workspace = open_workspace(platform.reports_dir)
+    (project,) = workspace.list_projects()
+    (run_id,) = workspace.list_runs(project.id)
+    results = workspace.get_run(project.id, run_id).metric_results.values()
+    values = {result.metric_value_location.metric.params["type"]: result for result in results}
+    assert values["evidently:metric_v2:PredictionDriversMoved"].value == pytest.approx(0.234)
+    assert values["evidently:metric_v2:ObservedMinusPredicted"].value == pytest.approx(2.5)
+    drawn = {metric["metric"] for panel in project.dashboard.model().panels for metric in panel.dict()["values"]}
+    assert {"evidently:metric_v2:PredictionDriversMoved", "evidently:metric_v2:ObservedMinusPredicted"} <= drawn
+
+    save_page(run.snapshot, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    for expected in ("23.4 %", "42.0 %", "1 (3)", "district: east", "+6.0 (+1.0", "1,400"):
+        assert expected in page or expected.encode("ascii", "backslashreplace").decode() in page, expected
 
 
 def test_scores_are_found_by_type_method_and_column_in_any_order() -> None:
