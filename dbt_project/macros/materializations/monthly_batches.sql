@@ -240,7 +240,7 @@
 
 {% macro spark__forget_processed_months(model_name, months) -%}
     {%- set partitions = [] -%}
-    {%- for month in months if months is not none -%}
+    {%- for month in months or [] -%}
         {%- do partitions.append("partition (model_name = '" ~ model_name ~ "', month_number = " ~ month ~ ")") -%}
     {%- endfor -%}
     {%- if months is none -%}{%- do partitions.append("partition (model_name = '" ~ model_name ~ "')") -%}{%- endif -%}
