@@ -1,4 +1,4 @@
-"""The main job in the server form, beside the same job in one process: what queue, workers and PostgreSQL cost and save."""
+"""The main job in the server form, beside the same job in one process: what queue and workers cost and save."""
 
 import os
 import sys
