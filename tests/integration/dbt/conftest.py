@@ -1,9 +1,6 @@
 """A dbt project to run on small landings: one parse per session, one warehouse per test that asks for it."""
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +10,10 @@ import pytest
 
 from ml.columns import USE_CASES
 from orchestration.predictions import write_source_contracts
+from tests.integration.dbt.dbt_process import run_dbt
 from tests.integration.dbt.landing_factory import LandingFactory
 
-ROOT = Path(__file__).resolve().parents[3]
-PROJECT = ROOT / "dbt_project"
-PARSED_DBT = ROOT / "orchestration" / "parsed_dbt.py"
+PROJECT = Path(__file__).resolve().parents[3] / "dbt_project"
 ZONE = "Europe/Berlin"
 WAREHOUSE_FILE = "kilowise.duckdb"
 
@@ -60,32 +56,14 @@ class DbtProject:
             "jurisdiction": "DE",
         }
         self.path(warehouse).parent.mkdir(parents=True, exist_ok=True)
-        completed = subprocess.run(
-            [
-                sys.executable,
-                "-P",
-                str(PARSED_DBT),
-                "--quiet",
-                command,
-                "--project-dir",
-                str(PROJECT),
-                "--profiles-dir",
-                str(PROJECT),
-                "--target-path",
-                str(self.work / "target"),
-                "--log-path",
-                str(self.work / "logs"),
-                "--vars",
-                json.dumps(variables),
-                *arguments,
-            ],
-            env={**os.environ, "KILOWISE_WAREHOUSE_PATH": str(self.path(warehouse))},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if completed.returncode != 0:
-            raise DbtFailedError(completed.stdout + completed.stderr)
+        words = [
+            *("--quiet", command, "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)),
+            *("--target-path", str(self.work / "target"), "--log-path", str(self.work / "logs")),
+            *("--vars", json.dumps(variables), *arguments),
+        ]
+        output = self.work / "output.txt"
+        if run_dbt(words, self.path(warehouse), output) != 0:
+            raise DbtFailedError(output.read_text(encoding="utf-8"))
         results = json.loads((self.work / "target" / "run_results.json").read_text())["results"]
         return {result["unique_id"].split(".")[2]: result["message"] or "" for result in results}
 

@@ -130,7 +130,7 @@ def test_every_dbt_model_shows_its_columns_and_what_they_are_computed_from(finis
 def test_dbt_writes_its_own_documentation(finished_home: PlatformHome, tmp_path: Path) -> None:
     subprocess.run(
         [
-            str(Path(sys.executable).parent / "dbt"),
+            *(sys.executable, "-P", str(PROJECT_ROOT / "orchestration" / "parsed_dbt.py")),
             *("--quiet", "docs", "generate", "--profiles-dir", ".", "--target-path", str(tmp_path)),
             *("--vars", json.dumps(dbt_variables(finished_home.settings))),
         ],
