@@ -7,12 +7,14 @@ have ended. The figures are those of Linux; elsewhere there are none.
 
 import os
 import resource
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.definitions.decorators.hook_decorator import event_list_hook
+from dagster._core.definitions.events import HookExecutionResult
 from dagster._core.events import EngineEventData
 
 CPU_SECONDS = "cpu seconds"
@@ -129,31 +131,24 @@ class _Meter:
 _METER = _Meter()
 
 
-def _report(context: dg.HookContext) -> None:
+# Not a pair of hooks for success and failure: each would report that it was left out whenever the other one worked.
+@event_list_hook(name="cost_of_step")
+def _cost_of_step(context: dg.HookContext, event_list: Sequence[dg.DagsterEvent]) -> HookExecutionResult:
+    del event_list  # Dagster demands the name
     cost = _METER.lap()
-    if cost is None:
-        return
-    context.instance.report_engine_event(
-        _MESSAGE,
-        engine_event_data=EngineEventData(metadata=cost.metadata()),
-        run_id=context.run_id,
-        job_name=context.job_name,
-        step_key=context.step_key,
-    )
+    if cost is not None:
+        context.instance.report_engine_event(
+            _MESSAGE,
+            engine_event_data=EngineEventData(metadata=cost.metadata()),
+            run_id=context.run_id,
+            job_name=context.job_name,
+            step_key=context.step_key,
+        )
+    return HookExecutionResult(hook_name="cost_of_step", is_skipped=False)
 
 
-@dg.success_hook(name="cost_of_step")
-def _cost_of_success(context: dg.HookContext) -> None:
-    _report(context)
-
-
-@dg.failure_hook(name="cost_of_failed_step")
-def _cost_of_failure(context: dg.HookContext) -> None:
-    _report(context)
-
-
-STEP_COSTS = frozenset({_cost_of_success, _cost_of_failure})
-"""Hooks that report the cost of every step; each job has them."""
+STEP_COSTS = frozenset({_cost_of_step})
+"""The hook that reports the cost of every step; each job has it."""
 
 
 def cost_of_run(instance: dg.DagsterInstance, run_id: str) -> Cost | None:
