@@ -11,6 +11,7 @@ from benchmarks import (  # noqa: F401
     http,
     load_cube,
     main_job,
+    parity,
     raw_data,
     scale,
     segmentation,
