@@ -6,7 +6,6 @@ it calls.
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -16,8 +15,9 @@ from orchestration.marts import MartsVersion
 from orchestration.settings import PlatformSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
-    import pyarrow as pa
     from pydantic import BaseModel
 
     from ml.bundle import Bundle, TrainingResult
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ml.sufficiency import SufficiencyReport
     from ml.tariff_matching.weather import DistrictWeather
     from ml.tariffs.catalogue import Catalogue
+    from serving.feature_store import CustomerTables
 
 
 class UseCase(ABC):
@@ -96,7 +97,7 @@ class UseCase(ABC):
         """Return the feature rows that a release of the bundle takes along, with the context that it serves."""
         return marts.read(self.feature_mart)
 
-    def snapshot_tables(self, marts: MartsVersion, settings: PlatformSettings) -> "Mapping[str, pa.Table] | None":
+    def snapshot_tables(self, marts: MartsVersion, settings: PlatformSettings) -> "CustomerTables | None":
         """Return further tables per customer that a release takes along."""
         return None
 
@@ -296,10 +297,12 @@ class TariffMatching(UseCase):
             interval_amounts=_interval_amounts(marts, Catalogue.of(list(model.tariffs)), settings),
         )
 
-    def snapshot_tables(self, marts: MartsVersion, settings: PlatformSettings) -> "Mapping[str, pa.Table]":
+    def snapshot_tables(self, marts: MartsVersion, settings: PlatformSettings) -> "CustomerTables":
         import pyarrow as pa
 
-        tables = {"customer_load_cube": marts.read_table("customer_load_cube")}
+        tables: dict[str, pd.DataFrame | pa.Table | Iterable[pa.Table]] = {
+            "customer_load_cube": marts.parts_by_customer("customer_load_cube")
+        }
         amounts = _interval_amounts(marts, present_catalogue(marts, settings), settings)
         if amounts is not None:
             tables["customer_interval_amounts"] = pa.Table.from_pandas(amounts, preserve_index=False)

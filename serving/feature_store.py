@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import orjson
@@ -55,13 +55,17 @@ class FeatureRow:
     context: dict[str, Any] = field(default_factory=dict)
 
 
+CustomerTables: TypeAlias = Mapping[str, "pd.DataFrame | pa.Table | Iterable[pa.Table]"]
+"""Tables of customers by name, whole or in parts of whole customers."""
+
+
 def write_feature_snapshot(
     path: Path,
     features: pd.DataFrame,
     columns: Sequence[Column],
     *,
     context_columns: Sequence[str] = (),
-    customer_tables: Mapping[str, pd.DataFrame | pa.Table] | None = None,
+    customer_tables: CustomerTables | None = None,
 ) -> int:
     """Write a snapshot and return the number of customers in it.
 
@@ -71,7 +75,8 @@ def write_feature_snapshot(
             and the given columns. Of several months of one customer the latest is kept.
         columns: The features, in the order of the model's schema.
         context_columns: Columns of the table that are kept beside the features.
-        customer_tables: Further tables by name; each has ``customer_key`` and any number of rows per customer.
+        customer_tables: Further tables by name; each has ``customer_key`` and any number of rows per customer, and may
+            come in parts of whole customers, so that it need not fit into memory.
 
     Raises:
         FeatureSnapshotError: A column is missing or a customer appears twice for one month.
@@ -111,7 +116,8 @@ def write_feature_snapshot(
             "INSERT INTO features VALUES (?, ?, ?, ?, ?)", _feature_records(latest, columns, context_columns)
         )
         for name, table in sorted((customer_tables or {}).items()):
-            connection.executemany("INSERT INTO customer_tables VALUES (?, ?, ?)", _table_records(name, table))
+            for part in [table] if isinstance(table, pd.DataFrame | pa.Table) else table:
+                connection.executemany("INSERT INTO customer_tables VALUES (?, ?, ?)", _table_records(name, part))
         connection.executemany(
             "INSERT INTO meta VALUES (?, ?)",
             [

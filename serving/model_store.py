@@ -17,7 +17,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -34,13 +34,18 @@ from ml.evaluation import Metric
 from ml.feature_definitions import FeatureDefinitions
 from ml.gate import GateDecision
 from ml.trials import Mode
-from serving.feature_store import FeatureStore, SnapshotFile, erase_from_snapshot, write_feature_snapshot
+from serving.feature_store import (
+    CustomerTables,
+    FeatureStore,
+    SnapshotFile,
+    erase_from_snapshot,
+    write_feature_snapshot,
+)
 from serving.trials import Trial, read_trial, remove_trial, write_trial
 from serving.use_cases import context_columns, feature_columns, load_released_model
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
     from serving.released_model import ReleasedModel
 
@@ -157,7 +162,7 @@ class ModelStore:
         gate: GateDecision,
         approved_by: str,
         marts_version: str,
-        customer_tables: "Mapping[str, pd.DataFrame | pa.Table] | None" = None,
+        customer_tables: CustomerTables | None = None,
         definitions: FeatureDefinitions | None = None,
         retained_snapshots: int = 5,
     ) -> ReleaseManifest:
@@ -209,7 +214,7 @@ class ModelStore:
         marts_version: str,
         mode: Mode,
         share: float,
-        customer_tables: "Mapping[str, pd.DataFrame | pa.Table] | None" = None,
+        customer_tables: CustomerTables | None = None,
         definitions: FeatureDefinitions | None = None,
         renews: Trial | None = None,
     ) -> Trial:
@@ -286,7 +291,7 @@ class ModelStore:
         gate: GateDecision,
         approved_by: str,
         marts_version: str,
-        customer_tables: "Mapping[str, pd.DataFrame | pa.Table] | None",
+        customer_tables: CustomerTables | None,
         definitions: FeatureDefinitions | None,
     ) -> ReleaseManifest:
         """Put a release in its place, tried and complete; nothing points to it yet. The caller holds the lock."""

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from orchestration.marts import (
@@ -162,3 +164,17 @@ def test_columns_and_rows_can_be_chosen(publish: Publish) -> None:
     frame = publish().read("customer_monthly_load", columns=["customer_key"], filters=[("number", "==", 1)])
 
     assert frame.to_dict("list") == {"customer_key": ["customer_key1"]}
+
+
+@pytest.mark.parametrize("rows_in_group", [1, 2, 3, 5, 100])
+def test_a_mart_is_read_by_customers_who_are_never_divided(tmp_path: Path, rows_in_group: int) -> None:
+    keys = list("aaabccccdee")
+    whole = pa.table({"customer_key": keys, "slot": range(len(keys))})
+    pq.write_table(whole, tmp_path / "customer_load_cube.parquet", row_group_size=rows_in_group)
+
+    parts = list(MartsVersion("v", tmp_path, {}, {}).parts_by_customer("customer_load_cube"))
+
+    assert pa.concat_tables(parts).equals(whole)
+    held = [set(part.column("customer_key").to_pylist()) for part in parts]
+    assert sum(map(len, held)) == len(set(keys))
+    assert len(parts) == {1: 5, 100: 2}.get(rows_in_group, len(parts))
