@@ -159,7 +159,7 @@
 {%- endmacro %}
 
 {% macro processed_months() -%}
-    {{ return(api.Relation.create(database=this.database, schema='intermediate', identifier='processed_months')) }}
+    {{ return(this.incorporate(path={'schema': 'intermediate', 'identifier': 'processed_months'}, type='table')) }}
 {%- endmacro %}
 
 {#- Whether the table was made by other SQL, and so may lack a column or mean something else. -#}
