@@ -30,7 +30,7 @@ from orchestration.home_lock import LOCK_FILE, only_main_run
 from orchestration.ingestion.locking import INCOMING, locked
 from orchestration.run_instance import MAIN_RUN_TAG, opened_instance, split_runs_at_work
 from orchestration.settings import PlatformSettings
-from orchestration.state_version import STATE_VERSION, read_state_version, refuse_newer_state
+from orchestration.state_version import STATE_FILE, STATE_VERSION, read_state_version, refuse_newer_state
 
 Say = Callable[[str], None]
 
@@ -127,7 +127,7 @@ def restore(settings: PlatformSettings, source: Path, say: Say) -> None:
     """
     home = settings.home
     # The servers of `make server-up` live in the home and must run, for the run history goes back into their database.
-    if home.exists() and any(path.name not in (LOCK_FILE, "server") for path in home.iterdir()):
+    if home.exists() and any(path.name not in (LOCK_FILE, STATE_FILE, "server") for path in home.iterdir()):
         raise BackupError(
             f"{home} is not empty, and a restore replaces nothing: move it away, or set KILOWISE_HOME to a new folder."
         )

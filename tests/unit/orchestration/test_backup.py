@@ -14,6 +14,7 @@ from orchestration import backup as backups
 from orchestration.backup import MANIFEST, BackupError, backup, restore
 from orchestration.home_lock import MainRunBusyError, only_main_run
 from orchestration.settings import PlatformSettings
+from orchestration.state_version import open_state
 
 DEFINED_AT_NS = 1_764_000_000_123_456_789
 
@@ -150,6 +151,7 @@ def test_a_home_in_which_only_servers_run_is_filled_and_they_stay(settings, tmp_
     socket = other.home / "server" / "form" / "run" / "pid"
     socket.parent.mkdir(parents=True)
     socket.write_text("1", encoding="utf-8")
+    open_state(other, say_nothing)
     restore(other, written, say_nothing)
     assert contents(other.home) == contents(settings.home)
     assert socket.exists()
