@@ -6,9 +6,10 @@ total variation distance between the decisions of the weighted and of the unweig
 share of customers who would have to be decided about differently; what follows for the money is the difference of its
 means. Both say what the move would do if the model and all other columns stayed, and nothing about causes.
 
-Money has long tails: a few large customers hold much of it, and a bin with one of them more looks decisive. So the
-difference of means comes with the size that chance alone exceeds once in a thousand, from the spread of the money
-within the bins, by customer, since the months of one customer are no independent evidence.
+Money has long tails: a few large customers hold much of it, and a bin with one of them more looks decisive; and of a
+few hundred customers some decide a share of decisions. So both come with the size that chance alone exceeds once in a
+thousand, from the spread of money and decisions within the bins, by customer, since the months of one customer are no
+independent evidence.
 """
 
 from collections.abc import Iterable
@@ -27,6 +28,7 @@ from monitoring.verdicts import ColumnScore, Consequence, MoneyKind
 
 LEADING_COLUMNS = 3
 """How many columns a verdict names as those that matter most."""
+_CHANCE_DRAWS = 400
 
 
 @dataclass(frozen=True)
@@ -66,16 +68,21 @@ class Stakes:
         """
         decided = self.decisions.reindex(bin_of_row.index).dropna()
         valued = self.money.reindex(bin_of_row.index).dropna()
-        changed = 0.0
+        changed = by_chance = 0.0
         if len(decided):
-            changed = effect_on_prediction(_bins_of(bin_of_row, decided), change_of_share, decided, "categorical").size
+            bins = _bins_of(bin_of_row, decided)
+            changed = effect_on_prediction(bins, change_of_share, decided, "categorical").size
+            by_chance = self._chance_of_change(bins, change_of_share, decided)
         if valued.empty:
-            return Consequence(decisions_changed_pct=100 * changed, money_kind=self.kind)
+            return Consequence(
+                decisions_changed_pct=100 * changed, decisions_chance_pct=100 * by_chance, money_kind=self.kind
+            )
         then = float(valued.mean())
         bins = _bins_of(bin_of_row, valued)
         shift = effect_on_prediction(bins, change_of_share, valued, "numeric").shift or 0.0
         return Consequence(
             decisions_changed_pct=100 * changed,
+            decisions_chance_pct=100 * by_chance,
             money_kind=self.kind,
             money_reference_amount=then,
             money_shifted_amount=then + shift,
@@ -90,16 +97,52 @@ class Stakes:
         The shift is a sum over bins of change times mean, so that each row adds its distance from the mean of its bin
         times change over rows of the bin; what the rows of one customer add is summed before it is squared.
         """
-        counts = np.bincount(bins, minlength=len(change_of_share)).astype(float)
-        money = valued.to_numpy(dtype=float)
-        means = np.bincount(bins, weights=money, minlength=len(counts)) / np.maximum(counts, 1)
-        parts = (change_of_share / np.maximum(counts, 1))[bins] * (money - means[bins])
-        customer, _ = pd.factorize(self.customers.loc[valued.index])
-        # Rows without customer are strangers to each other.
-        alone = customer < 0
-        customer[alone] = customer.max(initial=-1) + 1 + np.arange(alone.sum())
-        by_customer = np.bincount(customer, weights=parts)
+        by_customer = _parts_by_customer(
+            bins, change_of_share, valued.to_numpy(dtype=float), self._customer_numbers(valued.index)
+        )
         return float(Z_999 * np.sqrt((by_customer**2).sum()))
+
+    def _chance_of_change(
+        self, bins: NDArray[np.intp], change_of_share: NDArray[np.float64], decided: "pd.Series[Any]"
+    ) -> float:
+        """Return the share of changed decisions that chance alone exceeds once in a thousand.
+
+        The share is half the sum of the shifts of all decisions, each of which has the variance of a mean of money;
+        those of one customer belong together. Its distribution without any change is drawn from their covariance.
+        """
+        codes, decisions = pd.factorize(decided)
+        numbers = self._customer_numbers(decided.index)
+        parts = np.column_stack(
+            [
+                _parts_by_customer(bins, change_of_share, (codes == code).astype(float), numbers)
+                for code in range(len(decisions))
+            ]
+        )
+        variances, axes = np.linalg.eigh(parts.T @ parts)
+        normal = np.random.default_rng(0).standard_normal((_CHANCE_DRAWS, len(decisions)))
+        changed = np.abs(normal * np.sqrt(np.maximum(variances, 0.0)) @ axes.T).sum(axis=1) / 2
+        return float(changed.mean() + Z_999 * changed.std())
+
+    def _customer_numbers(self, rows: "pd.Index[Any]") -> NDArray[np.intp]:
+        numbers, _ = pd.factorize(self.customers.loc[rows])
+        # Rows without customer are strangers to each other.
+        alone = numbers < 0
+        numbers[alone] = numbers.max(initial=-1) + 1 + np.arange(alone.sum())
+        return numbers
+
+
+def _parts_by_customer(
+    bins: NDArray[np.intp],
+    change_of_share: NDArray[np.float64],
+    values: NDArray[np.float64],
+    customers: NDArray[np.intp],
+) -> NDArray[np.float64]:
+    """Return what each customer adds to the error of a sum over bins of change times mean."""
+    counts = np.bincount(bins, minlength=len(change_of_share)).astype(float)
+    means = np.bincount(bins, weights=values, minlength=len(counts)) / np.maximum(counts, 1)
+    parts = (change_of_share / np.maximum(counts, 1))[bins] * (values - means[bins])
+    by_customer: NDArray[np.float64] = np.bincount(customers, weights=parts)
+    return by_customer
 
 
 def money_of(rows: pd.DataFrame, kind: MoneyKind) -> "pd.Series[float]":
@@ -133,7 +176,7 @@ def strain_of(score: ColumnScore, policy: DriftPolicy) -> float:
     parts = [score.effect / policy.effect.watch]
     if score.consequence is not None:
         rule = policy.consequences
-        parts.append(score.consequence.decisions_changed_pct / rule.decisions_changed_pct.watch)
+        parts.append(score.consequence.decisions_evidence_pct / rule.decisions_changed_pct.watch)
         parts.append(score.consequence.money_evidence_pct / rule.money_change_pct.watch)
     return max(parts)
 

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -191,6 +192,16 @@ def release_figures(evaluation_path: Path) -> dict[str, tuple[float, int]]:
     }
 
 
+def _interval_end(evaluation_path: Path, name: str, end: Literal["lower", "upper"]) -> float | None:
+    """Return an end of the interval of an overall figure of a release's hold-out; None if it has none."""
+    if not evaluation_path.exists():
+        return None
+    for metric in json.loads(evaluation_path.read_bytes()).get("metrics", ()):
+        if metric["name"] == name and metric.get("slice_column") is None and metric.get(end) is not None:
+            return float(metric[end])
+    return None
+
+
 def evidence_at_release(figures: Mapping[str, tuple[float, int]]) -> MonthEvidence | None:
     """Return how far the outcomes of a release's hold-out lay from its predictions; None if its figures do not tell.
 
@@ -321,7 +332,9 @@ def _estimate_of(
         return None
     promised = {
         "default_rate_at_release": figures.get("default_rate", (None, 0))[0],
+        "default_rate_release_upper": _interval_end(evaluation_path, "default_rate", "upper"),
         "auc_at_release": figures.get("roc_auc", (None, 0))[0],
+        "auc_release_lower": _interval_end(evaluation_path, "roc_auc", "lower"),
     }
     return made.model_copy(update=promised)
 

@@ -167,18 +167,23 @@ def _performance(performance: PerformanceResult | None, policy: DriftPolicy) -> 
     first, last = f"{performance.months[0]:%Y-%m}", f"{performance.months[-1]:%Y-%m}"
     known = f"{performance.rows:,} outcomes of {first if first == last else f'{first} to {last}'}"
     known_zh = f"{first if first == last else f'{first} 至 {last}'} 的 {performance.rows:,} 个结果"
-    promised = performance.auc_at_release
-    if promised is not None:
-        drop = promised - performance.auc
-        # A drop within the interval of the figure itself is not evidence.
-        severity = severity_of(drop, rule.auc_drop) if performance.auc_upper < promised else "info"
+    promised, drop = performance.auc_at_release, performance.auc_drop
+    if promised is not None and drop is not None:
+        # A drop that the errors of both figures allow is not evidence.
+        severity = severity_of(drop, rule.auc_drop) if drop > performance.auc_drop_chance else "info"
+        interval = ""
+        if performance.auc_release_lower is not None and performance.auc_release_upper is not None:
+            interval = f"{performance.auc_release_lower:.3f} to {performance.auc_release_upper:.3f}"
+        interval_en, interval_zh = (
+            (f" ({interval})", f"（{interval.replace(' to ', ' 至 ')}）") if interval else ("", "")
+        )
         yield Reason(
             code="performance",
             severity=severity,
             sentence_en=f"On {known} the AUC is {performance.auc:.3f} "
-            f"({performance.auc_lower:.3f} to {performance.auc_upper:.3f}); {promised:.3f} at release.",
+            f"({performance.auc_lower:.3f} to {performance.auc_upper:.3f}); {promised:.3f}{interval_en} at release.",
             sentence_zh=f"按{known_zh}，AUC 为 {performance.auc:.3f}"
-            f"（{performance.auc_lower:.3f} 至 {performance.auc_upper:.3f}），发布时为 {promised:.3f}。",
+            f"（{performance.auc_lower:.3f} 至 {performance.auc_upper:.3f}），发布时为 {promised:.3f}{interval_zh}。",
         )
     by_chance = performance.calibration_chance or 0.0
     yield Reason(
@@ -309,7 +314,7 @@ def _consequence(score: ColumnScore, policy: DriftPolicy) -> Severity:
     found = {severity_of(score.effect or 0.0, policy.effect)}
     if score.consequence is not None:
         rule = policy.consequences
-        found.add(severity_of(score.consequence.decisions_changed_pct, rule.decisions_changed_pct))
+        found.add(severity_of(score.consequence.decisions_evidence_pct, rule.decisions_changed_pct))
         found.add(severity_of(score.consequence.money_evidence_pct, rule.money_change_pct))
     if "act" in found and score.level == "strong":
         return "act"
@@ -452,9 +457,10 @@ def _consequence_words(score: ColumnScore, use_case: str) -> Iterator[tuple[str,
     consequence = score.consequence
     if consequence is None:
         return
-    decision, decision_zh = DECISION_WORDS[use_case]
-    share = f"{consequence.decisions_changed_pct:.1f} %"
-    yield f"changes the {decision} of {share} of the customers", f"改变 {share} 客户的{decision_zh}"
+    if consequence.decisions_evidence_pct:
+        decision, decision_zh = DECISION_WORDS[use_case]
+        share = f"{consequence.decisions_changed_pct:.1f} %"
+        yield f"changes the {decision} of {share} of the customers", f"改变 {share} 客户的{decision_zh}"
     if consequence.money_change_pct is not None and consequence.money_evidence_pct:
         money, money_zh = MONEY_WORDS[consequence.money_kind]
         change = f"{consequence.money_change_pct:+.1f} %"

@@ -76,12 +76,10 @@ def like_history(
     Returns:
         The choice. Where one side has no band that the other has in sufficient number, no row is chosen.
     """
-    # A column that has fallen silent on one side is a finding by itself and tells nobody's history.
-    column = rule.column
-    if column is not None and min(side[column].notna().mean() for side in (reference, current)) < _TOLD_MIN_SHARE:
-        column = None
-    bands_then = _bands(reference, month, rule, column, data_since)
-    bands_now = _bands(current, month, rule, column, data_since)
+    bands_then, bands_now = (
+        np.searchsorted(np.asarray(rule.bands_months, dtype=np.float64), history, side="right")
+        for history in months_of_history(reference, current, month, rule, data_since)
+    )
     full = len(rule.bands_months)
     counts_then = np.bincount(bands_then, minlength=full + 1)
     counts_now = np.bincount(bands_now, minlength=full + 1)
@@ -102,15 +100,20 @@ def like_history(
     )
 
 
-def _bands(
-    frame: pd.DataFrame, month: date, rule: HistoryRule, column: str | None, data_since: date | None
-) -> IntArray:
-    history = platform_months(as_of_months(frame, month), data_since)
-    if column is not None:
-        own = frame[column].to_numpy(dtype=np.float64)
+def months_of_history(
+    reference: pd.DataFrame, current: pd.DataFrame, month: date, rule: HistoryRule, data_since: date | None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return how many months each row of both sides can look back; infinite where nothing bounds it."""
+    sides = (reference, current)
+    histories = [platform_months(as_of_months(frame, month), data_since) for frame in sides]
+    # A column that has fallen silent on one side is a finding by itself and tells nobody's history.
+    if rule.column is not None and min(side[rule.column].notna().mean() for side in sides) >= _TOLD_MIN_SHARE:
         # Who is not known to be new is taken for an old customer.
-        history = np.fmin(history, own)
-    return np.searchsorted(np.asarray(rule.bands_months, dtype=np.float64), history, side="right")
+        histories = [
+            np.fmin(history, side[rule.column].to_numpy(dtype=np.float64))
+            for history, side in zip(histories, sides, strict=True)
+        ]
+    return histories[0], histories[1]
 
 
 def _thinned(bands: IntArray, counts: IntArray, wanted: IntArray) -> BoolArray:

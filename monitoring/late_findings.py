@@ -28,7 +28,7 @@ def late_label_reasons(late: LateLabels, policy: DriftPolicy) -> Iterator[Reason
         yield _default_rate(late.estimate, policy.estimates)
         auc, promised = late.estimate.auc, late.estimate.auc_at_release
         if auc is not None and promised is not None:
-            yield _auc(auc, promised, policy.estimates)
+            yield _auc(auc, promised, late.estimate.auc_release_lower or promised, policy.estimates)
     if policy.estimates is not None and late.estimate_record is not None:
         yield _record(late.estimate_record, policy.estimates)
     if policy.tariff_outcomes is not None:
@@ -66,8 +66,9 @@ def _default_rate(told: PerformanceEstimate, rule: EstimateRule) -> Reason:
     severity: Severity = "info"
     known_en = known_zh = ""
     if promised:
-        # A rise that the interval allows to be none is no evidence.
-        severity = _severity(rate.value / promised, rule.default_rate_ratio) if rate.lower > promised else "info"
+        # A rise that the intervals of both figures allow to be none is no evidence.
+        is_risen = rate.lower > (told.default_rate_release_upper or promised)
+        severity = _severity(rate.value / promised, rule.default_rate_ratio) if is_risen else "info"
         known_en, known_zh = f"; {100 * promised:.1f} % at release", f"；发布时为 {100 * promised:.1f} %"
     return Reason(
         code="estimate_default_rate",
@@ -79,10 +80,10 @@ def _default_rate(told: PerformanceEstimate, rule: EstimateRule) -> Reason:
     )
 
 
-def _auc(auc: Estimated, promised: float, rule: EstimateRule) -> Reason:
+def _auc(auc: Estimated, promised: float, promised_lower: float, rule: EstimateRule) -> Reason:
     return Reason(
         code="estimate_auc",
-        severity=_severity(promised - auc.value, rule.auc_drop) if auc.upper < promised else "info",
+        severity=_severity(promised - auc.value, rule.auc_drop) if auc.upper < promised_lower else "info",
         sentence_en=f"Until the outcomes are known: the AUC will be {auc.value:.3f} ({auc.lower:.3f} to "
         f"{auc.upper:.3f} in {rule.coverage_pct:g} of 100 months); {promised:.3f} at release.",
         sentence_zh=f"结果揭晓前的估计：AUC 将为 {auc.value:.3f}（{rule.coverage_pct:g} % 的月份在 {auc.lower:.3f} 至 "

@@ -57,7 +57,9 @@ class PerformanceEstimate(_Record):
         independent_windows: Outcome windows, counted without overlap, of earlier months behind the interval's width;
             0 while only the policy's assumption stands behind it.
         default_rate_at_release: Default rate of the release's hold-out; None if it has none.
+        default_rate_release_upper: Upper end of its 95 % interval; None if it has none.
         auc_at_release: AUC on the release's hold-out; None if it has none.
+        auc_release_lower: Lower end of its 95 % interval; None if it has none.
     """
 
     rows: int
@@ -67,7 +69,9 @@ class PerformanceEstimate(_Record):
     brier: Estimated
     independent_windows: float
     default_rate_at_release: float | None = None
+    default_rate_release_upper: float | None = None
     auc_at_release: float | None = None
+    auc_release_lower: float | None = None
 
 
 class RealisedPerformance(_Record):

@@ -1,5 +1,6 @@
 """Compares credit predictions with what happened, for the months whose outcomes have become known."""
 
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -129,13 +130,20 @@ def predicted_probabilities(
     return found.sort(CUSTOMER_KEY).to_pandas()
 
 
-def measure(matured: pd.DataFrame, rule: PerformanceRule, auc_at_release: float | None) -> PerformanceResult | None:
+def measure(
+    matured: pd.DataFrame,
+    rule: PerformanceRule,
+    at_release: "ReleaseAuc | None",
+    *,
+    common_shift_sd: float = 0.0,
+) -> PerformanceResult | None:
     """Measure discrimination and calibration.
 
     Args:
         matured: Result of ``matured_predictions``.
         rule: Smallest evidence that is measured.
-        auc_at_release: The release's own figure.
+        at_release: The release's own figure.
+        common_shift_sd: Standard deviation of what a good or a bad year does to the log-odds of all customers alike.
 
     Returns:
         The figures; None if there are too few outcomes or defaults, or no customer who paid.
@@ -160,10 +168,14 @@ def measure(matured: pd.DataFrame, rule: PerformanceRule, auc_at_release: float 
         auc_upper=upper,
         brier=float(np.mean((probability - happened) ** 2)),
         calibration_error=calibration_error(probability, happened),
-        calibration_chance=chance_calibration_error(probability, matured[CUSTOMER_KEY].to_numpy()),
+        calibration_chance=chance_calibration_error(
+            probability, matured[CUSTOMER_KEY].to_numpy(), common_shift_sd=common_shift_sd
+        ),
         mean_predicted=float(probability.mean()),
         mean_observed=float(happened.mean()),
-        auc_at_release=auc_at_release,
+        auc_at_release=at_release.value if at_release else None,
+        auc_release_lower=at_release.lower if at_release else None,
+        auc_release_upper=at_release.upper if at_release else None,
     )
 
 
@@ -194,23 +206,29 @@ def calibration_error(probability: NDArray[np.float64], happened: NDArray[np.boo
     return float(np.abs(np.bincount(place, weights=probability - happened)).sum() / len(probability))
 
 
-def chance_calibration_error(probability: NDArray[np.float64], customers: NDArray[np.object_]) -> float:
+def chance_calibration_error(
+    probability: NDArray[np.float64], customers: NDArray[np.object_], *, common_shift_sd: float = 0.0
+) -> float:
     """Return the calibration error that right probabilities exceed once in a thousand times.
 
     A mean of distances is never zero, and far from it where few default. The months of a customer are drawn by one
-    random number, as if one default were told by all of them: their outcome windows overlap.
+    random number, as if one default were told by all of them: their outcome windows overlap. A good or a bad year moves
+    the odds of all customers at once, which no number of them averages out, so that each draw has a year of its own.
 
     Args:
         probability: Predicted probability of each row.
         customers: Customer of each row.
+        common_shift_sd: Standard deviation of the shift of a year, in log-odds.
     """
     place = _calibration_bins(probability)
     promised = np.bincount(place, weights=probability)
     _, customer = np.unique(customers, return_inverse=True)
     generator = np.random.default_rng(0)
+    odds = probability / np.maximum(1 - probability, np.finfo(float).tiny)
     errors = []
     for _ in range(_CHANCE_DRAWS):
-        happened = generator.random(customer.max() + 1)[customer] < probability
+        odds_of_year = odds * np.exp(common_shift_sd * generator.standard_normal())
+        happened = generator.random(customer.max() + 1)[customer] < odds_of_year / (1 + odds_of_year)
         errors.append(np.abs(promised - np.bincount(place, weights=happened)).sum() / len(probability))
     return float(np.mean(errors) + _ONCE_IN_A_THOUSAND_SD * np.std(errors))
 
@@ -223,10 +241,20 @@ def _calibration_bins(probability: NDArray[np.float64]) -> NDArray[np.intp]:
     return place
 
 
-def release_auc(evaluation: dict[str, Any]) -> float | None:
+@dataclass(frozen=True)
+class ReleaseAuc:
+    """The AUC of a release on its hold-out, with its 95 % interval where it has one."""
+
+    value: float
+    lower: float | None = None
+    upper: float | None = None
+
+
+def release_auc(evaluation: dict[str, Any]) -> ReleaseAuc | None:
     """Return the AUC on the hold-out of a release from its evaluation; None if it has none."""
     for metric in (evaluation.get("key_metric"), *evaluation.get("metrics", ())):
         if metric and "auc" in metric["name"].lower() and metric.get("slice_column") is None:
-            value = metric.get("value")
-            return None if value is None else float(value)
+            if metric.get("value") is None:
+                return None
+            return ReleaseAuc(float(metric["value"]), metric.get("lower"), metric.get("upper"))
     return None

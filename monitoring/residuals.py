@@ -29,7 +29,7 @@ _CONFIDENCE_OF_FINDINGS = 0.999
 
 
 def concept_drift(
-    matured: pd.DataFrame, bundle_dir: Path, *, column: str, label: str, rule: ConceptRule
+    matured: pd.DataFrame, bundle_dir: Path, *, column: str, label: str, rule: ConceptRule, common_shift_sd: float = 0.0
 ) -> ConceptDrift | None:
     """Compare the residuals of every group with those at release.
 
@@ -39,6 +39,7 @@ def concept_drift(
         column: Prediction that is held against the outcome.
         label: Name of the outcome in the reference.
         rule: Smallest groups and limits.
+        common_shift_sd: Standard deviation of what a good or a bad year does to the log-odds of all customers alike.
 
     Returns:
         The groups, those farthest off first; None without outcomes.
@@ -47,7 +48,7 @@ def concept_drift(
         return None
     at_release = _labelled(bundle_dir / "reference.parquet", column, label)
     groups = list(_groups(matured))
-    judged = [_judge(group, at_release, len(groups), rule) for group in groups]
+    judged = [_judge(group, at_release, len(groups), rule, common_shift_sd) for group in groups]
     months = sorted(set(matured[AS_OF_MONTH]))
     return ConceptDrift(
         column=column,
@@ -108,7 +109,9 @@ def _groups(rows: pd.DataFrame) -> Iterator[_Group]:
                 yield _Group(dimension, str(name), members)
 
 
-def _judge(group: _Group, at_release: pd.DataFrame, groups_count: int, rule: ConceptRule) -> GroupResidual:
+def _judge(
+    group: _Group, at_release: pd.DataFrame, groups_count: int, rule: ConceptRule, common_shift_sd: float
+) -> GroupResidual:
     rows = group.rows
     now = _mean_residual(rows)
     then = _then(group, at_release, rule)
@@ -124,7 +127,7 @@ def _judge(group: _Group, at_release: pd.DataFrame, groups_count: int, rule: Con
         gap_lower=now.value - width,
         gap_upper=now.value + width,
         gap_at_release=then.value if then else None,
-        level=_level(rows, now, then, groups_count, rule),
+        level=_level(rows, now, then, groups_count, rule, common_shift_sd),
     )
 
 
@@ -134,7 +137,7 @@ def _deviations(confidence: float, groups_count: int, mean: _Mean) -> float:
 
 
 def _level(
-    rows: pd.DataFrame, now: _Mean, then: _Mean | None, groups_count: int, rule: ConceptRule
+    rows: pd.DataFrame, now: _Mean, then: _Mean | None, groups_count: int, rule: ConceptRule, common_shift_sd: float
 ) -> Literal["quiet", "drifted", "strong"] | None:
     # Predicted defaults count too: a group in which none of the many that were predicted happened is far off. One
     # default lies in the windows of up to six months, so that it is counted by customers.
@@ -143,7 +146,10 @@ def _level(
     if now.customers < rule.minimum_customers or events < rule.minimum_events:
         return None
     change = abs(now.value - (then.value if then else 0))
-    error = float(np.hypot(now.error, then.error if then else 0))
+    predicted = rows["predicted"].to_numpy(dtype=float)
+    # What a year does to everybody is no error of the customers, and no number of them averages it out.
+    of_year = common_shift_sd * float((predicted * (1 - predicted)).mean())
+    error = float(np.linalg.norm([now.error, then.error if then else 0, of_year]))
     if change < rule.watch or change < _deviations(_CONFIDENCE_OF_FINDINGS, groups_count, now) * error:
         return "quiet"
     return "strong" if change >= rule.act else "drifted"

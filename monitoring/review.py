@@ -312,6 +312,7 @@ def _evidence(
         sample=policy.sample,
     )
     evaluation = bundle_dir / "evaluation.json"
+    common_shift_sd = policy.economy.shift_sd if policy.economy else 0.0
     promised = release_auc(json.loads(evaluation.read_bytes())) if evaluation.exists() else None
     concept = None
     if policy.concept is not None:
@@ -323,9 +324,14 @@ def _evidence(
             segments_dir=predictions_dir.with_name("segmentation"),
         )
         concept = concept_drift(
-            grouped, bundle_dir, column=policy.prediction.column, label="is_default", rule=policy.concept
+            grouped,
+            bundle_dir,
+            column=policy.prediction.column,
+            label="is_default",
+            rule=policy.concept,
+            common_shift_sd=common_shift_sd,
         )
-    return Evidence(measure(matured, rule, promised), concept)
+    return Evidence(measure(matured, rule, promised, common_shift_sd=common_shift_sd), concept)
 
 
 def _seen_until(bundle_dir: Path) -> date | None:

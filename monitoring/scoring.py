@@ -110,7 +110,7 @@ def compare(
     stakes = Stakes.of(sides.reference, policy.consequences)
     inputs = [
         _score_column(
-            column, "feature", _judge_input(column, sides), current, reference, sides, key, stakes, matched_by
+            column, "feature", _judge_against_forms(column, sides), current, reference, sides, key, stakes, matched_by
         )
         for column in features
         if column.name not in policy.ignored_columns
@@ -204,7 +204,7 @@ def _decide(judged: Sequence[_Judged], column: Column, policy: DriftPolicy) -> _
     return by_basis[policy.season.decides[-1]]
 
 
-def _judge_input(column: Column, sides: Sides) -> "_Trial":
+def _judge_against_forms(column: Column, sides: Sides) -> "_Trial":
     usable_now = usable_values(sides.current[column.name], column.kind)
     judged = [_judge(form, usable_now, column, sides) for form in sides.forms(column)]
     return _Trial(judged, _decide(judged, column, sides.policy))
@@ -256,10 +256,12 @@ class _Answers:
 
         Predictions that moved with inputs of which nobody can tell whether the weather moved them are not judged.
         """
+        trial = _judge_against_forms(column, sides)
+        whole = trial.decided
+        # A prediction with a season of its own has forms of its own.
+        if len(trial.judged) > 1 or whole.comparison.level in (None, "quiet") or not self._gives(column):
+            return trial
         usable_now = usable_values(sides.current[column.name], column.kind)
-        whole = _judge(Form("whole_reference", sides.reference[column.name]), usable_now, column, sides)
-        if whole.comparison.level in (None, "quiet") or not self._gives(column):
-            return _Trial([whole], whole)
         adjusted = _judge(Form("weather_adjusted", self._with_explained[column.name]), usable_now, column, sides)
         if adjusted.comparison.level != "quiet" and self.untold:
             further = _judge(Form("weather_adjusted", self._with_untold[column.name]), usable_now, column, sides)
@@ -321,6 +323,7 @@ def _score_column(
     usable_then = usable_values(values_then, column.kind)
     # A handful of rows of the season has no missing share to speak of.
     all_then = values_then if len(values_then) >= policy.minimum.column_rows else sides.reference[name]
+    missing_alike_pct = sides.missing_like_now_pct(column)
     infinite_now = len(values_now) - int(values_now.isna().sum()) - len(usable_now)
     is_seasonal = column.season == "same_season"
     facts: dict[str, Any] = {
@@ -335,7 +338,9 @@ def _score_column(
         "comparisons": tuple(each.comparison for each in judged) if len(judged) > 1 else (),
         "rows_reference": len(usable_then),
         "rows_current": len(usable_now),
-        "missing_reference_pct": _percentage(int(all_then.isna().sum()), len(all_then)),
+        "missing_reference_pct": _percentage(int(all_then.isna().sum()), len(all_then))
+        if missing_alike_pct is None
+        else missing_alike_pct,
         "missing_current_pct": _percentage(int(values_now.isna().sum()), len(values_now)),
         "infinite_current_pct": _percentage(infinite_now, len(values_now)),
     }

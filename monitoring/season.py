@@ -18,7 +18,7 @@ import pandas as pd
 from ml.columns import CUSTOMER_KEY, Column, WeatherResponse
 from monitoring.datasets import same_season, schema_columns
 from monitoring.drift import usable_values
-from monitoring.history import as_of_months, platform_months
+from monitoring.history import as_of_months, months_of_history, platform_months
 from monitoring.policy import DriftPolicy
 from monitoring.response import category_uncertainty, move_to_weather
 from monitoring.verdicts import Basis
@@ -32,6 +32,8 @@ _CLASS_COLUMN = "customer_class"
 _YEAR_MONTHS = 12
 # Of fewer months a response to heating and to cooling is a guess.
 _ESTIMABLE_MONTHS = 8
+# Fewer rows of a season and a length of history have no share of missing values to speak of.
+_ALIKE_ROWS_MIN_COUNT = 20
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Sides:
         month: Month under review.
         policy: Rules.
         weather: Weather of the months; None if it is not known.
+        data_since: First month of the platform's data; None if it is not known.
     """
 
     reference: pd.DataFrame
@@ -70,6 +73,7 @@ class Sides:
     month: date
     policy: DriftPolicy
     weather: Weather | None
+    data_since: date | None = None
 
     @classmethod
     def of(
@@ -94,7 +98,7 @@ class Sides:
                     changed[column.name] = values.mask(values.gt(horizon))
                 if rule := policy.resolution.get(column.name):
                     changed[column.name] = (values / rule.step).round() * rule.step
-        return cls(reference.assign(**changed_then), current.assign(**changed_now), month, policy, weather)
+        return cls(reference.assign(**changed_then), current.assign(**changed_now), month, policy, weather, data_since)
 
     def forms(self, column: Column) -> tuple[Form, ...]:
         """Return the forms of the reference for a column; the whole reference is the first."""
@@ -102,6 +106,43 @@ class Sides:
         if column.season == "same_season":
             return Form("whole_reference", values), self._same_season(values), self._weather_adjusted(column, values)
         return (Form("whole_reference", self._aged(values) if column.clock == "age" else values),)
+
+    def missing_like_now_pct(self, column: Column) -> float | None:
+        """Return how often a seasonal column is missing where the season and the customers' history are the same.
+
+        A household of six months has a summer behind it in November and none in March. So each customer is held
+        against those whose history began in the same month of the calendar, in the same month or else the nearest of
+        the season; who has no like is taken to be as in the month, since nothing can be said.
+
+        Returns:
+            The share in percent; None if the column has no season.
+        """
+        if column.season != "same_season":
+            return None
+        missing_then = self.reference[column.name].isna().to_numpy(dtype=bool)
+        missing_now = self.current[column.name].isna().to_numpy(dtype=bool)
+        expected = missing_now.astype(np.float64)
+        for rows, like in self._alike:
+            expected[rows] = missing_then[like].mean()
+        return 100 * float(expected.mean())
+
+    @cached_property
+    def _alike(self) -> list[tuple[BoolArray, BoolArray]]:
+        """Rows of the month and the reference rows that are like them, by when in the calendar their history began."""
+        full = self.policy.history.full_months
+        then, now = months_of_history(self.reference, self.current, self.month, self.policy.history, self.data_since)
+        half_year = _YEAR_MONTHS // 2
+        away = (self._months_then + 1 - self.month.month + half_year) % _YEAR_MONTHS - half_year
+        begun_then, begun_now = np.minimum(then - away, full), np.minimum(now, full)
+        around = self.policy.season.months_around
+        alike = []
+        for begun in np.unique(begun_now):
+            for distance in sorted(range(-around, around + 1), key=abs):
+                like = (away == distance) & (begun_then == begun)
+                if np.count_nonzero(like) >= _ALIKE_ROWS_MIN_COUNT:
+                    alike.append((begun_now == begun, like))
+                    break
+        return alike
 
     @cached_property
     def customers_then(self) -> "pd.Series[int]":

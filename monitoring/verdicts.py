@@ -6,11 +6,13 @@ is ``verdict.json`` beside the report.
 
 import fcntl
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -55,6 +57,9 @@ DECISION_WORDS = {
     "credit_risk": ("rating", "信用等级"),
 }
 TABLE_NAME = "verdicts.parquet"
+# Standard errors between the ends of a 95 % interval.
+_WIDTH_OF_95 = 2 * 1.96
+_Z_999 = NormalDist().inv_cdf(0.999)
 
 
 class VerdictError(KilowiseError):
@@ -119,6 +124,7 @@ class Consequence(_Record):
     Attributes:
         decisions_changed_pct: Smallest share of the customers, in percent, whose decision must differ for the decisions
             of the reference to become those of the weighted reference.
+        decisions_chance_pct: Such a share that chance alone exceeds once in a thousand.
         money_kind: The money that the use case moves.
         money_reference_amount: Its mean per customer in the reference, in the platform's currency; None if unknown.
         money_shifted_amount: The same of the weighted reference; None if unknown.
@@ -126,10 +132,16 @@ class Consequence(_Record):
     """
 
     decisions_changed_pct: float
+    decisions_chance_pct: float = 0.0
     money_kind: MoneyKind
     money_reference_amount: float | None = None
     money_shifted_amount: float | None = None
     money_chance_amount: float | None = None
+
+    @property
+    def decisions_evidence_pct(self) -> float:
+        """What is left of the share of changed decisions after what chance alone may give."""
+        return max(self.decisions_changed_pct - self.decisions_chance_pct, 0.0)
 
     @property
     def money_change_pct(self) -> float | None:
@@ -286,11 +298,13 @@ class PerformanceResult(_Record):
         auc_upper: Upper end of its 95 % interval.
         brier: Mean squared difference of probability and outcome.
         calibration_error: Expected calibration error over ten bins of equal size.
-        calibration_chance: Calibration error that right probabilities exceed once in a thousand times; None in verdicts
-            of before it was told.
+        calibration_chance: Calibration error that right probabilities exceed once in a thousand times, in good and bad
+            years; None in verdicts of before it was told.
         mean_predicted: Mean predicted probability.
         mean_observed: Observed default rate.
         auc_at_release: The release's own figure on its hold-out; None if it has none.
+        auc_release_lower: Lower end of the 95 % interval of that figure; None if it has none.
+        auc_release_upper: Upper end of that interval.
     """
 
     months: tuple[date, ...]
@@ -304,7 +318,22 @@ class PerformanceResult(_Record):
     mean_predicted: float
     mean_observed: float
     auc_at_release: float | None = None
+    auc_release_lower: float | None = None
+    auc_release_upper: float | None = None
     calibration_chance: float | None = None
+
+    @property
+    def auc_drop(self) -> float | None:
+        """How far the AUC lies below that of the release; None if the release has none."""
+        return None if self.auc_at_release is None else self.auc_at_release - self.auc
+
+    @property
+    def auc_drop_chance(self) -> float:
+        """Such a drop that chance alone exceeds once in a thousand, by the intervals of both figures."""
+        widths = [self.auc_upper - self.auc_lower]
+        if self.auc_release_lower is not None and self.auc_release_upper is not None:
+            widths.append(self.auc_release_upper - self.auc_release_lower)
+        return _Z_999 * math.hypot(*(width / _WIDTH_OF_95 for width in widths))
 
 
 class Verdict(_Record):

@@ -105,6 +105,38 @@ def test_the_months_of_one_customer_are_no_independent_evidence() -> None:
     assert whole.money_chance_amount == pytest.approx(3.0902 * by_hand**0.5)
 
 
+def test_a_share_of_decisions_that_other_customers_would_give_as_well_is_no_evidence() -> None:
+    """Decisions are drawn without regard to the bin, so that every change of them is chance."""
+    change = np.array([-0.3, 0.3])
+    exceeded = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        found = stakes(list(rng.choice(list("ABCDE"), 300)), [1.0] * 300).consequence(
+            pd.Series(rng.integers(0, 2, 300)), change
+        )
+        assert found.decisions_changed_pct > 0
+        exceeded += found.decisions_evidence_pct > 0
+    assert exceeded <= 1
+
+
+def test_a_share_of_decisions_that_the_column_decides_is_evidence() -> None:
+    found = stakes(["A"] * 140 + ["B"] * 10 + ["B"] * 140 + ["A"] * 10, [1.0] * 300).consequence(
+        pd.Series([0] * 150 + [1] * 150), np.array([-0.3, 0.3])
+    )
+    assert found.decisions_changed_pct == pytest.approx(26)
+    assert 15 < found.decisions_evidence_pct < 26
+
+
+def test_two_decisions_of_strangers_have_the_chance_of_a_share() -> None:
+    """Of two decisions the share is the size of one shift, which is normal."""
+    rng = np.random.default_rng(0)
+    bins = pd.Series(np.arange(400) % 2)
+    found = stakes(list(rng.choice(list("AB"), 400)), [1.0] * 400).consequence(bins, np.array([-0.2, 0.2]))
+    deviation = 100 * 0.2 * (2 * 0.25 / 200) ** 0.5
+    half_normal = deviation * ((2 / np.pi) ** 0.5 + 3.0902 * (1 - 2 / np.pi) ** 0.5)
+    assert found.decisions_chance_pct == pytest.approx(half_normal, rel=0.15)
+
+
 def test_money_is_what_the_use_case_counts() -> None:
     credit = pd.DataFrame(
         {

@@ -65,6 +65,14 @@ def test_an_estimated_loss_of_ranking_counts_where_the_interval_lies_below_the_r
     assert severities(estimated((0.05, 0.04, 0.06), auc))["estimate_auc"] == severity
 
 
+def test_what_the_interval_of_the_release_allows_is_no_finding() -> None:
+    late = estimated((0.11, 0.08, 0.15), (0.6, 0.5, 0.7))
+    assert set(severities(late).values()) == {"act"}
+    assert late.estimate is not None
+    unsure = late.estimate.model_copy(update={"default_rate_release_upper": 0.09, "auc_release_lower": 0.68})
+    assert set(severities(LateLabels(estimate=unsure)).values()) == {"info"}
+
+
 @pytest.mark.parametrize(
     ("months", "inside", "severity"), [(5, 0, "info"), (10, 9, "info"), (10, 5, "watch"), (10, 1, "act")]
 )

@@ -7,6 +7,7 @@ import pytest
 from ml.errors import SchemaMismatchError
 from monitoring.findings import _performance
 from monitoring.performance import (
+    ReleaseAuc,
     area_under_curve,
     calibration_error,
     chance_calibration_error,
@@ -95,6 +96,20 @@ def test_months_of_one_customer_are_not_more_evidence_than_one() -> None:
     assert six_times == pytest.approx(once, rel=0.1)
 
 
+def test_a_good_or_a_bad_year_is_no_miscalibration_however_many_customers() -> None:
+    rng = np.random.default_rng(1)
+    customers = np.arange(5_000).astype(str).astype(object)
+    probability = rng.beta(1, 12, 5_000)
+    odds = probability / (1 - probability)
+    bad_year = rng.random(5_000) < 1.4 * odds / (1 + 1.4 * odds)
+    found = calibration_error(probability, bad_year)
+    assert chance_calibration_error(probability, customers) < found
+    assert found < chance_calibration_error(probability, customers, common_shift_sd=0.2)
+    assert calibration_error(probability, rng.random(5_000) < 3 * probability) > chance_calibration_error(
+        probability, customers, common_shift_sd=0.2
+    )
+
+
 def test_matured_months_up_to_the_reviewed_one_are_joined(scored) -> None:
     platform, outcomes = scored
     assert sorted(matured(platform, outcomes)["as_of_month"].unique()) == MONTHS
@@ -142,7 +157,7 @@ def test_months_that_the_model_has_seen_are_no_evidence(scored) -> None:
 def test_measured_figures_are_those_of_the_joined_rows(scored) -> None:
     platform, outcomes = scored
     joined = matured(platform, outcomes)
-    result = measure(joined, RULE, auc_at_release=0.8)
+    result = measure(joined, RULE, at_release=ReleaseAuc(0.8))
     assert result.rows == 1_500
     assert result.events == int(joined["is_default"].sum())
     assert result.auc_lower < result.auc < result.auc_upper
@@ -173,17 +188,29 @@ def test_the_release_figure_is_the_overall_auc() -> None:
         "key_metric": {"name": "brier", "value": 0.1},
         "metrics": [
             {"name": "roc_auc", "value": 0.9, "slice_column": "district"},
-            {"name": "roc_auc", "value": 0.8, "slice_column": None},
+            {"name": "roc_auc", "value": 0.8, "lower": 0.75, "upper": 0.85, "slice_column": None},
         ],
     }
-    assert release_auc(evaluation) == 0.8
+    assert release_auc(evaluation) == ReleaseAuc(0.8, 0.75, 0.85)
     assert release_auc({"metrics": []}) is None
 
 
 @pytest.mark.parametrize(("chance", "severity"), [(0.02, "act"), (0.09, "info"), (None, "act")])
 def test_a_calibration_error_that_chance_explains_is_no_finding(scored, chance, severity) -> None:
     platform, outcomes = scored
-    result = measure(matured(platform, outcomes), RULE, auc_at_release=None)
+    result = measure(matured(platform, outcomes), RULE, at_release=None)
     told = result.model_copy(update={"calibration_error": 0.08, "calibration_chance": chance})
     (reason,) = _performance(told, load_policy("credit_risk", date(2026, 11, 22)))
     assert (reason.code, reason.severity) == ("calibration", severity)
+
+
+@pytest.mark.parametrize(
+    ("at_release", "severity"),
+    [(ReleaseAuc(0.85), "act"), (ReleaseAuc(0.85, 0.84, 0.86), "act"), (ReleaseAuc(0.85, 0.74, 0.93), "info")],
+)
+def test_a_drop_of_the_auc_that_the_interval_of_the_release_allows_is_no_finding(scored, at_release, severity) -> None:
+    platform, outcomes = scored
+    result = measure(matured(platform, outcomes), RULE, at_release=at_release)
+    told = result.model_copy(update={"auc": 0.75, "auc_lower": 0.7, "auc_upper": 0.8})
+    reason, *_ = _performance(told, load_policy("credit_risk", date(2026, 11, 22)))
+    assert (reason.code, reason.severity) == ("performance", severity)

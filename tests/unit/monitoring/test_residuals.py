@@ -54,6 +54,21 @@ def test_a_group_for_which_the_model_has_become_wrong_leads_and_is_strong(tmp_pa
     assert {group.group: group.level for group in drift.groups}["west"] == "quiet"
 
 
+def test_what_a_bad_year_does_to_everybody_is_no_change_of_one_group(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    frame = matured(rng, extra=0.06)
+    folder = bundle(tmp_path, rng)
+    without, with_years = (
+        concept_drift(
+            frame, folder, column="default_probability", label="is_default", rule=RULE, common_shift_sd=common_shift_sd
+        ).groups[0]
+        for common_shift_sd in (0.0, 0.2)
+    )
+    assert (without.group, without.level) == ("east", "drifted")
+    assert (with_years.group, with_years.level) == ("east", "quiet")
+    assert with_years.gap == without.gap
+
+
 def test_a_gap_that_the_model_had_at_release_is_no_change(tmp_path) -> None:
     rng = np.random.default_rng(0)
     frame = matured(rng, extra=0.15)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from monitoring.column_words import ColumnWords
-from monitoring.datasets import CurrentRows, ReferenceRows
+from monitoring.datasets import CurrentRows, ReferenceRows, schema_columns
 from monitoring.explained_inputs import AskAgain
 from monitoring.policy import load_policy
 from monitoring.scoring import Compared, compare
@@ -142,6 +142,19 @@ def test_predictions_that_follow_an_explained_input_are_explained() -> None:
     assert "with the weather taken out" in alone.expected_en
 
 
+def test_predictions_with_a_season_of_their_own_are_compared_with_it() -> None:
+    policy = load_policy("segmentation", date(2026, 11, 1))
+    ends = [end.start_time.date() for end in pd.period_range(end="2025-11", periods=12, freq="M")]
+    frames = [prediction_frame("segmentation", end, 300, seed=number) for number, end in enumerate(ends)]
+    current = rows_of(prediction_frame("segmentation", JULY, 600, seed=99))
+    reference = ReferenceRows(pd.concat(frames, ignore_index=True), ())
+    result = compare(current, reference, JULY, policy, daily_temperatures=temperatures())
+    _, predictions = schema_columns("segmentation")
+    seasonal = [column.name for column in predictions if column.season == "same_season"]
+    assert seasonal
+    assert all(len(score_of(result, name).comparisons) == 3 for name in seasonal)
+
+
 def test_predictions_that_move_for_another_reason_as_well_stay_loud_in_a_cold_january() -> None:
     def unpaid(frame: pd.DataFrame) -> pd.DataFrame:
         return frame.assign(recovery_rate_due_3m_pct=0.3 * frame["recovery_rate_due_3m_pct"])
@@ -221,6 +234,43 @@ def test_ages_that_ran_on_and_events_that_could_not_be_known_are_no_drift() -> N
     event = score_of(result, "months_since_late_bill_months")
     assert event.missing_current_pct == pytest.approx(event.missing_reference_pct, abs=1)
     assert (event.level, score_of(result, "tenure_months").level) == ("quiet", "quiet")
+
+
+def test_who_has_no_summer_behind_is_no_fault_where_customers_of_that_season_and_history_had_none_either() -> None:
+    """Customers of eight months have a summer behind them in January and none in May."""
+
+    def joined(frame: pd.DataFrame, month: date, share_missing: float) -> pd.DataFrame:
+        months = np.where(np.arange(len(frame)) % 5 == 0, 8.0, 60.0)
+        has_summer = (months > 12) | (month.month in (1, 2, 3, 9, 10, 11, 12))
+        has_summer &= np.arange(len(frame)) % 100 >= share_missing
+        return frame.assign(tenure_months=months, **{LOAD: frame[LOAD].where(has_summer)})
+
+    usual = temperatures()
+    may = date(2026, 5, 1)
+    ends = [end.start_time.date() for end in pd.period_range(end="2025-11", periods=12, freq="M")]
+    reference = ReferenceRows(
+        pd.concat(
+            [joined(customers(usual, end, 300, seed=number), end, 0) for number, end in enumerate(ends)],
+            ignore_index=True,
+        ),
+        (),
+    )
+    quiet, fault = (
+        score_of(
+            compare(
+                rows_of(joined(customers(usual, may, 900, seed=99), may, share)),
+                reference,
+                may,
+                POLICY,
+                daily_temperatures=usual,
+                data_since=date(2020, 1, 1),
+            )
+        )
+        for share in (0, 30)
+    )
+    assert quiet.missing_current_pct == pytest.approx(20)
+    assert quiet.missing_reference_pct == pytest.approx(20, abs=1)
+    assert fault.missing_current_pct - fault.missing_reference_pct == pytest.approx(24, abs=2)
 
 
 def test_how_long_customers_are_known_is_not_judged_where_the_reference_is_as_young_as_its_data() -> None:
