@@ -98,7 +98,7 @@ class Stakes:
         times change over rows of the bin; what the rows of one customer add is summed before it is squared.
         """
         by_customer = _parts_by_customer(
-            bins, change_of_share, valued.to_numpy(dtype=float), self._customer_numbers(valued.index)
+            bins, change_of_share, valued.to_numpy(dtype=np.float64), self._customer_numbers(valued.index)
         )
         return float(Z_999 * np.sqrt((by_customer**2).sum()))
 
@@ -114,7 +114,7 @@ class Stakes:
         numbers = self._customer_numbers(decided.index)
         parts = np.column_stack(
             [
-                _parts_by_customer(bins, change_of_share, (codes == code).astype(float), numbers)
+                _parts_by_customer(bins, change_of_share, (codes == code).astype(np.float64), numbers)
                 for code in range(len(decisions))
             ]
         )
@@ -141,8 +141,7 @@ def _parts_by_customer(
     counts = np.bincount(bins, minlength=len(change_of_share)).astype(float)
     means = np.bincount(bins, weights=values, minlength=len(counts)) / np.maximum(counts, 1)
     parts = (change_of_share / np.maximum(counts, 1))[bins] * (values - means[bins])
-    by_customer: NDArray[np.float64] = np.bincount(customers, weights=parts)
-    return by_customer
+    return np.asarray(np.bincount(customers, weights=parts), dtype=np.float64)
 
 
 def money_of(rows: pd.DataFrame, kind: MoneyKind) -> "pd.Series[float]":
