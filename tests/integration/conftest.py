@@ -13,6 +13,19 @@ from tests.integration.platform_home import PlatformHome
 FINISHED_HOME_CHOICES = {"simulated_customers": 420, "default_days": 10, "review_months": 1}
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one file make the finished home while those go on that need none: a worker would wait for another one's."""
+    needing = dict.fromkeys(item.path for item in items if "finished_home" in getattr(item, "fixturenames", ()))
+    first = next(iter(needing), None)
+
+    def turn(item: pytest.Item) -> tuple[bool, int]:
+        group = 0 if item.path == first else 2 if item.path in needing else 1
+        return Path(__file__).parent not in item.path.parents, group
+
+    items.sort(key=turn)
+
+
 @pytest.fixture(scope="session")
 def finished_home(tmp_path_factory: pytest.TempPathFactory) -> PlatformHome:
     """A home in which the main job has finished; read-only, take ``copy_to`` to change anything.

@@ -12,7 +12,7 @@ from orchestration.pipeline_health import collect_pipeline_health
 from tests.integration.platform_home import USE_CASES, PlatformHome
 
 # The first test that needs the finished home waits for it.
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = pytest.mark.timeout(3600)
 
 SEED = 7
 PLAN = DrillPlan(customers=420, seeds=(SEED,), start_month=date(2024, 9, 1), history_months=25)

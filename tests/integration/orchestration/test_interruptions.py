@@ -9,9 +9,6 @@ import pytest
 from tests.integration.orchestration.soundness import assert_visible_is_whole
 from tests.integration.platform_home import PlatformHome
 
-# Four main jobs, of which two are killed.
-pytestmark = pytest.mark.timeout(900)
-
 # A small supplier with one outcome of each kind: tariff matching is released, segmentation is refused, and credit risk
 # has too few customers.
 CHOICES = {

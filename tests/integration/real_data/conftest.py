@@ -12,7 +12,7 @@ from tests.integration.real_data.real_data_run import RealDataRun, settings_on_p
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/integration/real_data" in item.path.as_posix():
-            item.add_marker(pytest.mark.timeout(900))
+            item.add_marker(pytest.mark.timeout(3600))
             item.add_marker(pytest.mark.slow)
 
 
