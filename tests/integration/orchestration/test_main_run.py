@@ -21,6 +21,7 @@ from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT
 from serving.model_verdicts import read_model_verdict
 from tests.integration.orchestration.personal_traces import files_below, is_restricted, traces
 from tests.integration.platform_home import USE_CASES, PlatformHome
+from tests.unit.monitoring.languages import english_only
 
 
 def test_summary_says_what_came_in_what_is_served_and_what_to_do_next(
@@ -67,6 +68,7 @@ def test_every_part_of_the_home_is_there(finished_home: PlatformHome) -> None:
         assert decision["approved"] is True
     assert {name.split("/")[0] for name in finished_home.predictions()} == set(USE_CASES)
     assert (finished_home.path / "reports" / "site" / "index.html").exists()
+    assert english_only(finished_home.path / "reports" / "site") == {}
 
 
 def test_portrait_tells_what_the_models_of_the_same_run_said(finished_home: PlatformHome) -> None:

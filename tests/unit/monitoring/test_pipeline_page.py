@@ -18,6 +18,7 @@ from monitoring.pipeline_page import ENTITY_TITLES, REASON_TITLES, pipeline_page
 from monitoring.site import build_site
 from orchestration.ingestion.contract import ENTITIES
 from orchestration.ingestion.quarantine import Reason
+from tests.unit.monitoring.languages import english_only
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 OCTOBER = datetime(2026, 10, 2, tzinfo=UTC)
@@ -94,6 +95,7 @@ def test_the_site_leads_to_the_page_which_says_when_a_source_will_be_late(tmp_pa
     text = index.with_name("pipeline_health.html").read_text(encoding="utf-8")
     assert 'data-late-from="2026-12-31T00:00:00+00:00"' in text
     assert "Belongs to nothing known" in text
+    assert english_only(index.parent) == {}
 
 
 def test_what_runs_of_a_job_used_is_told_by_the_middle_run_and_its_largest_step(tmp_path: Path) -> None:
@@ -110,5 +112,7 @@ def test_what_runs_of_a_job_used_is_told_by_the_middle_run_and_its_largest_step(
     assert (data.runs_count, data.cpu_seconds, data.peak_memory_bytes) == (3, 20, 10**9)
 
     write_pipeline_health(page.health, tmp_path / "reports")
-    text = build_site(tmp_path).with_name("pipeline_health.html").read_text(encoding="utf-8")
+    index = build_site(tmp_path)
+    assert english_only(index.parent) == {}
+    text = index.with_name("pipeline_health.html").read_text(encoding="utf-8")
     assert "1,000 MB" in text
