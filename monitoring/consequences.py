@@ -98,7 +98,7 @@ class Stakes:
         times change over rows of the bin; what the rows of one customer add is summed before it is squared.
         """
         by_customer = _parts_by_customer(
-            bins, change_of_share, valued.to_numpy(dtype=np.float64), self._customer_numbers(valued.index)
+            bins, change_of_share, np.asarray(valued, dtype=np.float64), self._customer_numbers(valued.index)
         )
         return float(Z_999 * np.sqrt((by_customer**2).sum()))
 
