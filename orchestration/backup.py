@@ -38,8 +38,18 @@ MANIFEST = "BACKUP.json"
 INSTANCE_DUMP = "instance.dump"
 """Dagster's database of the forms that keep it in PostgreSQL, as ``pg_dump`` writes it."""
 
-# Sockets, process files and databases of running servers; what of them is state is dumped by their own tools.
-_LEFT_OUT = ("server", f"landing/{INCOMING}", "warehouse/dbt_target", MANIFEST, INSTANCE_DUMP)
+# Sockets, process files, secrets and databases of running servers: what of them is state is dumped by their own tools,
+# and the tables of a cluster are made anew from the landing.
+_SERVERS = ("server", "cluster")
+_LEFT_OUT = (
+    *_SERVERS,
+    f"landing/{INCOMING}",
+    "warehouse/dbt_target",
+    "warehouse/dbt_target_spark",
+    "warehouse/compiled_for_duckdb",
+    MANIFEST,
+    INSTANCE_DUMP,
+)
 # SQLite files that processes write while the backup reads; the others are immutable and copied as they are.
 _LIVE_DATABASES = ("dagster", "idempotency", "limits")
 # Registers, releases and the prediction log: each is written under the lock in its folder.
@@ -126,8 +136,8 @@ def restore(settings: PlatformSettings, source: Path, say: Say) -> None:
         BackupError: The home is in use, or the file is damaged, of a newer Kilowise or of another pseudonym key.
     """
     home = settings.home
-    # The servers of `make server-up` live in the home and must run, for the run history goes back into their database.
-    if home.exists() and any(path.name not in (LOCK_FILE, STATE_FILE, "server") for path in home.iterdir()):
+    # The servers of `make server-up` and `cluster-up` live in the home and must run, for the run history goes back into their database.
+    if home.exists() and any(path.name not in (LOCK_FILE, STATE_FILE, *_SERVERS) for path in home.iterdir()):
         raise BackupError(
             f"{home} is not empty, and a restore replaces nothing: move it away, or set KILOWISE_HOME to a new folder."
         )
@@ -150,7 +160,7 @@ def restore(settings: PlatformSettings, source: Path, say: Say) -> None:
         if dump.exists():
             _restore_instance(settings, dump)
             dump.unlink()
-        if (home / "server").exists():
+        if any((home / name).exists() for name in _SERVERS):
             for path in sorted(incoming.iterdir()):
                 path.rename(home / path.name)
         else:
