@@ -136,7 +136,8 @@ def restore(settings: PlatformSettings, source: Path, say: Say) -> None:
         BackupError: The home is in use, or the file is damaged, of a newer Kilowise or of another pseudonym key.
     """
     home = settings.home
-    # The servers of `make server-up` and `cluster-up` live in the home and must run, for the run history goes back into their database.
+    # The servers of `make server-up` and `cluster-up` live in the home and must run: the run history goes back into
+    # their database.
     if home.exists() and any(path.name not in (LOCK_FILE, STATE_FILE, *_SERVERS) for path in home.iterdir()):
         raise BackupError(
             f"{home} is not empty, and a restore replaces nothing: move it away, or set KILOWISE_HOME to a new folder."
