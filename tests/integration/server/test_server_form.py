@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.request import Request, urlopen
 
 import psutil
@@ -66,15 +67,17 @@ def processes_below(folder: Path) -> list[psutil.Process]:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformHome]:
+def home() -> Iterator[PlatformHome]:
     """A home with the server form at work, started and ended by its commands."""
     if not any(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql redis-server")
-    folder = tmp_path_factory.mktemp("server") / "home"
-    for parent in folder.parents:
-        # PostgreSQL runs as another user than root, who must be able to come here.
-        if parent.is_relative_to(tmp_path_factory.getbasetemp().parent) and parent.owner() == Path.home().owner():
-            parent.chmod(parent.stat().st_mode | stat.S_IXOTH)
+    # Not below pytest's own folders, which it closes to others: started by root, PostgreSQL runs as another user.
+    with TemporaryDirectory(prefix="kilowise-server-") as name:
+        Path(name).chmod(0o755)
+        yield from at_work(Path(name) / "home")
+
+
+def at_work(folder: Path) -> Iterator[PlatformHome]:
     postgres, redis, web, code = free_ports(4)
     started = PlatformHome(
         folder,
@@ -105,21 +108,25 @@ def server(home: PlatformHome) -> ServerSettings:
 @pytest.fixture(scope="module")
 def worked(home: PlatformHome) -> PlatformHome:
     """The home after its main job, during which the process of a step was killed."""
-    running = subprocess.Popen(
+    lines: list[str] = []
+    with subprocess.Popen(
         [sys.executable, "-m", "orchestration", "run"],
         cwd=PROJECT_ROOT,
         env=home.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
-    assert running.stdout is not None
-    lines: list[str] = []
-    for line in running.stdout:
-        lines.append(line)
-        if line.startswith("> dbt_models\n"):
-            kill_the_process_of_the_step(home)
-    assert running.wait() == 0, "".join(lines)
+    ) as running:
+        assert running.stdout is not None
+        try:
+            for line in running.stdout:
+                lines.append(line)
+                if line == "> dbt_models\n" and lines.count(line) == 1:
+                    kill_the_process_of_the_step(home)
+        finally:
+            if sys.exc_info()[0] is not None:
+                running.kill()
+    assert running.returncode == 0, "".join(lines)
     (home.path / "run.log").write_text("".join(lines))
     return home
 
@@ -304,8 +311,8 @@ def test_clocks_that_differ_are_refused(server: ServerSettings, monkeypatch: pyt
         check_redis(server)
 
 
-def test_a_port_that_is_taken_is_named(home: PlatformHome, server: ServerSettings, tmp_path: Path) -> None:
-    another = PlatformHome(tmp_path / "another", home.choices)
+def test_a_port_that_is_taken_is_named(home: PlatformHome, server: ServerSettings) -> None:
+    another = PlatformHome(home.path.with_name("another"), home.choices)
 
     refused = command(another, "server", "up")
 
