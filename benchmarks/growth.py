@@ -33,7 +33,7 @@ READS_INTERVALS = ("land_deliveries", "dbt_models")
 """Stages whose work is that of the readings."""
 ON_THE_CLUSTER = ("dbt_models", "dbt_models_after_scoring", "predictions/")
 """Starts of the names of stages that the cluster form shares out."""
-OF_FLAT_MEMORY = ("land_deliveries", "dbt_models", "predictions/")
+OF_FLAT_MEMORY = ("land_deliveries", "dbt_models", "predictions/", "releases/tariff_matching")
 """Starts of the names of stages that hold no more than an engine's limit, or a part of the customers."""
 SMALLEST_SECONDS = 1.0
 """Processor time below which a stage only started up."""
