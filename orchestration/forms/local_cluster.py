@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -88,6 +88,8 @@ class LocalCluster:
 
     home: Path
     settings: ClusterSettings
+    # Kept, so that Python does not take a process that outlives it for one that was forgotten.
+    _started: list["subprocess.Popen[bytes]"] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def folder(self) -> Path:
@@ -130,6 +132,7 @@ class LocalCluster:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
+            self._started.append(started)
             running[start.name] = Process(start.name, started.pid, _created_at(started.pid), start.port)
             self._note(list(running.values()))
         for process in sorted(running.values(), key=lambda process: process.name == _THRIFT):
@@ -154,6 +157,9 @@ class LocalCluster:
                 left.kill()
             psutil.wait_procs(alive, timeout=_END_SECONDS)
             say(f"{process.name} has ended (process {process.pid})")
+        for started in self._started:
+            started.wait(timeout=_END_SECONDS)
+        self._started.clear()
         self._notes_path.unlink(missing_ok=True)
         for name in ("work", "temporary"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
