@@ -454,7 +454,7 @@ def test_a_report_begins_with_its_first_finding_and_the_columns_that_matter_and_
     assert 'class="act"' in told
     assert 'class="info"' not in told
     assert 'class="info"' in notes.partition("</details>")[0]
-    assert "notes that need nothing done" in notes
+    assert "notes: good to know" in notes
 
 
 def test_everything_on_the_pages_can_be_read_in_chinese(home) -> None:
