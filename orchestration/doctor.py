@@ -12,7 +12,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -72,23 +72,24 @@ _LOCKED_VERSION = re.compile(r"^([A-Za-z0-9_.-]+)(?:\[[^\]]*\])?==([^\s;\\]+)(?:
 
 def examine(settings: PlatformSettings) -> Iterator[Finding]:
     """Run every check that the settings ask for; one that cannot look says so instead of ending the others."""
+    said: set[str] = set()
     for check in checks_of(settings):
         try:
-            yield from check(settings)
+            for finding in check(settings):
+                said.add(finding.what)
+                yield finding
         except (KilowiseError, OSError) as error:
-            name = check.__name__.removeprefix("_").replace("_", " ")
-            yield Finding(
-                "error", f"{name}: {error}", "Repair this first; the doctor could not look any further there."
-            )
+            # A database that does not answer keeps several checks from looking; once is enough.
+            if str(error) not in said:
+                said.add(str(error))
+                name = check.__name__.removeprefix("_").replace("_", " ")
+                yield Finding("error", f"{name}: {error}", "Repair this first; more could not be seen there.")
 
 
 def checks_of(settings: PlatformSettings) -> Sequence[Check]:
     """Return the checks of every form, and those of the form that the settings choose."""
-    from orchestration import forms
-
-    if settings.profile == forms.EMBEDDED:
-        return CHECKS
-    return (*CHECKS, _server, _cluster) if settings.profile == "cluster" else (*CHECKS, _server)
+    of_form: Mapping[str, Sequence[Check]] = {"embedded": (), "server": (_server,), "cluster": (_server, _cluster)}
+    return (*of_form[settings.profile], *CHECKS)
 
 
 def run_command(settings: PlatformSettings, say: Callable[[str], None], *, everything: bool = False) -> int:

@@ -136,3 +136,20 @@ def test_the_exit_code_is_1_only_for_errors(settings: PlatformSettings, monkeypa
     found.append(Finding("error", "broken", "mend"))
     assert doctor.run_command(settings, said.append) == 1
     assert said[-5:-1] == ["WRONG broken", "      -> mend", "LOOK  late", "      -> ask"]
+
+
+@pytest.mark.parametrize("profile", ["server", "cluster"])
+def test_each_form_is_asked_first_for_what_it_depends_on(settings: PlatformSettings, profile: str) -> None:
+    chosen = doctor.checks_of(settings.model_copy(update={"profile": profile}))
+    assert chosen[: -len(doctor.CHECKS)]
+    assert doctor.checks_of(settings) == doctor.CHECKS
+
+
+def test_one_cause_that_stops_several_checks_is_told_once(
+    settings: PlatformSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_settings: PlatformSettings) -> list[Finding]:
+        raise KilowiseError("the database does not answer")
+
+    monkeypatch.setattr(doctor, "checks_of", lambda _settings: (broken, broken))
+    assert len(list(doctor.examine(settings))) == 1
