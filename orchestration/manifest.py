@@ -52,8 +52,10 @@ def _parse(project_dir: Path) -> None:
     started_at = time.time()
     with tempfile.TemporaryDirectory(prefix=".parsing-", dir=project_dir / MANIFEST.parent) as folder:
         command = [str(Path(sys.executable).parent / "dbt"), "--quiet", "parse", "--profiles-dir", "."]
-        # What was parsed before spares dbt the files that have not changed.
-        command += ["--target-path", folder, "--partial-parse-file-path", str(project_dir / PARSED_PROJECT)]
+        command += ["--target-path", folder]
+        if (project_dir / PARSED_PROJECT).exists():
+            # What was parsed before spares dbt the files that have not changed.
+            command += ["--partial-parse-file-path", str(project_dir / PARSED_PROJECT)]
         subprocess.run(command, cwd=project_dir, check=True)  # noqa: S603  # our own dbt
         # Where no file has changed, dbt leaves what it parsed as it is.
         if Path(folder, PARSED_PROJECT.name).exists():

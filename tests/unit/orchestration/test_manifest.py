@@ -69,6 +69,9 @@ class Dbt:
     def __call__(self, command: Sequence[str], **_: object) -> subprocess.CompletedProcess[str]:
         self.parses_count += 1
         folder = Path(command[command.index("--target-path") + 1])
+        if "--partial-parse-file-path" in command:
+            # dbt itself ends with an error here; a new clone has no such file.
+            assert Path(command[command.index("--partial-parse-file-path") + 1]).exists()
         # Half-written files are seen by nobody.
         assert (self.project / MANIFEST).read_text() == ""
         (folder / MANIFEST.name).write_text("new")
