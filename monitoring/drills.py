@@ -493,16 +493,23 @@ def drill_table(report: DrillReport, expectations: Mapping[str, Expectation]) ->
 def false_alarm_table(report: DrillReport) -> str:
     """Return the false alarms as a table in Markdown: one row per use case."""
     lines = [
-        "| model | model-months judged | *act* | *watch* | column-months | drifted | named in a finding |",
-        "|---|---|---|---|---|---|---|",
+        "| model | model-months judged | *act* | *watch* | column-months | drifted | named in a finding | "
+        "months by finding that spoke |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for use_case, counts in report.false_alarms.items():
         lines.append(
             f"| {use_case} | {counts.model_months} | {counts.act_months} | {counts.watch_months} | "
             f"{counts.column_months:,} | {counts.drifted_column_months} ({counts.drifted_pct:.2f} %) | "
-            f"{counts.named_column_months} ({counts.named_pct:.2f} %) |"
+            f"{counts.named_column_months} ({counts.named_pct:.2f} %) | "
+            f"{_months_by_finding(counts.loud_months_by_finding)} |"
         )
     return "\n".join(lines)
+
+
+def _months_by_finding(months: Mapping[str, int]) -> str:
+    """Return the kinds of findings with their months; the use case before the dot stands in the row already."""
+    return ", ".join(f"`{kind.partition('.')[2]}` {count}" for kind, count in months.items()) or "–"
 
 
 def estimate_table(report: DrillReport) -> str:

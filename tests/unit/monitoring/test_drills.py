@@ -199,7 +199,11 @@ def test_the_tables_say_what_a_reader_asks(tmp_path: Path) -> None:
     assert "| Recession (`recession`) | caught | **caught** | verdict: credit_risk (act) | 33 | 33 days | – |" in (
         drill_table(report, {"recession": CAUGHT})
     )
-    assert "| credit_risk | 3 | 0 | 0 | 150 | 0 (0.00 %) | 0 (0.00 %) |" in false_alarm_table(report)
+    assert "| credit_risk | 3 | 0 | 0 | 150 | 0 (0.00 %) | 0 (0.00 %) | – |" in false_alarm_table(report)
+    loud = QUIET.model_copy(update={"months": (judged(MONTHS[1], finding("act")),)})
+    assert false_alarm_table(report.model_copy(update={"false_alarms": false_alarms([loud])})).endswith(
+        f"| `{finding('act').code}` 1 |"
+    )
     assert DrillReport.model_validate_json(write_drill_report(report, tmp_path).read_bytes()) == report
 
 
