@@ -208,9 +208,12 @@ def spend_until_refused(path: Path, allowance: Allowance, calls: int) -> int:
 def test_limits_hold_exactly_across_processes(tmp_path: Path, burst: int, quota: int | None) -> None:
     allowance = Allowance(requests_per_second=1, burst_count=burst, quota_per_day=quota)
 
-    # A fork would inherit what earlier tests left in this process: threads, and a handler that outlives a SIGTERM.
+    # A fork would inherit the threads that earlier tests left in this process.
     with multiprocessing.get_context("spawn").Pool(3) as pool:
         admitted = pool.starmap(spend_until_refused, [(tmp_path / "usage.bin", allowance, 1_000)] * 3)
+        # They end by themselves: leaving the context would send SIGTERM, which an earlier test may have had ignored.
+        pool.close()
+        pool.join()
 
     assert sum(admitted) == 1_500
 
