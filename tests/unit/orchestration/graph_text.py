@@ -52,7 +52,7 @@ def _jobs(definitions: dg.Definitions) -> Iterator[str]:
         for layer in sorted(whole_layers):
             members = [name.removeprefix(f"{layer}/") for name in selected if name.startswith(f"{layer}/")]
             yield f"  {layer}: {', '.join(members)}"
-        yield from (f"  op {node.name}" for node in job.nodes if not selected)
+        yield from sorted(f"  op {node.name}" for node in job.nodes if not selected)
         yield ""
 
 

@@ -76,7 +76,8 @@ def test_same_minor_release_of_spark_and_a_fitting_java_are_taken() -> None:
     ],
 )
 def test_other_releases_are_refused_with_both_numbers(spark: str | None, java: str, sentence: str) -> None:
-    session = Answers({"version()": spark or installed_pyspark(), "java.version": java})
+    ours = installed_pyspark()
+    session = Answers({"version()": spark or ours, "java.version": java})
 
     with pytest.raises(VersionError, match=sentence):
         check_versions(session)
