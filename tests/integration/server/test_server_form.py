@@ -136,7 +136,7 @@ def kill_the_process_of_the_step(home: PlatformHome) -> None:
     end = time.monotonic() + 120
     while time.monotonic() < end:
         for process in processes_below(home.path):
-            if any(word.endswith("/dbt") for word in process.cmdline()[:2]):
+            if any(word.endswith(("/dbt", "/parsed_dbt.py")) for word in process.cmdline()[:3]):
                 parent = process.parent()
                 assert parent is not None
                 parent.send_signal(signal.SIGKILL)
