@@ -167,7 +167,7 @@ class ServerSettings(BaseSettings):
 def _parts(name: str, url: SecretStr) -> SplitResult:
     try:
         parts = urlsplit(url.get_secret_value())
-        parts.port  # noqa: B018  raises for a port that is none
+        _ = parts.port  # raises for a port that is none
     except ValueError:
         raise FormError(f"{name} is no address: its host or port cannot be read.") from None
     return parts

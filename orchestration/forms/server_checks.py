@@ -67,7 +67,7 @@ def check_postgres(server: ServerSettings) -> None:
         RightsError: If the role may too little, or far too much.
         ClockError: If its clock and this machine's differ too much.
     """
-    with _postgres(server.postgres().get_secret_value(), f"{PREFIX}POSTGRES_URL") as cursor:
+    with _PostgresConnection(server.postgres().get_secret_value(), f"{PREFIX}POSTGRES_URL") as cursor:
         _check_postgres_version(cursor)
         _check_clock(server, "the database's", lambda: _postgres_time(cursor))
         _check_tables(server, cursor)
@@ -115,7 +115,9 @@ def check_redis(server: ServerSettings) -> None:
 CHECKS: tuple[Callable[[ServerSettings], None], ...] = (check_libraries, check_postgres, check_redis)
 
 
-class _postgres:  # noqa: N801  used as a function
+class _PostgresConnection:
+    """A connection that a context closes, refused with the setting that names it."""
+
     def __init__(self, url: str, name: str) -> None:
         self._url, self._name = url.replace("postgresql+psycopg2://", "postgresql://"), name
 
