@@ -25,7 +25,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from ml.errors import KilowiseError
-from orchestration.files import DiskFullError, disk_full_sentence
+from orchestration.files import DiskFullError, disk_full_sentence, is_disk_full
 from orchestration.home_lock import LOCK_FILE, only_main_run
 from orchestration.ingestion.locking import INCOMING, locked
 from orchestration.run_instance import MAIN_RUN_TAG, opened_instance, split_runs_at_work
@@ -110,8 +110,8 @@ def backup(settings: PlatformSettings, target: Path, say: Say) -> Path:
                 "another disk."
             )
         incoming = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        incoming.touch(mode=0o600)
         try:
+            incoming.touch(mode=0o600)
             count = _write_archive(settings, incoming, now)
             _refuse_runs(settings)
             incoming.rename(path)
@@ -144,16 +144,15 @@ def restore(settings: PlatformSettings, source: Path, say: Say) -> None:
         )
     if not source.is_file():
         raise BackupError(f"{source} is no file; give the one that `python -m orchestration backup` wrote.")
-    home.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(home.parent).free
-    if free < source.stat().st_size:
-        raise BackupError(f"{home.parent} has {free / 1e9:,.1f} GB free, which is less than the backup holds.")
     incoming = home.with_name(f".{home.name}.restoring-{uuid.uuid4().hex}")
-    incoming.mkdir(mode=0o700)
     try:
-        manifest = _extract(source, incoming)
+        home.parent.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(home.parent).free
+        if free < source.stat().st_size:
+            raise BackupError(f"{home.parent} has {free / 1e9:,.1f} GB free, which is less than the backup holds.")
+        incoming.mkdir(mode=0o700)
+        manifest, entries = _extract(source, incoming)
         _refuse_other_key(settings, manifest)
-        entries = {name: _Entry(**entry) for name, entry in manifest["entries"].items()}
         _verify(incoming, entries, source)
         refuse_newer_state(incoming)
         _give_back(incoming, entries)
@@ -169,7 +168,9 @@ def restore(settings: PlatformSettings, source: Path, say: Say) -> None:
                 shutil.rmtree(home)
             incoming.rename(home)
     except OSError as error:
-        raise DiskFullError(f"{disk_full_sentence(home)} ({error.strerror})") from error
+        if is_disk_full(str(error)):
+            raise DiskFullError(disk_full_sentence(home)) from error
+        raise BackupError(f"{home} cannot be made from {source}: {error}.") from error
     finally:
         if incoming.exists():
             shutil.rmtree(incoming)
@@ -298,24 +299,32 @@ def _add(archive: tarfile.TarFile, path: Path, name: str) -> tuple[int, str]:
     return info.size, hashing.digest.hexdigest()
 
 
-def _extract(source: Path, folder: Path) -> dict[str, Any]:
+def _extract(source: Path, folder: Path) -> tuple[dict[str, Any], dict[str, _Entry]]:
+    """Unpack a backup; return what it says of itself, and of each of its files."""
     try:
-        with tarfile.open(source) as archive:
+        # Uncompressed, as a backup is written: what is compressed was not written by us.
+        with source.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
             archive.extractall(folder, filter="data")
+    except tarfile.FilterError as error:
+        raise BackupError(f"{source} is no backup: {error}. Take another one.") from error
     except (tarfile.TarError, EOFError) as error:
-        raise BackupError(f"{source} is no backup or is damaged: {error}. Take another one.") from error
+        if next(folder.iterdir(), None) is None:
+            what = "is empty" if source.stat().st_size == 0 else "is no backup of Kilowise"
+            raise BackupError(f"{source} {what}: give the file that `python -m orchestration backup` wrote.") from error
+        raise BackupError(f"{source} is damaged, or was not copied to its end: take another backup.") from error
     path = folder / MANIFEST
     try:
         manifest: dict[str, Any] = json.loads(path.read_bytes())
         found = int(manifest["state_version"])
-    except (FileNotFoundError, ValueError, KeyError) as error:
+        entries = {name: _Entry(**entry) for name, entry in manifest["entries"].items()}
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BackupError(f"{source} has no {MANIFEST}: it is incomplete or no backup of Kilowise.") from error
     if found > STATE_VERSION:
         raise BackupError(
             f"{source} was made by a newer Kilowise (state {found}, this code knows {STATE_VERSION}): install that one."
         )
     path.unlink()
-    return manifest
+    return manifest, entries
 
 
 def _verify(folder: Path, entries: dict[str, _Entry], source: Path) -> None:

@@ -1,5 +1,6 @@
 """Backup and restore: the same bytes, rights and times, or a sentence and nothing changed."""
 
+import gzip
 import io
 import os
 import sqlite3
@@ -122,8 +123,33 @@ def test_a_torn_backup_is_refused(settings, tmp_path: Path, share: float) -> Non
     written = backup(settings, tmp_path / "one.tar", say_nothing)
     content = written.read_bytes()
     written.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(BackupError, match=r"Take another one|incomplete"):
+    with pytest.raises(BackupError, match=r"is empty|not copied to its end|incomplete"):
         restore(elsewhere(settings), written, say_nothing)
+
+
+def test_a_file_of_another_kind_is_refused_in_one_sentence(settings, tmp_path: Path) -> None:
+    compressed = tmp_path / "home.tar.gz"
+    compressed.write_bytes(gzip.compress(backup(settings, tmp_path / "one.tar", say_nothing).read_bytes()))
+    foreign = tmp_path / "photographs.tar"
+    with tarfile.open(foreign, "w") as archive:
+        archive.addfile(tarfile.TarInfo("cat.jpeg"))
+    named_alike = tmp_path / "alike.tar"
+    with tarfile.open(named_alike, "w") as archive:
+        info = tarfile.TarInfo(MANIFEST)
+        info.size = 2
+        archive.addfile(info, io.BytesIO(b"[]"))
+    text = tmp_path / "notes.txt"
+    text.write_text("where the backups are")
+    for file, said in (
+        (compressed, "is no backup of Kilowise: give the file"),
+        (text, "is no backup of Kilowise: give the file"),
+        (foreign, "has no BACKUP.json"),
+        (named_alike, "has no BACKUP.json"),
+    ):
+        with pytest.raises(BackupError, match=said) as refusal:
+            restore(elsewhere(settings), file, say_nothing)
+        assert "\n" not in str(refusal.value)
+        assert "Error" not in str(refusal.value)
 
 
 def test_an_archive_that_leads_out_of_the_home_is_refused(settings, tmp_path: Path) -> None:
