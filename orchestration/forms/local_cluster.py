@@ -44,9 +44,11 @@ SESSION_SETTINGS: Mapping[str, str] = {
 _MASTER = "org.apache.spark.deploy.master.Master"
 _WORKER = "org.apache.spark.deploy.worker.Worker"
 _THRIFT_SERVER = "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"
-_THRIFT = "thrift-server"
+_MASTER_NAME, _THRIFT = "master", "thrift-server"
 _START_SECONDS = 180
 _END_SECONDS = 30
+# Programs of minutes on two cores: what a longer compilation and more threads to collect garbage would gain, they cost.
+_JAVA_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,9 @@ class LocalCluster:
             self._started.append(started)
             running[start.name] = Process(start.name, started.pid, _created_at(started.pid), start.port)
             self._note(list(running.values()))
+            if start.name == _MASTER_NAME:
+                # A worker that finds none tries again only after some seconds, and gives up on a busy machine.
+                self._wait_for(running[start.name])
         for process in sorted(running.values(), key=lambda process: process.name == _THRIFT):
             self._wait_for(process)
         for process in running.values():
@@ -197,7 +202,7 @@ class LocalCluster:
             for number in range(1, WORKERS + 1)
         ]
         thrift_server = _Start(_THRIFT, first, "spark-submit", ("--class", _THRIFT_SERVER, "spark-internal"), "1g")
-        return [_Start("master", first + 1, "spark-class", tuple(master)), *workers, thrift_server]
+        return [_Start(_MASTER_NAME, first + 1, "spark-class", tuple(master)), *workers, thrift_server]
 
     @property
     def _notes_path(self) -> Path:
@@ -242,14 +247,18 @@ class LocalCluster:
             "spark.authenticate.secret": secret_path.read_text(encoding="utf-8"),
             "spark.cores.max": WORKERS,
             "spark.driver.bindAddress": host,
+            "spark.driver.extraJavaOptions": _JAVA_OPTIONS,
             "spark.driver.host": host,
             "spark.executor.cores": 1,
+            "spark.executor.extraJavaOptions": _JAVA_OPTIONS,
             "spark.executor.memory": self.settings.worker_memory,
             "spark.hadoop.hive.server2.thrift.bind.host": host,
             "spark.hadoop.hive.server2.thrift.port": first,
             "spark.hadoop.javax.jdo.option.ConnectionURL": metastore,
             "spark.local.dir": self.folder / "temporary",
             "spark.master.rest.enabled": "false",
+            # On one machine a process that died is seen by its connection; one that is silent has no processor.
+            "spark.network.timeout": "600s",
             "spark.sql.catalogImplementation": "hive",
             # Two cores: hundreds of small parts would cost more than they spread.
             "spark.sql.shuffle.partitions": 2 * WORKERS,
@@ -268,6 +277,7 @@ class LocalCluster:
             "JAVA_HOME": str(java.resolve().parent.parent),
             "PYSPARK_PYTHON": sys.executable,
             "SPARK_CONF_DIR": str(self.folder / "conf"),
+            "SPARK_DAEMON_JAVA_OPTS": _JAVA_OPTIONS,
             "SPARK_DAEMON_MEMORY": heap,
             "SPARK_HOME": str(spark_home),
             "SPARK_LOCAL_IP": self.settings.host,
