@@ -38,16 +38,20 @@ PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
+# Groups that were chosen stay: the environment is made equal to all of their locks, not to the first alone.
+GROUPS := $(patsubst $(VENV)/.%,%,$(wildcard $(VENV)/.server $(VENV)/.cluster))
+LOCKS := $(strip requirements.lock $(GROUPS:%=requirements-%.lock))
+
 env: $(VENV)/.ready  ## Create the environment from the lock
 # uv installs in seconds; where it cannot reach an index that pip can, pip does the same from the same hashes.
-$(VENV)/.ready: requirements.lock
+$(VENV)/.ready: $(LOCKS)
 	@echo "Preparing the Python environment in $(VENV) ..."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, found " + sys.version.split()[0])'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@( $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) \
-	   && $(BIN)/uv pip sync --quiet requirements.lock ) \
-	 || $(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	@touch $@
+	   && $(BIN)/uv pip sync --quiet $(LOCKS) ) \
+	 || $(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes $(LOCKS:%=-r %)
+	@touch $@ $(GROUPS:%=$(VENV)/.%)
 
 env-server: $(VENV)/.server  ## Add what the profile server needs to the environment
 $(VENV)/.server: $(VENV)/.ready requirements-server.lock
