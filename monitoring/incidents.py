@@ -1,5 +1,8 @@
 """Incidents: one runs from the first month of a model that is not stable to the month in which it is stable again.
 
+A month of which nobody can tell is neither: it begins an incident only where the policy says that what lacks is one,
+and it ends none.
+
 What channels tell follows from incidents and never from single reviews, so that a model that stays in trouble for half
 a year is one message and not one per run. The messages themselves are made in ``monitoring.alerts``.
 """
@@ -12,7 +15,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ml.errors import KilowiseError
-from monitoring.acknowledgements import told_outcome
+from monitoring.acknowledgements import Told, told_outcome
+from monitoring.policy import load_policy
 from monitoring.verdicts import (
     SEVERITY_BY_OUTCOME,
     Outcome,
@@ -46,6 +50,8 @@ class IncidentMonth(_Record):
         outcome: Outcome without the findings that somebody silenced; ``stable`` ends the incident. Where silenced
             findings alone speak against stable, it is the outcome with them.
         is_silenced: Whether that is so; such a month tells nobody anything, and ends nothing either.
+        is_only_shown: Whether too little data is all that there is to say, and the policy does not call what lacks an
+            incident; such a month is as quiet as a silenced one.
         release: Release that was reviewed.
         reviewed_at: When.
         owner: Who answers for the model.
@@ -56,11 +62,17 @@ class IncidentMonth(_Record):
     month: date
     outcome: Outcome
     is_silenced: bool = False
+    is_only_shown: bool = False
     release: str
     reviewed_at: datetime
     owner: str
     reasons: tuple[Reason, ...]
     report_path: str | None
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the month begins, tells and ends nothing, though it is not stable."""
+        return self.is_silenced or self.is_only_shown
 
 
 class Delivery(_Record):
@@ -135,9 +147,9 @@ def due_message(incident: Incident, delivery: Delivery) -> MessageKind | None:
     What is worse than the channel knows is told at once. What eased is not told before it is over, and an end is told
     once per reviewed month, so that a month whose reviews disagree cannot ring all day. An incident that was over
     before a channel heard of it is told to that channel only if telling it had failed. Nothing is told while silenced
-    findings alone speak against the model.
+    findings alone speak against the model, or while nobody can tell how it stands.
     """
-    if incident.now.is_silenced:
+    if incident.now.is_quiet:
         return None
     if delivery.told is None:
         if incident.is_open:
@@ -193,7 +205,7 @@ def with_month(
         return tuple(incidents)
     if last is not None and (last.is_open or last.now.month == month.month):
         return tuple(_continued(last, month, now) if incident is last else incident for incident in incidents)
-    if month.outcome == "stable" or month.is_silenced:
+    if month.outcome == "stable" or month.is_quiet:
         return tuple(incidents)
     opened = Incident(
         incident_id=f"{use_case}-{month.month:%Y-%m}",
@@ -258,7 +270,7 @@ def _continued(incident: Incident, month: IncidentMonth, now: datetime) -> Incid
     first = [known for known in incident.course if known.month == month.month][:1]
     course = (*earlier, *(known for known in first if known.outcome != month.outcome), month)
     is_over = month.outcome == "stable"
-    urgency = [incident.worst_outcome, *([] if month.is_silenced else [month.outcome])]
+    urgency = [incident.worst_outcome, *([] if month.is_quiet else [month.outcome])]
     return incident.model_copy(
         update={
             "course": course,
@@ -277,12 +289,24 @@ def _month_of(verdict: Verdict, reports_dir: Path, now: datetime) -> IncidentMon
         month=verdict.month,
         outcome=verdict.outcome if is_silenced else told.outcome,
         is_silenced=is_silenced,
+        is_only_shown=not is_silenced and _is_only_shown(verdict, told, now.date()),
         release=verdict.release,
         reviewed_at=verdict.reviewed_at,
         owner=verdict.owner,
         reasons=tuple(counting[:_KEPT_REASONS] or verdict.reasons[:1]),
         report_path=verdict.report_path,
     )
+
+
+def _is_only_shown(verdict: Verdict, told: Told, today: date) -> bool:
+    """Return whether a month is unknown for reasons that the policy of the day does not call an incident."""
+    if told.outcome != "not_enough_data":
+        return False
+    incidents = load_policy(verdict.use_case, today).incident.unknown_findings
+    unknown = {
+        reason.code for reason in verdict.reasons if reason.severity == "unknown" and reason not in told.silenced
+    }
+    return unknown.isdisjoint(incidents)
 
 
 def _latest_month(verdict: Verdict, reports_dir: Path) -> date:

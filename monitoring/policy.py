@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ml.columns import USE_CASES, Column, names
 from ml.errors import KilowiseError
+from monitoring.runbook import runbook
 from monitoring.verdicts import MoneyKind
 
 POLICY_DIRECTORY = Path(__file__).parent / "policies"
@@ -248,6 +249,21 @@ class CheckRule(_Rule):
     )
 
 
+class IncidentRule(_Rule):
+    """When a month of which too little is known is an incident, of which people are told."""
+
+    unknown_findings: tuple[str, ...] = Field(
+        description="Codes of findings for which a month without enough data is an incident; others are only shown."
+    )
+
+    @field_validator("unknown_findings")
+    @classmethod
+    def _codes_are_known(cls, codes: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := sorted(set(codes) - set(runbook())):
+            raise ValueError(f"{', '.join(unknown)}: no such finding; docs/review.md lists their codes")
+        return codes
+
+
 class ReportRule(_Rule):
     """How large the Evidently report may become."""
 
@@ -286,6 +302,7 @@ class DriftPolicy(BaseModel):
     consequences: ConsequenceRule
     hysteresis: HysteresisRule
     check: CheckRule
+    incident: IncidentRule
     prediction: PredictionRule
     drifted_share_pct: Limit
     missing_rise_pct: Limit = Field(description="Rise of the missing share in percentage points.")

@@ -25,10 +25,10 @@ NOW = datetime(2026, 9, 5, 8, tzinfo=UTC)
 SEVERITY: dict[Outcome, Severity] = {"stable": "info", "watch": "watch", "act": "act", "not_enough_data": "unknown"}
 
 
-def reviewed(month: int, outcome: Outcome, use_case: str = "credit_risk") -> Verdict:
+def reviewed(month: int, outcome: Outcome, use_case: str = "credit_risk", *, code: str = "column_drift") -> Verdict:
     """Return a verdict with the finding that leads to its outcome."""
     finding = Reason(
-        code="column_drift",
+        code=code,
         severity=SEVERITY[outcome],
         sentence_en=f"Found in month {month}.",
         sentence_zh=f"{month} 月发现。",
@@ -41,9 +41,13 @@ def reviewed(month: int, outcome: Outcome, use_case: str = "credit_risk") -> Ver
 def review(
     directory: Path, month: int, outcome: Outcome, *, use_case: str = "credit_risk", now: datetime = NOW
 ) -> None:
+    """Store a verdict with an outcome."""
+    store(directory, reviewed(month, outcome, use_case), now)
+
+
+def store(directory: Path, stored: Verdict, now: datetime = NOW) -> None:
     """Store a verdict as a review does."""
-    stored = reviewed(month, outcome, use_case)
-    folder = verdict_directory(directory, use_case, stored.month, stored.release)
+    folder = verdict_directory(directory, stored.use_case, stored.month, stored.release)
     write_atomically(folder / "verdict.json", stored.model_dump_json().encode())
     record_verdict(stored, directory)
     record_incident(stored, directory, now=now)
@@ -138,6 +142,34 @@ def test_silenced_findings_begin_no_incident_until_the_silence_ends(tmp_path: Pa
 
     [incident] = read_incidents(tmp_path)
     assert incident.now.outcome == "act"
+
+
+def unknown(directory: Path, month: int, code: str) -> None:
+    """Store a verdict of a month of which too little is known."""
+    store(directory, reviewed(month, "not_enough_data", code=code))
+
+
+def test_too_little_data_is_an_incident_only_where_the_policy_says_so(tmp_path: Path) -> None:
+    unknown(tmp_path, 6, "prediction_not_judged")
+    assert read_incidents(tmp_path) == ()
+
+    unknown(tmp_path, 7, "too_few_rows")
+    unknown(tmp_path, 8, "prediction_not_judged")
+    [incident] = read_incidents(tmp_path)
+    assert course(incident) == [(7, "not_enough_data"), (8, "not_enough_data")]
+    assert due_message(incident, Delivery(channel="log")) is None
+    review(tmp_path, 9, "stable")
+    assert not read_incidents(tmp_path)[0].is_open
+
+
+def test_a_month_that_nobody_can_judge_neither_ends_nor_worsens_an_incident(tmp_path: Path) -> None:
+    review(tmp_path, 6, "watch")
+    unknown(tmp_path, 7, "prediction_not_judged")
+
+    [incident] = read_incidents(tmp_path)
+    assert incident.is_open
+    assert incident.worst_outcome == "watch"
+    assert due_message(incident, Delivery(channel="log", told="watch")) is None
 
 
 def test_silence_makes_an_incident_quiet_but_does_not_end_it(tmp_path: Path) -> None:
