@@ -1,6 +1,8 @@
 """Fixtures that more than one area uses: where public data is, and a dbt manifest for everything that reads it."""
 
 import os
+import signal
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,19 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "reproducible"))
 
 # Here, and not in a hook: the conftest files of the folders below import the assets, which are made from the manifest.
 renew_manifest()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Leave SIGTERM to the next test as this one found it.
+
+    Dagster makes a process that ran a job treat SIGTERM as SIGINT, which programs in the background of a script ignore.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        return (yield)
+    finally:
+        signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture(scope="session")
