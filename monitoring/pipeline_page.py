@@ -55,6 +55,7 @@ REASON_TITLES: Mapping[str, Bilingual] = {
     "register_roll_over": Bilingual(en="Register roll-over", zh="示数翻转"),
     "register_opening": Bilingual(en="First register value", zh="首个示数"),
     "register_gap": Bilingual(en="Gap between register values", zh="示数间断"),
+    "past_retention": Bilingual(en="Month no longer kept", zh="超出保留期的月份"),
     "erased_customer": Bilingual(en="Erased customer", zh="已删除客户"),
 }
 

@@ -26,6 +26,7 @@ from packaging.version import Version
 
 from orchestration.files import disk_full_sentence, is_disk_full
 from orchestration.forms.warehouse import Table, TableFacts, Warehouse, warehouse
+from orchestration.ingestion.retention import read_retention
 from orchestration.settings import DBT_PROJECT_DIR, PlatformSettings
 
 OWNER = "team:data-platform"
@@ -139,6 +140,7 @@ def dbt_variables(settings: PlatformSettings, place: Warehouse | None = None) ->
         "default_days": settings.default_days,
         "default_horizon_months": settings.default_horizon_months,
         "currency": settings.currency,
+        "removed_readings_count": read_retention(settings.landing_dir).rows_count,
         # Last: an engine may read copies.
         **(place or warehouse(settings)).dbt_variables(),
     }

@@ -572,8 +572,41 @@ def review_slice() -> None:
     review_part_of_customers()
 
 
-# Readings are put together while nobody reads them: dbt takes turns in the same pool.
+# Readings are changed while nobody reads them: dbt takes turns in the same pool.
 @dg.op(pool="warehouse")
+def remove_old_landed_readings(context: dg.OpExecutionContext, settings: dg.ResourceParam[PlatformSettings]) -> None:
+    """Remove the readings of months that are older than the settings keep; what was computed from them stays."""
+    from orchestration.ingestion.retention import remove_old_readings
+    from orchestration.tidy_up import first_kept_month
+
+    months = settings.retained_reading_months
+    if months is None:
+        context.log.info("Readings of all months are kept (KILOWISE_RETAINED_READING_MONTHS).")
+        return
+    first_kept = first_kept_month(datetime.now(UTC).date(), months)
+    try:
+        removed = remove_old_readings(settings.landing_dir, first_kept)
+    except KilowiseError as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
+    metadata: dict[str, dg.RawMetadataValue] = {
+        "first month kept": f"{first_kept:%Y-%m}",
+        "months removed": ", ".join(f"{month:%Y-%m}" for month in removed.months) or "none",
+        "rows removed": removed.rows_count,
+        "megabytes removed": round(removed.size_bytes / 1e6, 1),
+    }
+    if removed.months:
+        context.log_event(
+            dg.AssetObservation(
+                asset_key=["landing", "meter_readings"],
+                description=f"Readings before {first_kept:%Y-%m} were removed for their age. What was computed from "
+                "them stays; later deliveries of these months are refused.",
+                metadata=metadata,
+            )
+        )
+    context.add_output_metadata(metadata)
+
+
+@dg.op(pool="warehouse", ins={"after": dg.In(dg.Nothing)})
 def compact_landed_readings(context: dg.OpExecutionContext, settings: dg.ResourceParam[PlatformSettings]) -> None:
     """Put the readings of each month that came in many small files into one; every row stays as it is."""
     from orchestration.ingestion.compaction import compact_readings
@@ -606,8 +639,13 @@ def compact_landed_readings(context: dg.OpExecutionContext, settings: dg.Resourc
 
 @dg.op
 def remove_what_is_old(context: dg.OpExecutionContext, settings: dg.ResourceParam[PlatformSettings]) -> None:
-    """Remove runs, logs and drift pages that are older than the settings keep."""
-    from orchestration.tidy_up import remove_old_logs, remove_old_report_pages, remove_old_runs
+    """Remove runs, logs and drift pages that are older than the settings keep, and what killed scorings left."""
+    from orchestration.tidy_up import (
+        remove_abandoned_scorings,
+        remove_old_logs,
+        remove_old_report_pages,
+        remove_old_runs,
+    )
     from orchestration.use_cases import USE_CASES
 
     now = datetime.now(UTC)
@@ -615,6 +653,7 @@ def remove_what_is_old(context: dg.OpExecutionContext, settings: dg.ResourcePara
         remove_old_runs(settings, context.instance, now),
         remove_old_logs(settings, Path(context.instance.root_directory), now),
         remove_old_report_pages(settings, [use_case.name for use_case in USE_CASES], now.date()),
+        remove_abandoned_scorings(settings, now),
     ]
     for one in removed:
         context.log.info(one.sentence())
@@ -623,12 +662,12 @@ def remove_what_is_old(context: dg.OpExecutionContext, settings: dg.ResourcePara
 
 @dg.job(
     hooks=STEP_COSTS,
-    description="Puts months of readings that came in many small files into one file each, and removes runs, logs and "
-    "drift pages that are older than the settings keep. Changes no mart, verdict, decision or release.",
+    description="Puts months of readings that came in many small files into one file each, and removes readings, runs, "
+    "logs and drift pages that are older than the settings keep. Changes no mart, verdict, decision or release.",
 )
 def tidy_up() -> None:
     """Compact readings and remove what is old."""
-    compact_landed_readings()
+    compact_landed_readings(after=remove_old_landed_readings())
     remove_what_is_old()
 
 

@@ -92,6 +92,9 @@ class PlatformSettings(BaseSettings):
     compact_readings_from_files: int = Field(
         default=8, ge=2, le=10_000, description="Files of a month's readings from which tidy_up puts them into one"
     )
+    retained_reading_months: int | None = Field(
+        default=None, ge=28, le=600, description="Months whose readings are kept; by default all"
+    )
     retained_run_days: int = Field(default=400, ge=7, le=3_650, description="Days that the history of a run is kept")
     retained_log_days: int = Field(default=30, ge=1, le=3_650, description="Days that logs of programs are kept")
     retained_report_months: int = Field(

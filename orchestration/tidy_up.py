@@ -1,9 +1,10 @@
-"""What a platform that runs every night must not keep for ever: old runs, logs of programs, pages of old reviews.
+"""What a platform that runs every night must not keep for ever: old runs, logs, old pages, halves of scorings.
 
 Each function removes one kind and says what it removed; the settings say how much is kept. Nothing that a model, an
 answer or a decision rests on is touched: verdicts, decisions, releases and the prediction log have rules of their own.
 """
 
+import math
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from orchestration.settings import DBT_PROJECT_DIR, PlatformSettings
 if TYPE_CHECKING:
     from dagster import DagsterInstance, DagsterRun, RunRecord
 
+_SILENCE_OF_THE_DEAD = timedelta(days=1)
 REPORT_PAGE = "report.html"
 _PARTITION_TAGS = ("dagster/partition", "dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 _REMOVED_MARK = "<!-- removed -->"
@@ -117,7 +119,7 @@ def remove_old_report_pages(settings: PlatformSettings, use_cases: Sequence[str]
 
     Verdicts, their figures and reasons, decisions and model cards stay.
     """
-    first_kept = _months_before(today.replace(day=1), settings.retained_report_months)
+    first_kept = first_kept_month(today, settings.retained_report_months)
     text = _REMOVED_PAGE.format(today=today.isoformat(), months=settings.retained_report_months)
     count = size = 0
     for use_case in use_cases:
@@ -136,15 +138,37 @@ def _is_removed(page: Path) -> bool:
         return file.read(len(_REMOVED_MARK)) == _REMOVED_MARK
 
 
-def _months_before(month: date, count: int) -> date:
-    number = month.year * 12 + month.month - 1 - count
+def first_kept_month(today: date, months: int) -> date:
+    """Return the first day of the first of so many whole months before the current one."""
+    number = today.year * 12 + today.month - 1 - months
     return date(number // 12, number % 12 + 1, 1)
 
 
+def remove_abandoned_scorings(settings: PlatformSettings, now: datetime) -> Removed:
+    """Remove parts and half-written files of batch predictions whose process was killed.
+
+    A living process adds to its parts or its file every few minutes, on whatever machine it is; what nothing was
+    added to for a day has none.
+    """
+    from orchestration.scoring import PARTS_FOLDER
+
+    before = (now - _SILENCE_OF_THE_DEAD).timestamp()
+    months = settings.predictions_dir / "batch"
+    found = [*months.glob(f"*/*/{PARTS_FOLDER}*"), *months.glob("*/*/.*.parquet")]
+    old = [path for path in sorted(found) if _newest(path) < before]
+    size = sum(_size(path) for path in old)
+    for path in old:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return Removed("halves of killed scorings", len(old), size)
+
+
 def _newest(path: Path) -> float:
-    """Return when a file, or anything in a folder, was changed last."""
-    below = path.rglob("*") if path.is_dir() else ()
-    return max((found.lstat().st_mtime for found in (path, *below)), default=0.0)
+    """Return when a file, or anything in a folder, was changed last; never, for what another process just took away."""
+    try:
+        below = path.rglob("*") if path.is_dir() else ()
+        return max(found.lstat().st_mtime for found in (path, *below))
+    except FileNotFoundError:
+        return math.inf
 
 
 def _size(path: Path) -> int:

@@ -28,6 +28,7 @@ COMPACTED = "0001-compacted"
 """Folder among the deliveries with one file per compacted month; it was delivered by nobody and has no manifest."""
 
 JOURNAL = ".compaction.json"
+"""What is to go, what takes its place, and what is to be noted of it."""
 
 # As a landing writes them.
 _ROW_GROUP_ROWS = 500_000
@@ -78,7 +79,9 @@ def compact_readings(
         return ()
     with locked(landing_dir):
         _finish(landing_dir)
-        months = {month: paths for month, paths in _files_by_month(landing_dir).items() if len(paths) >= from_files}
+        months = {
+            month: paths for month, paths in reading_files_by_month(landing_dir).items() if len(paths) >= from_files
+        }
         if not months:
             return ()
         with _engine(landing_dir, memory_limit, threads) as (connection, scratch):
@@ -103,7 +106,8 @@ def finish_held_compaction(landing_dir: Path) -> None:
     _finish(landing_dir)
 
 
-def _files_by_month(landing_dir: Path) -> dict[str, list[Path]]:
+def reading_files_by_month(landing_dir: Path) -> dict[str, list[Path]]:
+    """Return the files of readings by the first day of their UTC month, as their folders name it."""
     months: dict[str, list[Path]] = {}
     for path in sorted((landing_dir / "deliveries").glob("*/meter_readings/read_month=*/*.parquet")):
         if path.parts[-4] != CONTRACT_DELIVERY_ID:
@@ -172,21 +176,24 @@ def _flush(path: Path) -> None:
 
 
 def _finish(landing_dir: Path) -> None:
-    """Do what the journal says, from wherever it was left: the many files go, then the one appears."""
+    """Do what the journal says, from wherever it was left: the many files go, then the one or the notes appear."""
     journal = landing_dir / JOURNAL
     if not journal.exists():
         return
     plan = orjson.loads(journal.read_bytes())
-    staged, target = landing_dir / plan["staged"], landing_dir / plan["target"]
     for name in plan["replaced"]:
         path = landing_dir / name
         path.unlink(missing_ok=True)
         for folder in (path.parent, path.parent.parent):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
-    if staged.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staged.rename(target)
-    if not target.exists():
-        raise CompactionError(f"{target} is missing; restore the landing from a backup")
+    if "target" in plan:
+        staged, target = landing_dir / plan["staged"], landing_dir / plan["target"]
+        if staged.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            staged.rename(target)
+        if not target.exists():
+            raise CompactionError(f"{target} is missing; restore the landing from a backup")
+    for name, text in plan.get("notes", {}).items():
+        replace_text(landing_dir / name, text)
     journal.unlink()

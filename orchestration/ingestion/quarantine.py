@@ -28,6 +28,7 @@ class Reason(StrEnum):
     REGISTER_ROLL_OVER = "register_roll_over"
     REGISTER_OPENING = "register_opening"
     REGISTER_GAP = "register_gap"
+    PAST_RETENTION = "past_retention"
     ERASED_CUSTOMER = "erased_customer"
 
 

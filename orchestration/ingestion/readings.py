@@ -20,6 +20,7 @@ from orchestration.ingestion.workspace import FileWork, Workspace
 _MINUTE_BITS = 32
 _READ_AT = f"make_timestamp((key & {(1 << _MINUTE_BITS) - 1}) * 60000000)"
 _DAY = f"((key & {(1 << _MINUTE_BITS) - 1}) // 1440)"
+_EPOCH = date(1970, 1, 1)
 
 _WIDEST_KWH = 1e9
 _ROW_GROUP_ROWS = 500_000
@@ -217,6 +218,7 @@ class ReadingsStage(Stage):
         # A meter's rows are all orphans or none, so settled rows of other meters decide nothing here.
         self.leave_settled_rows()
         self._refuse_unknown_meters()
+        self._refuse_removed_months()
         self._settle_duplicates()
         if any(work.source.register_kind == "cumulative" for work, _ in self.files.values()):
             self._registers_to_energy()
@@ -244,6 +246,22 @@ class ReadingsStage(Stage):
                 f"update stage set known_at = greatest(s.known_at, timestamp '{self.delivery.known_at}') "
                 "from meter_spans s where stage.span_no = s.span_no and stage.known_at is null and stage.problem = 0"
             )
+
+    def _refuse_removed_months(self) -> None:
+        """Refuse readings of months whose readings were removed for their age: they would stand for the whole month."""
+        first_kept = self.workspace.first_kept_month
+        if first_kept is None:
+            return
+        self.refuse(
+            RowCheck(
+                Reason.PAST_RETENTION,
+                "read_at",
+                f"is before {first_kept:%Y-%m}, from which on readings are kept (KILOWISE_RETAINED_READING_MONTHS); "
+                "nothing to do",
+            ),
+            f"{_DAY} < {(first_kept - _EPOCH).days}",
+            _READ_AT,
+        )
 
     def _settle_duplicates(self) -> None:
         connection = self.workspace.connection
@@ -551,5 +569,4 @@ class ReadingsStage(Stage):
 def _in_month(month: str) -> str:
     first = date.fromisoformat(month)
     following = (first + timedelta(days=32)).replace(day=1)
-    epoch = date(1970, 1, 1)
-    return f"{_DAY} >= {(first - epoch).days} and {_DAY} < {(following - epoch).days}"
+    return f"{_DAY} >= {(first - _EPOCH).days} and {_DAY} < {(following - _EPOCH).days}"

@@ -33,6 +33,7 @@ PARQUET_OPTIONS = "format parquet, compression zstd"
 _ERASED_CHECK = RowCheck(
     Reason.ERASED_CUSTOMER, "", "belongs to a customer who was erased; leave it out of deliveries", (), True
 )
+_UNKEPT_REASONS = (Reason.ERASED_CUSTOMER, Reason.PAST_RETENTION)
 _PARENT_WORDS = {"customers": "customer", "bills": "bill", "meters": "meter"}
 
 
@@ -465,13 +466,13 @@ class Stage:
                 self.staged.messages.append(f"{name}{where}: {total - shown[(number, problem)]:,} more rows like these")
         for number in dict.fromkeys(row[0] for row in refused):
             work, opened = self.files[number]
-            erased = f"c.reason = '{Reason.ERASED_CUSTOMER.value}'"
+            unkept = f"c.reason in ({', '.join(literal(reason.value) for reason in _UNKEPT_REASONS)})"
             connection.execute(
                 f"""
                 insert into new_quarantine
                 select {literal(self.entity.name)}, {literal(work.name)}, s.{ROW}, c.reason, c."column",
-                    case when not {erased} then s.problem_value end, c.message,
-                    case when not {erased} then cast(to_json(r) as varchar) end
+                    case when not {unkept} then s.problem_value end, c.message,
+                    case when not {unkept} then cast(to_json(r) as varchar) end
                 from (select {ROW}, problem, problem_value from stage where file_no = {number} and problem > 0) s
                 join checks c using (problem)
                 join {opened.relation} as r on r.{ROW} = s.{ROW}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import duckdb
@@ -13,6 +13,7 @@ from orchestration.ingestion.contract import CONTRACT_DELIVERY_ID, ENTITIES, PRO
 from orchestration.ingestion.locking import INCOMING
 from orchestration.ingestion.mapping import EntitySource
 from orchestration.ingestion.pseudonym import customer_key, erasure_mark
+from orchestration.ingestion.retention import read_retention
 from orchestration.ingestion.sources import literal
 
 ERASED_FILE = "erased.txt"
@@ -107,6 +108,7 @@ class Workspace:
         progress: Receives a sentence per step.
         month_paths: Readings files of earlier deliveries by month.
         erased: Marks of erased customers and of their meters and bills.
+        first_kept_month: First UTC month whose readings are kept; None while none were removed.
         spans_are_current: Whether the table of meters and their customers holds all that is known.
     """
 
@@ -120,6 +122,7 @@ class Workspace:
     progress: Callable[[str], None]
     month_paths: dict[str, list[Path]] = field(default_factory=dict)
     erased: set[str] = field(default_factory=set)
+    first_kept_month: date | None = None
     spans_are_current: bool = False
 
     def rows(self, sql: str) -> list[tuple]:
@@ -137,6 +140,7 @@ class Workspace:
             "create temp table customer_keys (customer_id varchar, customer_key varchar, is_erased boolean)"
         )
         self.erased = read_erasure_marks(self.landing_dir)
+        self.first_kept_month = read_retention(self.landing_dir).first_kept
         for entity in ENTITIES.values():
             if entity.name != "meter_readings":
                 connection.execute(f"create temp table known_{entity.name} as {self._known_sql(entity)}")

@@ -7,9 +7,16 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from orchestration.ingestion.retention import RemovedReadings
 from orchestration.jobs import tidy_up
 from orchestration.settings import PlatformSettings
-from orchestration.tidy_up import remove_old_logs, remove_old_report_pages, remove_old_runs
+from orchestration.tidy_up import (
+    first_kept_month,
+    remove_abandoned_scorings,
+    remove_old_logs,
+    remove_old_report_pages,
+    remove_old_runs,
+)
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -94,6 +101,52 @@ def test_pages_of_old_months_say_that_they_were_removed_and_everything_else_stay
     assert pages["2024-10"].with_name("verdict.json").exists()
     assert decision.read_text(encoding="utf-8") == "card"
     assert remove_old_report_pages(settings, ["credit_risk"], date(2026, 11, 22)).count == 0
+
+
+def test_what_a_killed_scoring_left_goes_and_what_a_living_one_writes_stays(settings: PlatformSettings) -> None:
+    month = settings.predictions_dir / "batch" / "credit_risk" / "as_of_month=2026-10-01"
+    old = (NOW - timedelta(hours=25)).timestamp()
+    for name in (".parts-killed/a.part", ".0f3c.parquet", ".parts-living/a.part", "predictions.parquet"):
+        path = month / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"rows")
+        os.utime(path, (old, old))
+    # The last part was written a minute ago.
+    (month / ".parts-living" / "b.part").write_bytes(b"rows")
+    recent = (NOW - timedelta(minutes=1)).timestamp()
+    for path, at in (
+        (month / ".parts-living" / "b.part", recent),
+        (month / ".parts-living", recent),
+        (month / ".parts-killed", old),
+    ):
+        os.utime(path, (at, at))
+
+    removed = remove_abandoned_scorings(settings, NOW)
+
+    assert (removed.count, removed.size_bytes) == (2, 8)
+    assert {path.name for path in month.iterdir()} == {".parts-living", "predictions.parquet"}
+
+
+def test_months_are_kept_as_whole_months_before_the_current_one() -> None:
+    assert first_kept_month(date(2026, 11, 22), 28) == date(2024, 7, 1)
+    assert first_kept_month(date(2026, 1, 1), 1) == date(2025, 12, 1)
+
+
+def test_the_job_tells_the_landing_which_readings_it_removed(
+    settings: PlatformSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "orchestration.ingestion.retention.remove_old_readings",
+        lambda _landing, _first_kept: RemovedReadings((date(2020, 1, 1),), 1, 24, 2_000_000),
+    )
+    kept = settings.model_copy(update={"retained_reading_months": 28})
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert tidy_up.execute_in_process(instance=instance, resources={"settings": kept}).success
+        [record] = instance.fetch_observations(dg.AssetKey(["landing", "meter_readings"]), limit=5).records
+    told = record.asset_observation
+    assert told is not None
+    assert told.metadata["months removed"].value == "2020-01"
+    assert told.metadata["rows removed"].value == 24
 
 
 def test_the_job_does_it_all_on_an_empty_home(
