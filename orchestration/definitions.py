@@ -42,8 +42,7 @@ def build_definitions(
     assets = [
         build_inbox_asset(settings),
         landing,
-        dbt_models,
-        dbt_models_after_scoring,
+        *(_in_engine(models, forms.engine(settings)) for models in (dbt_models, dbt_models_after_scoring)),
         *build_segmentation_assets(months),
         *build_tariff_matching_assets(months),
         *build_credit_risk_assets(months),
@@ -70,6 +69,13 @@ def build_definitions(
         executor=forms.executor(settings),
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
     )
+
+
+def _in_engine(models: dg.AssetsDefinition, engine: str) -> dg.AssetsDefinition:
+    """Return dbt's models with the kind of the engine that builds them, where that is not the usual one."""
+    if engine == forms.DUCKDB:
+        return models
+    return models.map_asset_specs(lambda spec: spec.replace_attributes(kinds=(spec.kinds - {forms.DUCKDB}) | {engine}))
 
 
 @dg.definitions

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from orchestration.forms.job_runs import JobRunner
 
 EMBEDDED = "embedded"
+DUCKDB, SPARK = "duckdb", "spark"
+"""What builds the tables of dbt, under the names that Dagster's UI knows."""
 _MODULES_BY_PROFILE: Mapping[str, tuple[str, ...]] = {
     EMBEDDED: (),
     "server": ("dagster_celery", "dagster_postgres", "psycopg2", "redis"),
@@ -44,6 +46,11 @@ def _is_installed(module: str) -> bool:
     except ModuleNotFoundError:
         # A parent of the module is missing.
         return False
+
+
+def engine(settings: PlatformSettings) -> str:
+    """Return what builds the tables of dbt."""
+    return SPARK if settings.profile == "cluster" else DUCKDB
 
 
 def executor(settings: PlatformSettings) -> "dg.ExecutorDefinition":

@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from orchestration import definitions as code_location
+from orchestration import forms
 from orchestration.assets.transformation import dbt_models, dbt_models_after_scoring
 from orchestration.definitions import build_definitions
 from orchestration.marts import MARTS, MARTS_AFTER_MODELS
@@ -51,6 +52,16 @@ def test_every_asset_has_a_description_a_group_an_owner_and_kinds(asset_nodes: l
         )
     ]
     assert bare == []
+
+
+def test_models_name_the_engine_that_builds_them(tmp_path: Path) -> None:
+    of_cluster = forms.engine(PlatformSettings(home=tmp_path, profile="cluster", _env_file=None))
+
+    shown = code_location._in_engine(dbt_models, of_cluster)
+
+    assert {kind for spec in dbt_models.specs for kind in spec.kinds} == {"dbt", "duckdb", "table", "view"}
+    assert {kind for spec in shown.specs for kind in spec.kinds} == {"dbt", "spark", "table", "view"}
+    assert shown.keys == dbt_models.keys
 
 
 @pytest.mark.parametrize(
