@@ -260,6 +260,10 @@ class LocalCluster:
             # On one machine a process that died is seen by its connection; one that is silent has no processor.
             "spark.network.timeout": "600s",
             "spark.sql.catalogImplementation": "hive",
+            # Small files: opening one costs little, so that the largest are not all read by one task; and asking the
+            # folder for them takes this process less time than giving out tasks that ask.
+            "spark.sql.files.openCostInBytes": 2**16,
+            "spark.sql.sources.parallelPartitionDiscovery.threshold": 10_000,
             # Two cores: hundreds of small parts would cost more than they spread.
             "spark.sql.shuffle.partitions": 2 * WORKERS,
             "spark.sql.warehouse.dir": self.tables_dir.as_uri(),
