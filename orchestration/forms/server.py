@@ -122,7 +122,8 @@ class ServerSettings(BaseSettings):
         name = f"{PREFIX}REDIS_URL"
         url = self._secret("redis_url", self.redis_url, self.redis_url_file)
         parts = _parts(name, url)
-        if parts.scheme not in ("redis", "rediss") or not parts.hostname:
+        number = parts.path.removeprefix("/")
+        if parts.scheme not in ("redis", "rediss") or not parts.hostname or (number and not number.isdecimal()):
             raise FormError(f"{name} must look like redis://:PASSWORD@HOST:6379/0 (rediss:// with TLS).")
         if self.is_production and parts.hostname not in _LOOPBACK and parts.scheme != "rediss":
             raise FormError(f"{name} leaves this machine without TLS: write rediss:// instead of redis://.")
@@ -158,7 +159,8 @@ class ServerSettings(BaseSettings):
                 f"{name} is not set: set it or {name}_FILE, or start the servers on this machine by `make server-up`."
             ) from None
         except (OSError, UnicodeDecodeError) as error:
-            raise FormError(f"{path}, named by {name}_FILE, cannot be read: {error}.") from None
+            reason = error.strerror if isinstance(error, OSError) else "it holds no text"
+            raise FormError(f"{path}, named by {name}_FILE, cannot be read: {reason}.") from None
         if not text:
             raise FormError(f"{path} is empty; it must hold what {name} would.")
         return SecretStr(text)
@@ -169,5 +171,8 @@ def _parts(name: str, url: SecretStr) -> SplitResult:
         parts = urlsplit(url.get_secret_value())
         _ = parts.port  # raises for a port that is none
     except ValueError:
-        raise FormError(f"{name} is no address: its host or port cannot be read.") from None
+        raise FormError(
+            f"{name} is no address: its host or port cannot be read. Characters of a password that mean something in an "
+            "address are written as %40 (@), %2F (/), %23 (#)."
+        ) from None
     return parts

@@ -62,6 +62,19 @@ def test_what_is_no_connection_string_is_refused_without_repeating_it(url: str, 
     assert "a-secret" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("url", ["redis://:a-secret@127.0.0.1:6390/queue", "redis://:a-secret@127.0.0.1:port/0"])
+def test_what_is_no_address_of_a_queue_is_refused_without_repeating_it(url: str, tmp_path: Path) -> None:
+    with pytest.raises(FormError, match="KILOWISE_SERVER_REDIS_URL") as refusal:
+        server(tmp_path, redis_url=url).redis()
+
+    assert "a-secret" not in str(refusal.value)
+
+
+def test_a_file_that_cannot_be_read_is_told_without_codes(tmp_path: Path) -> None:
+    with pytest.raises(FormError, match=r"_FILE, cannot be read: Is a directory\."):
+        server(tmp_path, redis_url_file=tmp_path).redis()
+
+
 def test_production_demands_tls_on_the_way_to_another_machine(tmp_path: Path) -> None:
     far = POSTGRES.replace("127.0.0.1", "database.example.org")
 
