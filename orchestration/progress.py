@@ -47,17 +47,19 @@ class _ProgressHandler(logging.Handler):
         elif kind == "STEP_SUCCESS":
             self._write(f"  done in {time.monotonic() - self._step_started_at.get(step, time.monotonic()):.1f} s")
         elif kind == "STEP_FAILURE":
-            checks = _blocking_checks(event)
-            if checks:
-                self._write(f"! {_readable(step)} stops what follows it: {checks} did not pass")
-            else:
-                self._write(f"! {_readable(step)} failed: {_reason(event)}")
+            self._write(f"! {_readable(step)} {failure_sentence(event)}")
         elif kind == "STEP_SKIPPED":
             self._write(f"- {_readable(step)} skipped")
 
     def _write(self, line: str) -> None:
         sys.stderr.write(f"[{time.monotonic() - _STARTED_AT:6.1f} s] {line}\n")
         sys.stderr.flush()
+
+
+def failure_sentence(event: dg.DagsterEvent) -> str:
+    """Return what a person should know of a failed step, to be read after its name."""
+    checks = _blocking_checks(event)
+    return f"stops what follows it: {checks} did not pass" if checks else f"failed: {_reason(event)}"
 
 
 def _readable(step: str) -> str:

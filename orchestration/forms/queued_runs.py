@@ -12,12 +12,13 @@ from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError
 from orchestration.forms.errors import FormError, UnreachableError
 from orchestration.forms.job_runs import JobOutcome, JobRunner, refusals
 from orchestration.forms.server import ServerSettings
+from orchestration.progress import failure_sentence
 
 _LOOK_SECONDS = 1.0
 _RETRY_SECONDS = 180.0
 _SHOWN = {
     dg.DagsterEventType.STEP_START: "> {step}",
-    dg.DagsterEventType.STEP_FAILURE: "! {step} failed: {message}",
+    dg.DagsterEventType.STEP_FAILURE: "! {step} {failure}",
     dg.DagsterEventType.STEP_UP_FOR_RETRY: "  {step} is tried again",
     dg.DagsterEventType.STEP_SKIPPED: "- {step} skipped",
     dg.DagsterEventType.STEP_SUCCESS: "  {step} done",
@@ -103,11 +104,8 @@ class QueuedJobs:
         event = entry.dagster_event
         if event is None or event.step_key is None:
             return
-        error = getattr(event.event_specific_data, "error", None)
-        while error is not None and error.cause is not None:
-            error = error.cause
-        message = error.message.strip() if error is not None else "see the run in the Dagster UI"
-        self._say(_SHOWN[event.event_type].format(step=event.step_key.replace("__", "/"), message=message))
+        failure = failure_sentence(event) if event.event_type is dg.DagsterEventType.STEP_FAILURE else ""
+        self._say(_SHOWN[event.event_type].format(step=event.step_key.replace("__", "/"), failure=failure))
 
     def _retry_of(self, run: dg.DagsterRun) -> str | None:
         """Return the run that the daemon made of one whose process died; wait for it if it is promised."""
