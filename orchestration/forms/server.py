@@ -172,7 +172,7 @@ def _parts(name: str, url: SecretStr) -> SplitResult:
         _ = parts.port  # raises for a port that is none
     except ValueError:
         raise FormError(
-            f"{name} is no address: its host or port cannot be read. Characters of a password that mean something in an "
-            "address are written as %40 (@), %2F (/), %23 (#)."
+            f"{name} is no address: its host or port cannot be read. Characters of a password that mean something "
+            "in an address are written as %40 (@), %2F (/), %23 (#)."
         ) from None
     return parts

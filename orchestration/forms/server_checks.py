@@ -96,8 +96,8 @@ def check_redis(server: ServerSettings) -> None:
         raise RightsError(f"Redis refuses {name}: {_reason(error)}. Check its user and password.") from None
     except ResponseError as error:
         raise RightsError(
-            f"Redis refuses to work: {_reason(error)}. Check the number of the database, its memory, its disk and whether "
-            "it is a replica."
+            f"Redis refuses to work: {_reason(error)}. Check the number of the database, its memory, its disk and "
+            "whether it is a replica."
         ) from None
     except (RedisError, OSError) as error:
         raise UnreachableError(
