@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from orchestration.forms.cluster import cluster_settings
 from orchestration.forms.spark_sessions import spark_session
 from orchestration.marts import CustomerRange
-from orchestration.scoring import ScoringTask
+from orchestration.scoring import InSequence, ScoringTask
 from orchestration.settings import PlatformSettings
 
 if TYPE_CHECKING:
@@ -30,9 +30,12 @@ class SparkScoring:
     def score(self, task: ScoringTask, parts: Sequence[CustomerRange], folder: Path) -> Sequence[Path]:
         """Write one file per part into the folder, and return them in the order of the parts.
 
-        A part that a lost worker was writing is written again by another; a file appears whole.
+        A part that a lost worker was writing is written again by another; a file appears whole. One part alone is
+        written here: a session on the cluster would take longer than the part.
         """
         own = list(parts)
+        if len(own) < 2:
+            return InSequence().score(task, own, folder)
         # Secrets do not travel: scoring needs none.
         settings = self.settings.model_copy(update={"pseudonym_key": SecretStr(""), "alert_webhook_url": None})
         sent = replace(task, settings=settings)

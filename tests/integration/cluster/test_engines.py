@@ -83,3 +83,14 @@ def test_parts_scored_by_workers_are_the_parts_scored_here(
         joined.append(pq.read_table(folder / "joined.parquet"))
 
     assert joined[0].equals(joined[1])
+
+
+def test_one_part_is_scored_here_without_a_session(
+    settings: PlatformSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KILOWISE_CLUSTER_MASTER", "spark://127.0.0.1:1")
+    marts = marts_of(tmp_path, ["00", "01"])
+
+    files = SparkScoring(settings).score(task_of(marts), customer_ranges(marts, MART, JUNE, 2), tmp_path)
+
+    assert [pq.read_metadata(file).num_rows for file in files] == [2]
