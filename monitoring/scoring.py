@@ -220,12 +220,12 @@ class _Trial:
 
 @dataclass(frozen=True)
 class _Answers:
-    """What the released model says of its reference if inputs that follow the weather are spread as in the month.
+    """What the released model says of its reference if inputs that follow weather and age are spread as in the month.
 
     Attributes:
         reference: Reference rows as the model read them.
         current: Rows of the month.
-        explained: Inputs that are within their limits once season and weather are taken out.
+        explained: Inputs that are within their limits once season, weather and age are taken out.
         untold: Inputs of which nobody can tell.
         ask: Asks the released model; None if it cannot be asked.
     """
@@ -248,6 +248,7 @@ class _Answers:
         columns = by_name(features)
         seasonal = [score for score in scores if score.is_seasonal]
         explained = [columns[score.column] for score in seasonal if score.level == "quiet"]
+        explained += [columns[score.column] for score in scores if _has_only_aged(score, columns[score.column])]
         untold = [columns[score.column] for score in seasonal if score.status == "not_judged"]
         return cls(reference, current, explained, untold, ask)
 
@@ -297,6 +298,14 @@ class _Answers:
         if self.ask is None:
             raise ValueError("there is no model to ask")
         return self.ask(spread_as_now(self.reference, self.current, columns))
+
+
+def _has_only_aged(score: ColumnScore, column: Column) -> bool:
+    """Tell whether a column is an age that has drifted by nothing but the time since the reference.
+
+    One that is not judged because customers are matched by it can only have grown.
+    """
+    return column.clock == "age" and score.level in (None, "quiet")
 
 
 def _score_column(

@@ -181,8 +181,8 @@ TIMELINESS = (
     Column(
         "months_since_late_bill_months",
         "numeric",
-        "Months since the due date of the last bill that was paid late; missing when none was",
-        "距上次逾期月数",
+        "Months since the due date of the last bill that was paid late; missing when none of 12 months was",
+        "距上次逾期月数（近十二月无逾期则缺失）",
         "months",
         minimum=0,
         nullable=True,
@@ -516,8 +516,8 @@ CREDIT_RECORD = (
     Column(
         "months_since_overdue_30d_months",
         "numeric",
-        "Months since a bill last passed 30 days unpaid; missing when never",
-        "距上次严重逾期月数",
+        "Months since a bill last passed 30 days unpaid; missing when none did in 12 months",
+        "距上次严重逾期月数（近十二月无则缺失）",
         "months",
         minimum=0,
         nullable=True,

@@ -236,6 +236,36 @@ def test_ages_that_ran_on_and_events_that_could_not_be_known_are_no_drift() -> N
     assert (event.level, score_of(result, "tenure_months").level) == ("quiet", "quiet")
 
 
+def test_predictions_that_moved_only_because_everybody_grew_older_are_explained() -> None:
+    """The customers of the reference are asked about again at the age of the month's; what else moved stays loud."""
+
+    def ask(rows: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame({"default_probability": 2 / rows["tenure_months"]}, index=rows.index)
+
+    def answered(rows: pd.DataFrame, factor: float = 1.0) -> pd.DataFrame:
+        return rows.assign(default_probability=factor * ask(rows)["default_probability"])
+
+    usual = temperatures()
+    ends = pd.period_range(end="2025-11", periods=12, freq="M")
+    reference = pd.concat(
+        [
+            customers(usual, end.start_time.date(), 300, seed=1).assign(
+                tenure_months=np.arange(300.0) / 10 + 20 + number
+            )
+            for number, end in enumerate(ends)
+        ],
+        ignore_index=True,
+    )
+    current = customers(usual, JULY, 600, seed=2).assign(tenure_months=np.arange(600.0) / 20 + 20 + 19)
+    levels = {}
+    for name, factor in {"older": 1.0, "riskier": 1.5}.items():
+        month = rows_of(answered(current, factor))
+        result = compare(month, ReferenceRows(answered(reference), ()), JULY, POLICY, ask=ask)
+        score = score_of(result, "default_probability")
+        levels[name] = score.level, by_basis(score)["whole_reference"].level
+    assert levels == {"older": ("quiet", "strong"), "riskier": ("strong", "strong")}
+
+
 def test_who_has_no_summer_behind_is_no_fault_where_customers_of_that_season_and_history_had_none_either() -> None:
     """Customers of eight months have a summer behind them in January and none in May."""
 

@@ -64,7 +64,7 @@ sums as (
         count(case when is_due_in_quarter and is_late then 1 end) as late_bills_3m_count,
         count(case when is_due_in_half_year and is_late then 1 end) as late_bills_6m_count,
         count(case when is_due_in_year and is_late then 1 end) as late_bills_12m_count,
-        min(case when is_due and is_late then months_since_due end) as months_since_late_bill_months,
+        min(case when is_due_in_year and is_late then months_since_due end) as months_since_late_bill_months,
         count(case when is_due_in_quarter and payments_count > 1 then 1 end) as partial_payments_3m_count,
         count(case when is_due_in_half_year and payments_count > 1 then 1 end) as partial_payments_6m_count,
         count(case when is_due_in_year and payments_count > 1 then 1 end) as partial_payments_12m_count,
@@ -111,7 +111,10 @@ sums as (
             case when is_due_in_year and is_30_days_past_due and is_unpaid_after_30_days then 1 end
         ) as overdue_30d_bills_12m_count,
         min(
-            case when is_30_days_past_due and is_unpaid_after_30_days then months_since_overdue_30d end
+            case
+                when is_30_days_past_due and is_unpaid_after_30_days and months_since_overdue_30d <= 11
+                    then months_since_overdue_30d
+            end
         ) as months_since_overdue_30d_months,
         coalesce(max(case when is_in_default then 1 end), 0) = 1 as is_in_default
     from bills
