@@ -4,7 +4,7 @@ A request takes one reference to a released model and keeps it to the end. A cus
 `ApiError` as outcome, which harms no other customer of a batch.
 """
 
-import uuid
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -224,7 +224,7 @@ def _score(
             outcomes.append(item)
             continue
         found = next(results)
-        outcomes.append(found if isinstance(found, ApiError) else Decision(uuid.uuid4().hex, item, found))
+        outcomes.append(found if isinstance(found, ApiError) else Decision(secrets.token_hex(16), item, found))
     identity = model.identity
     if identity.use_case == CREDIT_RISK:
         outcomes = _with_policy(outcomes, runtime, decided_at)

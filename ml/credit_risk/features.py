@@ -82,7 +82,7 @@ def numbers_of_records(records: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.f
         raise _not_a_number(records) from error
     numbers = numbers.reshape(len(records), len(NUMERIC))
     bad = np.abs(numbers) > _LARGEST
-    if bad.any():
+    if np.count_nonzero(bad):
         row, column = np.argwhere(bad)[0]
         raise SchemaMismatchError(
             f"column {NUMERIC[column]} holds {numbers[row, column]} in row {row}, which is not a usable number"

@@ -7,8 +7,9 @@ before and after saving, in training and in the service: every path ends in `Cre
 
 import json
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -63,28 +64,37 @@ class ModelSettings(BaseModel):
     minimum_reason_effect: float
 
 
-@dataclass(frozen=True, slots=True)
 class ScoringRows:
     """Rows in the two forms that models read.
 
     Attributes:
-        matrix: float32, for the trees.
         columns: float64 and text as delivered, for the scorecard and the vetoes.
     """
 
-    matrix: Matrix
-    columns: Columns
+    def __init__(self, columns: Columns, make_matrix: Callable[[], Matrix]) -> None:
+        self.columns = columns
+        self._make_matrix = make_matrix
+
+    @cached_property
+    def matrix(self) -> Matrix:
+        """float32, for the trees; made when they ask for it, which a scorecard never does."""
+        return self._make_matrix()
+
+    def __len__(self) -> int:
+        """Return how many rows there are."""
+        return len(next(iter(self.columns.values())))
 
     @classmethod
     def of_frame(cls, features: pd.DataFrame) -> Self:
         """Return the rows of a frame with the columns of ``FEATURES``; others are ignored."""
-        return cls(to_matrix(features), columns_of_frame(features))
+        matrix = to_matrix(features)
+        return cls(columns_of_frame(features), lambda: matrix)
 
     @classmethod
     def of_records(cls, records: Sequence[Mapping[str, Any]]) -> Self:
         """Return the rows given as mappings."""
         numbers = numbers_of_records(records)
-        return cls(matrix_from_records(records, numbers), columns_of_records(records, numbers))
+        return cls(columns_of_records(records, numbers), lambda: matrix_from_records(records, numbers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +151,11 @@ class CreditRiskModel:
         self._feature_of_characteristic = [
             _FEATURE_NAMES.index(characteristic.column) for characteristic in scorecard.characteristics
         ]
+        # Of a scorecard most columns never have an effect, and adding them up would change no sum.
+        self._telling = (
+            sorted(set(self._feature_of_characteristic)) if booster is None else list(range(len(_FEATURE_NAMES)))
+        )
+        self._telling_dimensions = [_DIMENSION_OF[feature] for feature in self._telling]
 
     def predict(self, features: pd.DataFrame) -> pd.DataFrame:
         """Score feature rows.
@@ -214,7 +229,7 @@ class CreditRiskModel:
 
     def score(self, rows: ScoringRows) -> Scores:
         """Score rows."""
-        count = len(rows.matrix)
+        count = len(rows)
         if count == 0:
             empty = np.empty(0)
             return Scores(empty, empty, [], [], empty, np.empty((0, len(_FEATURE_NAMES)), dtype=np.float32))
@@ -265,17 +280,12 @@ class CreditRiskModel:
 
     def _reason_positions(self, effects: npt.NDArray[np.float32]) -> list[list[int]]:
         """Return the positions in ``FEATURES`` of the columns that raise the risk most; ties keep schema order."""
-        order = np.argsort(-effects, axis=1, kind="stable")[:, :REASONS]
+        order = (-effects).argsort(axis=1, kind="stable")[:, :REASONS].tolist()
         least = self.settings.minimum_reason_effect
-        return [
-            [int(position) for position in row if effects[index, position] > least] for index, row in enumerate(order)
-        ]
+        return [[position for position in row if effects[index, position] > least] for index, row in enumerate(order)]
 
     def _explanations(self, effects: npt.NDArray[np.float32], values: Sequence[Sequence[Any]]) -> list[Explanation]:
-        # A column without effect changes no sum; of a scorecard that is most of them.
-        telling = np.flatnonzero(effects.any(axis=0))
-        dimensions = [_DIMENSION_OF[feature] for feature in telling.tolist()]
-        by_dimension = [_dimension_sums(dimensions, row) for row in effects[:, telling].tolist()]
+        by_dimension = [_dimension_sums(self._telling_dimensions, row) for row in effects[:, self._telling].tolist()]
         return [
             Explanation(
                 reasons=[

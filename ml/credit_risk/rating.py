@@ -113,7 +113,7 @@ def capped_ratings(probabilities: FloatArray, columns: Columns) -> tuple[list[st
     found = ratings(probabilities)
     vetoes: list[str | None] = [None] * len(found)
     for veto in VETOES:
-        for row in np.flatnonzero(veto.applies(columns)):
+        for row in veto.applies(columns).nonzero()[0].tolist():
             if vetoes[row] is None and _POSITION[found[row]] < _POSITION[veto.cap]:
                 found[row], vetoes[row] = veto.cap, veto.code
     return found, vetoes

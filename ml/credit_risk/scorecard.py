@@ -11,6 +11,8 @@ from ml.evaluation import FloatArray
 RATING_UPPER_PROBABILITIES = (0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.30)
 """A rating holds below its limit: AAA < 0.5 %, AA < 1 %, A < 2 %, BBB < 4 %, BB < 8 %, B < 15 %, C < 30 %, else D."""
 
+_UPPER_PROBABILITIES = np.array(RATING_UPPER_PROBABILITIES)
+
 HIGH_RISK_RATINGS = ("C", "D")
 """Ratings on which a supplier would act; the fairness table counts who is put there."""
 
@@ -55,7 +57,7 @@ class PointScale:
 
 def ratings(probabilities: FloatArray) -> list[str]:
     """Return the rating of each probability of default."""
-    positions = np.searchsorted(RATING_UPPER_PROBABILITIES, probabilities, side="right")
+    positions: list[int] = _UPPER_PROBABILITIES.searchsorted(probabilities, side="right").tolist()
     return [RATINGS[position] for position in positions]
 
 

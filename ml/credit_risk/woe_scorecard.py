@@ -190,13 +190,15 @@ class WoeScorecard(BaseModel):
     def probabilities(self, points: IntArray) -> FloatArray:
         """Return the probability of default that belongs to the points: ``1 / (1 + odds)``."""
         asked = points.tolist()
-        known = {value: self.probability(value) for value in set(asked)}
+        scale = self.scale
+        offset, factor = scale.offset, scale.factor
+        known = {value: _probability(value, offset, factor) for value in set(asked)}
         return np.array([known[value] for value in asked], dtype=np.float64)
 
     def probability(self, points: int) -> float:
         """Return the probability of default at these points."""
         scale = self.scale
-        return 1 / (1 + math.exp((points - scale.offset) / scale.factor))
+        return _probability(points, scale.offset, scale.factor)
 
     def to_sql(self, relation: str, keys: Sequence[str] = ("customer_key", "as_of_month")) -> str:
         """Return a query that gives ``scorecard_points`` for each row of a relation.
@@ -378,6 +380,10 @@ def columns_of_records(
             raise SchemaMismatchError(f"credit-risk features lack the column {column.name}") from error
         columns[column.name] = np.array([None if pd.isna(value) else value for value in values], dtype=object)
     return columns
+
+
+def _probability(points: int, offset: float, factor: float) -> float:
+    return 1 / (1 + math.exp((points - offset) / factor))
 
 
 def _sql_case(characteristic: Characteristic) -> str:

@@ -1,19 +1,21 @@
 """The class of the routes on the hot path."""
 
-from collections.abc import Callable, Coroutine
-from typing import Any
-
 from fastapi import Request
-from fastapi.responses import Response
 from fastapi.routing import APIRoute
+from starlette.types import Receive, Scope, Send
 
 
 class DirectRoute(APIRoute):
     """A route that FastAPI documents and whose endpoint takes the request as it is.
 
-    Nothing is injected, so FastAPI need not look for what to inject: an eighth of the time of a credit score.
+    Nothing is injected, so FastAPI need not look for what to inject, nor open and close what injected things may leave
+    behind: an eighth of the time of a credit score. What the endpoint raises is answered by the application's handlers.
     """
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the endpoint itself."""
-        return self.endpoint
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send what the endpoint returns."""
+        if scope["method"] not in (self.methods or ()):
+            await super().handle(scope, receive, send)
+            return
+        response = await self.endpoint(Request(scope, receive, send))
+        await response(scope, receive, send)

@@ -7,16 +7,13 @@ from pathlib import Path
 
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from starlette.applications import Starlette
-from starlette.routing import Mount
 
-from serving.app import build_app
 from serving.logs import JsonFormatter
 from serving.runtime import Runtime
 from serving.settings import ServingSettings
 from serving.tracing import RequestTracer
 from tests.unit.serving.builders import customer_id
-from tests.unit.serving.conftest import TestClient, client_of
+from tests.unit.serving.conftest import client_of
 
 CREDIT = "/v1/credit_risk/score"
 
@@ -56,12 +53,9 @@ def test_each_request_is_one_line_that_names_no_customer(observed: Runtime, line
 
 
 def test_a_call_that_is_refused_before_it_finds_a_route_has_none(observed: Runtime, lines: list[str]) -> None:
-    """As in the server, where the application is mounted in BentoML's, and the mount's route has an empty path."""
-    app = build_app()
-    app.state.runtime = observed
-    client = TestClient(Starlette(routes=[Mount("/", app)]))
+    answer = client_of(observed).get("/v1/releases", headers={"X-Filler": "x" * 20_000})
 
-    assert client.get("/v1/releases", headers={"X-Filler": "x" * 20_000}).status_code == 431
+    assert answer.status_code == 431
 
     assert json.loads(lines[0])["route"] == "other"
 
