@@ -11,7 +11,7 @@ import psycopg2
 import yaml
 from psycopg2 import sql
 
-from orchestration.forms.errors import FormError, UnreachableError
+from orchestration.forms.errors import FormError, RightsError, UnreachableError
 from orchestration.forms.server import PREFIX, ServerSettings
 
 
@@ -21,32 +21,66 @@ def migrate(server: ServerSettings) -> str:
     Running it again changes nothing.
 
     Raises:
+        UnreachableError: If the database does not answer, or refuses the owner.
+        RightsError: If the role is not the owner.
         FormError: If a connection string is missing or cannot be used.
     """
     owner_url = server.postgres_owner().get_secret_value()
     login = unquote(urlsplit(server.postgres().get_secret_value()).username or "")
     if not login:
         raise FormError(f"{PREFIX}POSTGRES_URL names no role.")
+    with _cursor_of_owner(owner_url) as cursor:
+        _refuse_other_owner(cursor)
     import dagster as dg
 
     # The tables are made, or upgraded, by opening the storages as the owner.
     with _instance_of_owner(owner_url) as home, dg.DagsterInstance.from_config(str(home)) as instance:
         instance.upgrade()
+    with _cursor_of_owner(owner_url) as cursor:
+        cursor.execute("select current_schema(), current_user")
+        schema, owner = cursor.fetchone()
+        if login != owner:
+            _grant(cursor, schema, login)
+        cursor.execute("select count(*) from pg_tables where schemaname = %s", (schema,))
+        tables = cursor.fetchone()[0]
+    return f"{tables} tables in the schema {schema} belong to {owner}; {login} may read and write their rows."
+
+
+@contextmanager
+def _cursor_of_owner(owner_url: str) -> Iterator["psycopg2.extensions.cursor"]:
+    """Yield a cursor whose work is kept at the end of the context."""
     try:
-        connection = psycopg2.connect(owner_url, connect_timeout=5)
-    except psycopg2.OperationalError as error:
-        raise UnreachableError(f"PostgreSQL refuses {PREFIX}POSTGRES_OWNER_URL: {str(error).splitlines()[0]}") from None
+        connection = psycopg2.connect(owner_url.replace("postgresql+psycopg2://", "postgresql://"), connect_timeout=5)
+    except (psycopg2.OperationalError, psycopg2.ProgrammingError) as error:
+        raise UnreachableError(
+            f"PostgreSQL cannot be used at the address of {PREFIX}POSTGRES_OWNER_URL "
+            f"({str(error).strip().splitlines()[0]}): is it started, are host, port, role, password and database right?"
+        ) from None
     try:
         with connection, connection.cursor() as cursor:
-            cursor.execute("select current_schema(), current_user")
-            schema, owner = cursor.fetchone()
-            if login != owner:
-                _grant(cursor, schema, login)
-            cursor.execute("select count(*) from pg_tables where schemaname = %s", (schema,))
-            tables = cursor.fetchone()[0]
+            yield cursor
     finally:
         connection.close()
-    return f"{tables} tables in the schema {schema} belong to {owner}; {login} may read and write their rows."
+
+
+def _refuse_other_owner(cursor: "psycopg2.extensions.cursor") -> None:
+    """Refuse a role that may make no tables, or whose schema holds those of another role."""
+    cursor.execute(
+        "select current_user, current_schema(), coalesce(has_schema_privilege(current_schema(), 'create'), false), "
+        "(select min(tableowner) from pg_tables where schemaname = current_schema() and not "
+        "pg_has_role(current_user, tableowner, 'usage'))"
+    )
+    role, schema, may_create, other_owner = cursor.fetchone()
+    if other_owner is not None:
+        raise RightsError(
+            f"The tables in the schema {schema} belong to {other_owner}, and {PREFIX}POSTGRES_OWNER_URL names {role}: "
+            "name their owner there."
+        )
+    if not may_create:
+        raise RightsError(
+            f"The role {role} of {PREFIX}POSTGRES_OWNER_URL may make no tables in {schema or 'any schema'}: name the "
+            "owner of Dagster's schema, or make the roles with deploy/server/roles.sql."
+        )
 
 
 def _grant(cursor: "psycopg2.extensions.cursor", schema: str, login: str) -> None:

@@ -25,6 +25,7 @@ import psycopg2  # noqa: E402
 
 from orchestration.forms import local_server  # noqa: E402
 from orchestration.forms.errors import ClockError, FormError, RightsError, UnreachableError, VersionError  # noqa: E402
+from orchestration.forms.migration import migrate  # noqa: E402
 from orchestration.forms.server import ServerSettings  # noqa: E402
 from orchestration.forms.server_checks import check_postgres, check_redis, check_server  # noqa: E402
 from orchestration.marts import current_marts  # noqa: E402
@@ -301,6 +302,19 @@ def test_wrong_passwords_are_refused_without_being_repeated(server: ServerSettin
     for check, kind in ((check_postgres, UnreachableError), (check_redis, RightsError)):
         with pytest.raises(kind) as refusal:
             check(wrong)
+        assert "not-this" not in str(refusal.value)
+
+
+def test_tables_are_made_by_their_owner_alone(server: ServerSettings) -> None:
+    secret = server.postgres().__class__
+    address = f"127.0.0.1:{server.local_postgres_port}/kilowise_dagster"
+    for url, kind, said in (
+        (server.postgres().get_secret_value(), RightsError, "belong to kilowise_owner, .* names kilowise_dagster"),
+        (f"postgresql://kilowise_owner:not-this@{address}", UnreachableError, "at the address of .*POSTGRES_OWNER_URL"),
+        (f"postgresql://kilowise_owner:not-this@127.0.0.1:{free_ports(1)[0]}/x", UnreachableError, "is it started"),
+    ):
+        with pytest.raises(kind, match=said) as refusal:
+            migrate(server.model_copy(update={"postgres_owner_url": secret(url)}))
         assert "not-this" not in str(refusal.value)
 
 
