@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
@@ -39,15 +40,27 @@ def instance_environment(server: ServerSettings) -> Mapping[str, str]:
 def enter_instance(server: ServerSettings) -> None:
     """Make this process and those that it starts use the instance of the server form."""
     server.dagster_home.mkdir(parents=True, exist_ok=True)
-    try:
-        instance = yaml.safe_load(server.instance_file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise FormError(f"{PREFIX}INSTANCE_FILE: {server.instance_file} cannot be read: {error}") from None
+    instance = _instance_settings(server.instance_file)
     instance["concurrency"]["runs"]["max_concurrent_runs"] = server.runs_at_once
     _write_if_new(server.dagster_home / "dagster.yaml", yaml.safe_dump(instance, sort_keys=False))
     workspace = (_TEMPLATES / "workspace.yaml").read_text(encoding="utf-8")
     _write_if_new(server.dagster_home / "workspace.yaml", workspace)
     os.environ.update(instance_environment(server))
+
+
+def _instance_settings(path: Path) -> dict[str, Any]:
+    """Return what a file says of the Dagster instance."""
+    try:
+        instance = yaml.safe_load(path.read_text(encoding="utf-8"))
+        _ = instance["concurrency"]["runs"]
+    except OSError as error:
+        raise FormError(f"{PREFIX}INSTANCE_FILE: {path} cannot be read ({error.strerror}).") from None
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
+        raise FormError(
+            f"{PREFIX}INSTANCE_FILE: {path} is no dagster.yaml with concurrency.runs; begin with a copy of "
+            "deploy/server/dagster.yaml."
+        ) from None
+    return dict(instance)
 
 
 def _write_if_new(path: Path, text: str) -> None:
@@ -89,7 +102,13 @@ def become(process: str, server: ServerSettings, execute: Callable[[str, list[st
 
 
 def work(server: ServerSettings, queues: Sequence[str], name: str) -> int:
-    """Do the steps of some queues until the process is told to stop; running steps are ended first."""
+    """Do the steps of some queues until the process is told to stop; running steps are ended first.
+
+    Raises:
+        FormError: If there is no such queue.
+    """
+    if unknown := sorted(set(queues) - set(QUEUES)):
+        raise FormError(f"There is no queue {', '.join(unknown)}; steps wait in: {', '.join(QUEUES)}.")
     from orchestration.forms.step_tasks import build_worker_app
 
     app = build_worker_app(server)
