@@ -28,10 +28,11 @@ unexport PYTHONDONTWRITEBYTECODE
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 DAGSTER_PORT ?= 3000
-# Two workers, each with whole files: fixtures that make a supplier are then made once per file at most. In the order of
-# the folders, because files of few tests, which xdist would put last, are those that run whole jobs: one worker would
-# end minutes after the other.
-PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
+# Each worker takes whole files: fixtures that make a supplier are then made once per file at most. In the order of the
+# folders, because files of few tests, which xdist would put last, are those that run whole jobs: one worker would end
+# minutes after the others. One worker more than two processors: a fifth of a worker's time is waiting, for the disk, for
+# servers that start, and for limits of time that are tried.
+PYTEST_ARGS ?= -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help run test bento dev serve reports check doctor bench clean reset env env-server server-up server-down server-status test-server env-cluster cluster-up cluster-down test-cluster manifest dagster-home
 
