@@ -30,7 +30,13 @@ from scipy.special import expit, logit
 from ml.classification import calibration_slope
 from ml.columns import AS_OF_MONTH, CUSTOMER_KEY
 from ml.splits import month_start
-from monitoring.outcomes import Estimated, EstimateEntry, PerformanceEstimate, RealisedPerformance
+from monitoring.outcomes import (
+    Estimated,
+    EstimateEntry,
+    PerformanceEstimate,
+    RealisedPerformance,
+    independent_windows,
+)
 from monitoring.performance import area_under_curve, known_outcomes, predicted_probabilities
 from monitoring.policy import EstimateRule, SampleRule
 
@@ -223,19 +229,6 @@ def evidence_at_release(figures: Mapping[str, tuple[float, int]]) -> MonthEviden
     )
 
 
-def independent_windows(months: Sequence[date], horizon_months: int) -> float:
-    """Return how many outcome windows without overlap neighbouring months are worth.
-
-    Args:
-        months: As-of months.
-        horizon_months: Length of the outcome window of each.
-    """
-    if not months:
-        return 0.0
-    span = (max(months).year - min(months).year) * 12 + max(months).month - min(months).month
-    return min(float(len(months)), 1 + span / max(horizon_months, 1))
-
-
 def update_entries(
     entries: Sequence[EstimateEntry],
     month: date,
@@ -309,18 +302,14 @@ def _estimate_of(
     seed: int,
 ) -> PerformanceEstimate | None:
     """Estimate a month from the record that was known at its end."""
-    of_months = outcomes[[AS_OF_MONTH, "window_end_date"]].drop_duplicates()
-    ends = {
-        month_start(as_of): month_start(end)
-        for as_of, end in zip(of_months[AS_OF_MONTH], of_months["window_end_date"], strict=True)
-    }
+    ends = _window_ends(outcomes)
     record = [
         entry
         for entry in entries
         if entry.release == release and entry.realised and ends.get(entry.month, date.max) <= month
     ]
     months = [entry.month for entry in record]
-    horizon = max((_months_between(as_of, end) for as_of, end in ends.items()), default=1)
+    horizon = horizon_months(outcomes)
     evidence = [evidence_of(entry.realised) for entry in record if entry.realised]
     windows = independent_windows(months, horizon)
     figures = release_figures(evaluation_path)
@@ -337,6 +326,19 @@ def _estimate_of(
         "auc_release_lower": _interval_end(evaluation_path, "roc_auc", "lower"),
     }
     return made.model_copy(update=promised)
+
+
+def horizon_months(outcomes: pd.DataFrame) -> int:
+    """Return how many months an outcome window is long, of ``marts.customer_credit_outcomes``."""
+    return max((_months_between(as_of, end) for as_of, end in _window_ends(outcomes).items()), default=1)
+
+
+def _window_ends(outcomes: pd.DataFrame) -> dict[date, date]:
+    of_months = outcomes[[AS_OF_MONTH, "window_end_date"]].drop_duplicates()
+    return {
+        month_start(as_of): month_start(end)
+        for as_of, end in zip(of_months[AS_OF_MONTH], of_months["window_end_date"], strict=True)
+    }
 
 
 def _judged(predicted: pd.DataFrame, outcomes: pd.DataFrame, month: date) -> FloatArray:

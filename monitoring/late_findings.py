@@ -93,9 +93,11 @@ def _auc(auc: Estimated, promised: float, promised_lower: float, rule: EstimateR
 
 def _record(record: EstimateRecord, rule: EstimateRule) -> Reason:
     outside_pct = 100 * (1 - record.default_rate_inside / record.months)
+    # Months whose outcome windows overlap miss together: one bad half-year is no proof that intervals are too narrow.
+    is_evidence = record.months >= rule.record_months and outside_pct > record.outside_chance_pct
     return Reason(
         code="estimate_record",
-        severity=_severity(outside_pct, rule.outside_pct) if record.months >= rule.record_months else "info",
+        severity=_severity(outside_pct, rule.outside_pct) if is_evidence else "info",
         sentence_en=f"Of {record.months} months estimated before their outcomes were known, the default rate came "
         f"inside the stated interval in {record.default_rate_inside}, the AUC in {record.auc_inside}; "
         f"{record.stated_pct:g} % is stated.",

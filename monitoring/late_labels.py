@@ -93,7 +93,7 @@ def look_back(
         changes: dict[str, Any] = {}
         late: dict[str, Any] = {}
         if policy.estimates is not None and known.labels is not None:
-            from monitoring.estimates import update_entries
+            from monitoring.estimates import horizon_months, update_entries
 
             entries = update_entries(
                 record.estimates,
@@ -109,7 +109,7 @@ def look_back(
             )
             own = (entry.estimate for entry in entries if (entry.month, entry.release) == (month, release))
             late["estimate"] = next(own, None)
-            late["estimate_record"] = EstimateRecord.of(entries)
+            late["estimate_record"] = EstimateRecord.of(entries, horizon_months(known.labels))
             changes["estimates"] = entries
         if policy.vintages is not None and known.vintages is not None:
             changes["vintages"], late["vintage"] = _vintages(record.vintages, policy.vintages, month, known.vintages)

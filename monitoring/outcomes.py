@@ -6,6 +6,8 @@ an estimate, and afterwards the record of how that estimate turned out. One file
 and its file only; what fills it is in ``estimates``, ``vintages``, ``tariff_outcomes`` and ``segment_stability``.
 """
 
+import math
+from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
@@ -16,6 +18,7 @@ from ml.errors import KilowiseError
 
 FILE_NAME = "outcomes.json"
 Figure = Literal["default_rate", "auc", "brier"]
+_ONCE_IN_A_THOUSAND = 0.001
 FIGURES: tuple[Figure, ...] = ("default_rate", "auc", "brier")
 
 
@@ -25,6 +28,19 @@ class OutcomesError(KilowiseError):
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def independent_windows(months: Sequence[date], horizon_months: int) -> float:
+    """Return how many outcome windows without overlap neighbouring months are worth.
+
+    Args:
+        months: As-of months.
+        horizon_months: Length of the outcome window of each.
+    """
+    if not months:
+        return 0.0
+    span = (max(months).year - min(months).year) * 12 + max(months).month - min(months).month
+    return min(float(len(months)), 1 + span / max(horizon_months, 1))
 
 
 class Estimated(_Record):
@@ -128,6 +144,8 @@ class EstimateRecord(_Record):
         default_rate_inside: Months whose default rate lay inside the stated interval.
         auc_inside: The same for the AUC.
         brier_inside: The same for the Brier score.
+        independent_windows: Outcome windows without overlap that these months are worth; None in records of before it
+            was told, whose months count one by one.
     """
 
     months: int
@@ -135,10 +153,34 @@ class EstimateRecord(_Record):
     default_rate_inside: int
     auc_inside: int
     brier_inside: int
+    independent_windows: float | None = None
+
+    @property
+    def outside_chance_pct(self) -> float:
+        """Share of the months outside that right intervals exceed once in a thousand records.
+
+        Months whose outcome windows overlap miss together, so that only windows without overlap are counted: of these,
+        the number outside is binomial. Where even all of them may lie outside by chance, it is 100.
+        """
+        windows = math.floor(self.months if self.independent_windows is None else self.independent_windows)
+        if windows < 1:
+            return 100.0
+        missed = 1 - self.stated_pct / 100
+        at_most = 0.0
+        for outside in range(windows + 1):
+            at_most += math.comb(windows, outside) * missed**outside * (1 - missed) ** (windows - outside)
+            if round(1 - at_most, 9) <= _ONCE_IN_A_THOUSAND:
+                return 100 * outside / windows
+        return 100.0
 
     @classmethod
-    def of(cls, entries: "tuple[EstimateEntry, ...]") -> "EstimateRecord | None":
-        """Count the entries whose outcomes are known; None if there are none."""
+    def of(cls, entries: "tuple[EstimateEntry, ...]", horizon_months: int | None = None) -> "EstimateRecord | None":
+        """Count the entries whose outcomes are known; None if there are none.
+
+        Args:
+            entries: Estimates and how they turned out.
+            horizon_months: Length of an outcome window; None if it is not known.
+        """
         known = [entry for entry in entries if entry.realised is not None]
         if not known:
             return None
@@ -149,6 +191,9 @@ class EstimateRecord(_Record):
             default_rate_inside=inside["default_rate"],
             auc_inside=inside["auc"],
             brier_inside=inside["brier"],
+            independent_windows=None
+            if horizon_months is None
+            else independent_windows([entry.month for entry in known], horizon_months),
         )
 
 

@@ -13,11 +13,10 @@ from monitoring.estimates import (
     estimate,
     evidence_at_release,
     evidence_of,
-    independent_windows,
     realise,
     release_figures,
 )
-from monitoring.outcomes import FIGURES, Figure, PerformanceEstimate
+from monitoring.outcomes import FIGURES, Figure, PerformanceEstimate, independent_windows
 from monitoring.policy import EstimateRule, load_policy
 
 POLICY = load_policy("credit_risk", date(2026, 11, 22)).estimates

@@ -74,11 +74,28 @@ def test_what_the_interval_of_the_release_allows_is_no_finding() -> None:
 
 
 @pytest.mark.parametrize(
-    ("months", "inside", "severity"), [(5, 0, "info"), (10, 9, "info"), (10, 5, "watch"), (10, 1, "act")]
+    ("months", "windows", "inside", "severity"),
+    [
+        (5, 5, 0, "info"),
+        (10, 10, 9, "info"),
+        (10, 10, 4, "watch"),
+        (10, 10, 1, "act"),
+        (6, 1.8, 0, "info"),
+        (11, 2.7, 0, "info"),
+        (14, 3.2, 0, "act"),
+        (24, 4.8, 0, "act"),
+        (24, 4.8, 6, "info"),
+    ],
 )
-def test_a_record_of_wrong_estimates_is_told_once_it_is_long_enough(months, inside, severity) -> None:
+def test_a_record_of_wrong_estimates_is_told_once_it_is_long_enough(months, windows, inside, severity) -> None:
+    """Six overlapping months that miss are one bad half-year; once in a thousand is what independent windows say."""
     record = EstimateRecord(
-        months=months, stated_pct=90, default_rate_inside=inside, auc_inside=months, brier_inside=months
+        months=months,
+        stated_pct=90,
+        default_rate_inside=inside,
+        auc_inside=months,
+        brier_inside=months,
+        independent_windows=windows,
     )
     assert severities(LateLabels(estimate_record=record)) == {"estimate_record": severity}
 
