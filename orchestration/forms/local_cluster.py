@@ -36,6 +36,8 @@ SESSION_SETTINGS: Mapping[str, str] = {
     "spark.sql.sources.partitionOverwriteMode": "dynamic",
     "spark.sql.sources.default": "parquet",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    # Some metastores filter months by nothing but texts: then Spark reads the list of all months, which is short.
+    "spark.sql.hive.metastorePartitionPruningFallbackOnException": "true",
     # A run that was killed may have left files where the table that it was making would lie.
     "spark.sql.legacy.allowNonEmptyLocationInCTAS": "true",
 }
