@@ -1,20 +1,11 @@
 """The same main job on DuckDB and on Spark: what both made is compared row by row, and how long each took."""
 
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
-from benchmarks.harness import PROJECT_ROOT, Figure, Measurement, ProcessRun, benchmark, run_measured
+from benchmarks.forms import folder_for_homes, main_job
+from benchmarks.harness import Figure, Measurement, benchmark
 from orchestration.parity import compare_homes, comparison_report
-
-# A small supplier whose models pass all gates.
-_SUPPLIER = {
-    "KILOWISE_SIMULATED_CUSTOMERS": "420",
-    "KILOWISE_DEFAULT_DAYS": "10",
-    "KILOWISE_REVIEW_MONTHS": "1",
-}
 
 
 @benchmark(
@@ -26,20 +17,10 @@ def parity_spark() -> Sequence[Measurement]:
 
     The cluster and the server form are started on this machine before, and their start is not measured.
     """
-    with tempfile.TemporaryDirectory(prefix="kilowise-parity-") as folder:
-        root = Path(folder)
-        # PostgreSQL runs as another user than root, who must be able to come here.
-        root.chmod(0o755)
+    with folder_for_homes() as root:
         embedded, cluster = root / "embedded", root / "cluster"
-        on_duckdb = _orchestration(["run"], _environment(embedded, "embedded"))
-        environment = _environment(cluster, "cluster")
-        try:
-            _orchestration(["cluster", "up"], environment)
-            _orchestration(["server", "up"], environment)
-            on_spark = _orchestration(["run"], environment)
-        finally:
-            _orchestration(["server", "down"], environment)
-            _orchestration(["cluster", "down"], environment)
+        on_duckdb = main_job(embedded, "embedded")
+        on_spark = main_job(cluster, "cluster")
         comparisons = compare_homes(embedded, cluster)
     print(comparison_report(comparisons, ("DuckDB", "Spark")), file=sys.stderr)
     rows = sum(comparison.rows[0] for comparison in comparisons)
@@ -54,27 +35,3 @@ def parity_spark() -> Sequence[Measurement]:
             ratio=on_spark.seconds / on_duckdb.seconds,
         ),
     ]
-
-
-def _environment(home: Path, profile: str) -> dict[str, str]:
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("KILOWISE_", "DAGSTER_", "BENTOML_HOME", "DBT_"))
-    }
-    return {
-        **inherited,
-        **_SUPPLIER,
-        "KILOWISE_HOME": str(home),
-        "KILOWISE_PROFILE": profile,
-        "DAGSTER_DISABLE_TELEMETRY": "1",
-        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
-        "BENTOML_DO_NOT_TRACK": "True",
-    }
-
-
-def _orchestration(words: Sequence[str], environment: dict[str, str]) -> ProcessRun:
-    run = run_measured([sys.executable, "-m", "orchestration", *words], cwd=PROJECT_ROOT, env=environment)
-    if run.return_code != 0:
-        raise RuntimeError(f"`python -m orchestration {' '.join(words)}` failed:\n{run.output[-4000:]}")
-    return run
