@@ -111,7 +111,10 @@ def _cohort(cohort: TariffCohort, rule: TariffOutcomeRule) -> Iterator[Reason]:
     if cohort.customers_judged < rule.minimum_customers or share is None or worse is None or inside is None:
         return
     is_old_enough = cohort.months_since >= rule.minimum_months
-    of_saving, of_worse = _severity(100 - share, rule.shortfall_pct), _severity(worse, rule.worse_off_pct)
+    # What as many customers of such sizes would give by chance is no evidence.
+    is_short, is_missed = 100 - share > (cohort.saving_chance_pct or 0.0), 100 - inside > cohort.outside_chance_pct
+    of_saving: Severity = _severity(100 - share, rule.shortfall_pct) if is_short else "info"
+    of_worse = _severity(worse, rule.worse_off_pct)
     worst = max(of_saving, of_worse, key=("info", "watch", "act").index)
     since_en = f"{cohort.months_since} month{'' if cohort.months_since == 1 else 's'}"
     yield Reason(
@@ -124,7 +127,7 @@ def _cohort(cohort: TariffCohort, rule: TariffOutcomeRule) -> Iterator[Reason]:
     )
     yield Reason(
         code="tariff_coverage",
-        severity=_severity(100 - inside, rule.outside_pct) if is_old_enough else "info",
+        severity=_severity(100 - inside, rule.outside_pct) if is_old_enough and is_missed else "info",
         sentence_en=f"{inside:.0f} % of the savings since the advice of {cohort.month:%Y-%m} lie inside the stated "
         f"interval; {cohort.coverage_pct:g} % is stated.",
         sentence_zh=f"{cohort.month:%Y-%m} 的建议中，{inside:.0f} % 的节省额落在所述区间内；"

@@ -19,6 +19,8 @@ from ml.errors import KilowiseError
 FILE_NAME = "outcomes.json"
 Figure = Literal["default_rate", "auc", "brier"]
 _ONCE_IN_A_THOUSAND = 0.001
+# Standard normal value that chance exceeds so seldom.
+_Z_999 = 3.0902
 FIGURES: tuple[Figure, ...] = ("default_rate", "auc", "brier")
 
 
@@ -270,6 +272,8 @@ class TariffCohort(_Record):
         realised_saving_amount: Saving that their metered load gives on the advised tariff, summed likewise.
         stayed_amount: Their bills of these months on the tariff of the month of advice.
         coverage_pct: Share of savings that should lie in the stated interval.
+        saving_chance_pct: Part of the expected saving by which chance alone, the errors of single customers, lets the
+            realised one fall short once in a thousand; None in records of before it was told.
     """
 
     month: date
@@ -284,6 +288,7 @@ class TariffCohort(_Record):
     realised_saving_amount: float
     stayed_amount: float
     coverage_pct: float
+    saving_chance_pct: float | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -294,6 +299,14 @@ class TariffCohort(_Record):
     def inside_pct(self) -> float | None:
         """Share of the judged customers whose saving lies in the stated interval."""
         return 100 * self.customers_inside / self.customers_judged if self.customers_judged else None
+
+    @property
+    def outside_chance_pct(self) -> float:
+        """Share of the savings outside that right intervals exceed once in a thousand cohorts of as many customers."""
+        outside = 1 - self.coverage_pct / 100
+        if not self.customers_judged:
+            return 100.0
+        return 100 * (outside + _Z_999 * math.sqrt(outside * (1 - outside) / self.customers_judged))
 
     @property
     def worse_off_pct(self) -> float | None:

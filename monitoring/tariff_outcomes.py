@@ -13,6 +13,7 @@ import pandas as pd
 
 from ml.columns import AS_OF_MONTH, CUSTOMER_KEY
 from ml.errors import SchemaMismatchError
+from monitoring.drift import Z_999
 from monitoring.outcomes import TariffCohort
 from monitoring.policy import TariffOutcomeRule
 
@@ -63,7 +64,7 @@ def _cohort(month: date, release: str, months_since: int, rows: pd.DataFrame, ru
     promised, lower, upper = promised_savings(rows, months_since)
     realised = rows["stayed_amount"] - rows["advised_amount"]
     is_judged = (realised.notna() & promised.notna()).to_numpy()
-    came, stayed = realised[is_judged], rows["stayed_amount"][is_judged]
+    came, stayed, expected = realised[is_judged], rows["stayed_amount"][is_judged], promised[is_judged]
     return TariffCohort(
         month=month,
         release=release,
@@ -73,11 +74,25 @@ def _cohort(month: date, release: str, months_since: int, rows: pd.DataFrame, ru
         customers_followed=int(rows["is_followed"][is_judged].sum()),
         customers_saving=int((came > 0).sum()),
         customers_inside=int(((came >= lower[is_judged]) & (came <= upper[is_judged])).sum()),
-        expected_saving_amount=float(promised[is_judged].sum()),
+        expected_saving_amount=float(expected.sum()),
         realised_saving_amount=float(came.sum()),
         stayed_amount=float(stayed.sum()),
         coverage_pct=rule.coverage_pct,
+        saving_chance_pct=_saving_chance_pct(came, expected),
     )
+
+
+def _saving_chance_pct(came: "pd.Series[float]", expected: "pd.Series[float]") -> float | None:
+    """Return by how much of the expected sum the realised one falls short by chance, once in a thousand.
+
+    The standard error of a ratio of two sums (Cochran, 1977, Sampling Techniques, 3rd edition, section 2.11): a few
+    large customers hold much of the saving, and one of them who uses his power otherwise is no fault of the advice.
+    """
+    promised = float(expected.sum())
+    if promised <= 0:
+        return None
+    errors = came - expected * (float(came.sum()) / promised)
+    return 100 * Z_999 * float(np.sqrt((errors**2).sum())) / promised
 
 
 def promised_savings(rows: pd.DataFrame, months_since: int) -> "tuple[pd.Series[float], ...]":

@@ -136,6 +136,19 @@ def test_advice_is_held_against_what_it_promised(changes, saving, coverage) -> N
     assert found == {"tariff_saving": saving, "tariff_coverage": coverage}
 
 
+def test_a_shortfall_that_chance_explains_is_no_finding() -> None:
+    short = cohort(realised_saving_amount=500.0)
+    assert severities(LateLabels(tariff_outcomes=(short,)), TARIFFS)["tariff_saving"] == "watch"
+    by_chance = short.model_copy(update={"saving_chance_pct": 60.0})
+    assert severities(LateLabels(tariff_outcomes=(by_chance,)), TARIFFS)["tariff_saving"] == "info"
+
+
+def test_few_savings_outside_of_their_interval_may_be_chance() -> None:
+    for judged, inside, severity in ((30, 18, "info"), (300, 180, "watch")):
+        few = cohort(customers_judged=judged, customers_inside=inside, customers_saving=judged)
+        assert severities(LateLabels(tariff_outcomes=(few,)), TARIFFS)["tariff_coverage"] == severity
+
+
 def test_a_cohort_of_few_customers_is_not_told() -> None:
     assert severities(LateLabels(tariff_outcomes=(cohort(customers_judged=20),)), TARIFFS) == {}
 

@@ -61,6 +61,19 @@ def test_customers_whose_bills_are_not_known_are_advised_and_not_judged() -> Non
     assert (cohort.customers_advised, cohort.customers_judged) == (2, 1)
 
 
+def test_one_large_customer_makes_a_shortfall_that_chance_gives_and_many_small_ones_do_not() -> None:
+    """A hundred customers come to half of the promise: all alike, or nearly all to it and one giant to nothing."""
+    alike = pd.concat([advised(advised_amount=950.0)] * 100)
+    giant = advised(stayed_amount=10_000.0, advised_amount=10_000.0, expected_saving_amount=12_000.0)
+    few = pd.concat([*[advised(advised_amount=890.0)] * 99, giant])
+    (of_many,), (of_one,) = (tariff_cohorts(rows, RULE) for rows in (alike, few))
+    assert of_many.realised_share_pct == pytest.approx(50, abs=1)
+    assert of_one.realised_share_pct == pytest.approx(50, abs=1)
+    assert of_many.saving_chance_pct == pytest.approx(0, abs=1e-6)
+    assert of_one.saving_chance_pct is not None
+    assert of_one.saving_chance_pct > 50
+
+
 def test_cohorts_are_told_apart_by_month_and_release_in_the_order_of_months() -> None:
     later = advised(3, as_of_month=date(2026, 10, 1))
     cohorts = tariff_cohorts(pd.concat([later, advised(), advised(release="0002")]), RULE)
