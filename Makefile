@@ -56,6 +56,7 @@ $(VENV)/.ready: $(LOCKS)
 
 env-server: $(VENV)/.server  ## Add what the profile server needs to the environment
 $(VENV)/.server: $(VENV)/.ready requirements-server.lock
+	@echo "Adding the packages of the profile server ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-server.lock
 	@touch $@
 
@@ -70,6 +71,7 @@ server-status:  ## What of it runs
 
 env-cluster: env-server $(VENV)/.cluster  ## Add what the profile cluster needs to the environment
 $(VENV)/.cluster: $(VENV)/.ready requirements-cluster.lock
+	@echo "Adding the packages of the profile cluster ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-cluster.lock
 	@touch $@
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ml.columns import USE_CASES
 from ml.errors import KilowiseError
+from orchestration.forms import dagster_ui
 from orchestration.lifecycle import check_data, decision_dir, latest_verdicts, read_challenger
 from orchestration.main_run import RunOutcome
 from orchestration.marts import MartsNotPublishedError, current_marts
@@ -18,9 +19,10 @@ def render_summary(settings: PlatformSettings, outcome: RunOutcome) -> str:
     lines += _data_lines(settings)
     lines += [line for use_case in USE_CASES for line in _model_lines(settings, use_case)]
     lines += _report_lines(settings)
+    command, address = dagster_ui(settings)
     lines += [
         "Next:",
-        "  make dev       the asset graph in the Dagster UI     http://127.0.0.1:3000",
+        f"  {command:<14} the asset graph in the Dagster UI     {address}",
         "  make serve     the HTTP API                          http://127.0.0.1:3100/docs",
         "  make reports   model cards and drift reports         http://127.0.0.1:3200",
         "",

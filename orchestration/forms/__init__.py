@@ -99,6 +99,15 @@ def job_runner(
         yield runner
 
 
+def dagster_ui(settings: PlatformSettings) -> tuple[str, str]:
+    """Return how the Dagster UI is started, and where it then answers."""
+    if settings.profile == EMBEDDED:
+        return "make dev", "http://127.0.0.1:3000"
+    from orchestration.forms.server import ServerSettings
+
+    return "(it runs)", ServerSettings.of(settings).webserver_url
+
+
 def prepare_instance(settings: PlatformSettings) -> None:
     """Make ``DagsterInstance.get()`` open the instance of the form, where that is not the embedded one.
 

@@ -37,3 +37,15 @@ def test_a_failure_names_its_steps_even_when_a_gate_refused_as_well(settings: Pl
 
     assert not outcome.succeeded
     assert headline(settings, outcome) == "Kilowise: the run did not finish, models/credit_risk failed; see above."
+
+
+def test_the_ui_is_the_one_of_the_form(settings: PlatformSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KILOWISE_SERVER_WEBSERVER_URL", "http://127.0.0.1:3005")
+    on_workers = settings.model_copy(update={"profile": "server"})
+
+    assert "  make dev       the asset graph in the Dagster UI     http://127.0.0.1:3000\n" in render_summary(
+        settings, RunOutcome()
+    )
+    assert "  (it runs)      the asset graph in the Dagster UI     http://127.0.0.1:3005\n" in render_summary(
+        on_workers, RunOutcome()
+    )
