@@ -11,6 +11,7 @@ from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError
 
 from orchestration.forms.errors import FormError, UnreachableError
 from orchestration.forms.job_runs import JobOutcome, JobRunner, refusals
+from orchestration.forms.processes import answers
 from orchestration.forms.server import ServerSettings
 from orchestration.progress import failure_sentence
 
@@ -59,7 +60,10 @@ class QueuedJobs:
                 asset_selection=list(asset_selection) if asset_selection is not None else None,
             )
         except DagsterGraphQLClientError as error:
-            raise FormError(f"Dagster refuses to run {job_name}: {error}") from error
+            raise FormError(
+                f"Dagster's web server did not take {job_name} ({_reason(error)}): are web server, code server and "
+                "daemon at work (`make server-status`; their logs are named there)?"
+            ) from error
         self._say(f"{job_name}: run {run_id} waits in the queue.")
         runs = [self._end_of(run_id)]
         while (retried := self._retry_of(runs[-1])) is not None:
@@ -120,6 +124,11 @@ class QueuedJobs:
         return None
 
 
+def _reason(error: DagsterGraphQLClientError) -> str:
+    """Return what lies beneath an error in one line: its own text repeats the whole query."""
+    return str(error.__cause__ or error).strip().partition("\n")[0].rstrip(" .:")
+
+
 @contextmanager
 def through_the_queue(
     server: ServerSettings, tags: Mapping[str, str], say: Callable[[str], None]
@@ -132,13 +141,13 @@ def through_the_queue(
     address = urlsplit(server.webserver_url)
     if not address.hostname:
         raise FormError("KILOWISE_SERVER_WEBSERVER_URL must look like http://127.0.0.1:3000.")
-    try:
-        client = DagsterGraphQLClient(address.hostname, port_number=address.port, use_https=address.scheme == "https")
-    except DagsterGraphQLClientError as error:
+    is_https = address.scheme == "https"
+    if not answers(address.hostname, address.port or (443 if is_https else 80)):
         raise UnreachableError(
             f"Dagster's web server does not answer at {server.webserver_url} (KILOWISE_SERVER_WEBSERVER_URL): start "
             "the platform (`make server-up` on one machine), then run this again."
-        ) from error
+        )
+    client = DagsterGraphQLClient(address.hostname, port_number=address.port, use_https=is_https)
     with dg.DagsterInstance.get() as instance:
         statuses = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
         at_work = instance.get_runs(dg.RunsFilter(tags=dict(tags), statuses=statuses), limit=1)
