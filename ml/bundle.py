@@ -358,11 +358,15 @@ def installed_library_versions(libraries: Sequence[str] = LIBRARIES) -> dict[str
     return {library: _installed_version(library) for library in libraries}
 
 
+_WORDS_AND_PLOTS = ("model_card.py", "plots.py", "stored_words.py", "wording.py")
+"""What shows a model and cannot change it."""
+
+
 @cache
 def code_version(use_case: str) -> str:
     """Return the package's version and a hash of the source that can influence a model of this use case."""
     root = Path(__file__).parent
-    shared = [path for path in root.glob("*.py") if path.name not in ("model_card.py", "plots.py", "wording.py")]
+    shared = [path for path in root.glob("*.py") if path.name not in _WORDS_AND_PLOTS]
     own = [*(root / use_case).rglob("*.py")]
     if use_case == "tariff_matching":
         own += [*(root / "tariffs").rglob("*.py"), *(root / "tariffs").rglob("*.yaml")]

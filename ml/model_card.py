@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from ml.columns import Column
 from ml.evaluation import Evaluation, Metric
 from ml.gate import GateDecision
+from ml.stored_words import criterion_words, decision_words, requirement_title, stored
 from ml.wording import (
     METRIC_TITLES,
     PART_TITLES,
@@ -248,5 +249,9 @@ def _template() -> Any:
         criterion_title=criterion_title,
         column_title=_column_title,
         unit_text=unit_text,
+        stored=stored,
+        decision_words=decision_words,
+        criterion_words=criterion_words,
+        requirement_title=requirement_title,
     )
     return environment.get_template(TEMPLATE)

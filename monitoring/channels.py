@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ml.stored_words import in_chinese
 from monitoring.alerts import AlertMessage, DeliveryError
 from monitoring.verdicts import USE_CASE_TITLES
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 logger = logging.getLogger(__name__)
+# It would write every address that is posted to, and so the secret in it.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 _WEBHOOK_TIMEOUT_SECONDS = 5.0
 _MAIL_TIMEOUT_SECONDS = 10.0
@@ -231,10 +234,12 @@ def _mail_error(error: smtplib.SMTPException | OSError) -> DeliveryError:
 def _templates() -> "Environment":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(_TEMPLATE_DIRECTORY),
         autoescape=select_autoescape(enabled_extensions=("html.j2",)),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["in_chinese"] = in_chinese
+    return environment

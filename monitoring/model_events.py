@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Literal
 
+from ml.stored_words import stored
 from ml.wording import KEY_FIGURES, Bilingual, metric_title
 from monitoring.incidents import Incident
 from monitoring.model_history import Decision, Model, ServedChange, decision_page, release_page
 from monitoring.retrainings import RETRAINING_WORDS, Retraining
-from monitoring.stored_words import stored
 from monitoring.verdicts import OUTCOME_WORDS
 
 EventKind = Literal["release", "rollback", "refused", "retraining", "no_retraining", "opened", "closed"]

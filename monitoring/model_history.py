@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from ml.errors import KilowiseError
 from ml.evaluation import Criterion, Evaluation
 from ml.gate import GateDecision
+from ml.stored_words import shortage_words
 from ml.sufficiency import SufficiencyReport
 from ml.trials import TrialSummary
 from ml.wording import Bilingual, criterion_title
@@ -34,7 +35,6 @@ from monitoring.retrainings import FILE_NAME as RETRAININGS_NAME
 from monitoring.retrainings import Retraining, RetrainingRecordError, read_retrainings
 from monitoring.slices import FOLDER as SLICES_NAME
 from monitoring.slices import StoredSlice
-from monitoring.stored_words import shortage_words
 from monitoring.verdicts import USE_CASE_TITLES, Verdict, VerdictError, read_verdict, read_verdicts
 
 DECISIONS_NAME = "decisions"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ml.columns import USE_CASES
 from ml.evaluation import Evaluation
 from ml.model_card import figure_text, interval_text
+from ml.stored_words import criterion_words, decision_words, stored
 from ml.wording import (
     KEY_FIGURES,
     Bilingual,
@@ -45,7 +46,6 @@ from monitoring.retrainings import RETRAINING_WORDS
 from monitoring.runbook import runbook, runbook_anchor
 from monitoring.segment_pages import SEGMENT_PAGE, SegmentPage, read_segment_page
 from monitoring.service_quality_page import SERVICE_PAGE, read_service_page
-from monitoring.stored_words import criterion_words, decision_words, stored
 from monitoring.timeline import draw_timeline
 from monitoring.verdicts import (
     MONEY_WORDS,

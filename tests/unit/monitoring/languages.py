@@ -76,8 +76,21 @@ class EnglishOnly(HTMLParser):
         )
 
 
+_CARD_NOTE = re.compile(r'<p class="note">(.*?)</p>', re.DOTALL)
+
+
 def english_only(site: Path) -> dict[str, list[str]]:
-    """Return what has no Chinese, by page; model cards are documents of their own that the site only links."""
-    pages = (path for path in sorted(site.rglob("*.html")) if not path.name.startswith("model_card_"))
-    found = {path.relative_to(site).as_posix(): EnglishOnly(path).found for path in pages}
+    """Return what has no Chinese, by page; of model cards, which hold both languages at once, the prose."""
+    found = {
+        path.relative_to(site).as_posix(): prose_in_english(path)
+        if path.name.startswith("model_card_")
+        else EnglishOnly(path).found
+        for path in sorted(site.rglob("*.html"))
+    }
     return {name: texts for name, texts in found.items() if texts}
+
+
+def prose_in_english(card: Path) -> list[str]:
+    """Return the notes of a model card, below its figures and tables, that stand there without Chinese."""
+    notes = _CARD_NOTE.findall(card.read_text(encoding="utf-8"))
+    return [note for note in notes if _SENTENCE.search(_NAMES.sub("", note)) and not _HAN.search(note)]

@@ -107,13 +107,15 @@ def failure(channel: MailChannel | WebhookChannel) -> DeliveryError:
     return caught.value
 
 
-def test_webhook_gets_the_whole_message_under_its_id(webhook: Webhook) -> None:
+def test_webhook_gets_the_whole_message_under_its_id(webhook: Webhook, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     webhook.channel.send(MESSAGE)
 
     [(_, headers, body)] = webhook.received
     assert AlertMessage.model_validate(body) == MESSAGE
     assert headers["Idempotency-Key"] == MESSAGE.message_id
     assert headers["Content-Type"] == "application/json"
+    assert "geheim" not in caplog.text
 
 
 @pytest.mark.parametrize(

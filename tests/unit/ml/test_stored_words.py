@@ -7,9 +7,9 @@ from ml.credit_risk.gate_policy import GATE_POLICY as CREDIT_RISK
 from ml.evaluation import Criterion, Evaluation, Metric
 from ml.gate import GateDecision, Override, decide
 from ml.segmentation.gate_policy import GATE_POLICY as SEGMENTATION
+from ml.stored_words import decision_words, in_chinese, shortage_words, stored
 from ml.sufficiency import Finding, SufficiencyReport
 from ml.tariff_matching.gate_policy import GATE_POLICY as TARIFF_MATCHING
-from monitoring.stored_words import decision_words, in_chinese, shortage_words, stored
 
 ENGLISH = re.compile(r"[A-Za-z]{3,}")
 
@@ -91,6 +91,34 @@ def test_what_data_lacks_is_said_with_what_to_deliver() -> None:
     report = SufficiencyReport.of("credit_risk", [Finding.at_least("customers", 20, 300, missing="Only 20.")])
     assert shortage_words(report).en == "Only 20."
     assert shortage_words(report).zh == "客户数：现为 20，要求不低于 300。请提供更多客户。"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The scorecard is taken: the trees do not predict better beyond doubt. By how much the trees lower the "
+        "logarithmic loss, same rows: -0.0148 (-0.0238 to -0.0043).",
+        "residential: 4 segment(s) by Ward hierarchy from 1,606 customers; 14 unusual shapes were left out while the "
+        "centres were found and are assigned to the nearest, as are 25 that lack a season or a kind of day.",
+        "Joining a programme: Left out: it ranks customers no better than chance beyond doubt (AUC 0.503, 0.395 to "
+        "0.615). Held out by time and by customer: 1,173 rows of 392 customers, as of 2025-07 to 2025-09, each judged "
+        "by a model that was trained on other customers; training ends with 2025-04, whose outcome was known before.",
+        "Add the points of the one line that fits in each block to the start. 600 points are odds of 50 good to 1 bad, "
+        "and every 20 points more double them: probability of default = 1 / (1 + 50 x 2 ^ ((points - 600) / 20)). 487 "
+        "points are even odds.",
+        "17 as-of months have known outcomes (2024-02 to 2025-06); 2,177 snapshots are still waiting for theirs, 19 "
+        "are excluded (supply closed), 502 are excluded (without bills), 3 are excluded (too new).",
+    ],
+)
+def test_the_prose_of_a_model_card_is_said_in_chinese_with_every_number(text) -> None:
+    told = in_chinese(text)
+    assert not ENGLISH.search(told.replace("AUC", "").replace("Ward", ""))
+    assert sorted(re.findall(r"[\d,]*\d", told)) == sorted(re.findall(r"[\d,]*\d", text))
+
+
+def test_a_text_of_which_a_part_is_unknown_stays_as_it_is() -> None:
+    assert in_chinese("Bills issued in 12 months") == "Bills issued in 12 months"
+    assert in_chinese("at least 3 (any luck)") == "at least 3 (any luck)"
 
 
 def test_what_has_no_words_is_the_same_in_both_languages() -> None:
