@@ -20,6 +20,7 @@ _EXAMPLE_TITLES = {
     "customer_id": "One customer",
     "customer_ids": "Many customers",
     "features": "Features instead of an id",
+    "raw": "Raw data instead of an id",
     "items": "Ids and features",
 }
 

@@ -5,7 +5,7 @@ and texts are refused like any unknown field. A test compares every field here w
 """
 
 from datetime import UTC, date, datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -197,6 +197,27 @@ class RawInspection(RawRow):
     inspection_id: Text = Field(description="The supplier's id of the inspection")
     inspected_date: Day = Field(description="Local day of the inspection")
     outcome: Literal["normal", "theft", "tampering", "meter_fault"] = Field(description="What was found")
+
+
+RAW_EXAMPLE: dict[str, Any] = {
+    "as_of_month": "2026-09-01",
+    "customer": {"customer_class": "commercial", "registered_date": "2021-05-01"},
+    "bills": [
+        {
+            "bill_id": "B7",
+            "period_start": "2026-07-01",
+            "period_end": "2026-08-01",
+            "kwh": 830,
+            "amount": 612.4,
+            "issued_date": "2026-08-03",
+            "due_date": "2026-08-20",
+        }
+    ],
+    "payments": [
+        {"payment_id": "P7", "bill_id": "B7", "paid_date": "2026-08-28", "amount": 612.4, "channel": "app"},
+    ],
+}
+"""A customer of whom little is known, which is an answer too; every use case takes the same rows."""
 
 
 class RawCustomer(RawRow):

@@ -16,7 +16,7 @@ from ml.segmentation import schema as segmentation_schema
 from ml.tariff_matching import schema as tariff_matching_schema
 from serving.identity import CustomerId
 from serving.policy_schemas import CreditPolicyOutcome
-from serving.raw_schemas import RawCustomer
+from serving.raw_schemas import RAW_EXAMPLE, RawCustomer
 
 LARGEST_NUMBER = 1e12
 """No feature of one customer is larger; it keeps sums and products finite."""
@@ -284,6 +284,7 @@ def request_model(name: str, features: type[StrictModel], examples: Mapping[str,
         {"customer_id": "C0000001"},
         {"features": dict(examples)},
         {"customer_ids": ["C0000001", "C0000002"]},
+        {"raw": RAW_EXAMPLE},
         {"items": [{"customer_id": "C0000001"}, {"features": dict(examples)}]},
     ]
     model.model_config["json_schema_extra"] = {

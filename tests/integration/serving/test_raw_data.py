@@ -12,6 +12,7 @@ from ml.columns import USE_CASES
 from orchestration.lifecycle import predictions_path
 from orchestration.marts import current_marts
 from serving.app import build_app
+from serving.raw_schemas import RAW_EXAMPLE
 from serving.runtime import Runtime
 from serving.settings import ServingSettings
 from serving.use_cases import prediction_columns
@@ -89,6 +90,14 @@ def test_raw_rows_give_the_answer_of_the_batch(
             if column.kind == "numeric" and value is not None:
                 value = pytest.approx(value, rel=1e-9, abs=1e-9)
             assert result["prediction"][column.name] == value, (key, column.name)
+
+
+@pytest.mark.parametrize("use_case", USE_CASES)
+def test_the_example_of_the_api_page_is_answered(client: TestClient, use_case: str) -> None:
+    response = client.post(PATHS[use_case], json={"raw": RAW_EXAMPLE})
+
+    assert response.status_code == 200, response.text
+    assert response.json()["result"]["features_as_of_month"] == RAW_EXAMPLE["as_of_month"]
 
 
 def test_bills_alone_are_enough_for_a_credit_score_and_too_little_is_said(
