@@ -10,6 +10,7 @@ import anyio.to_thread
 
 from ml.columns import USE_CASES
 from serving.access import AccessControl
+from serving.errors import ApiError
 from serving.feature_store import FeatureStore
 from serving.idempotency import IdempotencyStore
 from serving.log_ledger import ledger_key
@@ -136,9 +137,32 @@ class Runtime:
         """Return the use cases that have no release."""
         return [use_case for use_case in USE_CASES if self.board.get(use_case) is None]
 
-    async def in_worker(self, work: Callable[[], T]) -> T:
-        """Do something in the thread for batches and slow models."""
-        return await anyio.to_thread.run_sync(work, limiter=self.worker_limiter)
+    async def in_worker(self, work: Callable[[], T], *, longest_wait_seconds: float | None = None) -> T:
+        """Do something in the thread for batches and slow models.
+
+        Args:
+            work: What to do.
+            longest_wait_seconds: How long to wait for the thread; by default for ever.
+
+        Raises:
+            ApiError: The thread was at work for others all the time.
+        """
+        turn = object()
+        try:
+            with anyio.fail_after(longest_wait_seconds):
+                await self.worker_limiter.acquire_on_behalf_of(turn)
+        except TimeoutError:
+            raise ApiError(
+                429,
+                "too_many_requests",
+                f"this request waited {longest_wait_seconds:g} seconds behind other batches; send it again later, or "
+                "in smaller parts",
+                retry_after_seconds=5,
+            ) from None
+        try:
+            return await anyio.to_thread.run_sync(work)
+        finally:
+            self.worker_limiter.release_on_behalf_of(turn)
 
     @property
     def worker_limiter(self) -> anyio.CapacityLimiter:

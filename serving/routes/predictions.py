@@ -60,6 +60,9 @@ _EXAMPLE_TITLES = {
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotency-Replayed"
 
+# Waiting for the worker thread; BentoML would end the request after 60 seconds, in words of its own.
+_LONGEST_WAIT_SECONDS = 25.0
+
 # Parsing more than this takes longer than a hand-over to the worker thread.
 _PARSE_IN_THREAD_BYTES = 50_000
 
@@ -129,7 +132,9 @@ def _add_prediction_route(app: FastAPI, route: Route) -> None:
         )
         try:
             if len(data) > _PARSE_IN_THREAD_BYTES:
-                body = await runtime.in_worker(lambda: route.request_model.model_validate_json(data))
+                body = await runtime.in_worker(
+                    lambda: route.request_model.model_validate_json(data), longest_wait_seconds=_LONGEST_WAIT_SECONDS
+                )
             else:
                 body = route.request_model.model_validate_json(data)
         except ValidationError as error:
@@ -244,7 +249,10 @@ async def _answer(
     # Not before: what was answered once is not charged again when it is asked again.
     runtime.access.charge(request.scope, len(customers))
     if is_batch:
-        return await runtime.in_worker(lambda: _released(score_many(model, customers, runtime, request_id)))
+        return await runtime.in_worker(
+            lambda: _released(score_many(model, customers, runtime, request_id)),
+            longest_wait_seconds=_LONGEST_WAIT_SECONDS,
+        )
     is_pinned = RELEASE_HEADER in request.headers
 
     def answered() -> Response:
@@ -252,7 +260,7 @@ async def _answer(
 
     if model.runs_in_event_loop and customers[0].raw is None:
         return answered()
-    return await runtime.in_worker(answered)
+    return await runtime.in_worker(answered, longest_wait_seconds=_LONGEST_WAIT_SECONDS)
 
 
 def _released(answer: dict[str, Any]) -> Response:

@@ -1,11 +1,14 @@
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import anyio
 import pytest
 
 from serving import runtime as runtime_module
 from serving.background import BackgroundWork
+from serving.errors import ApiError
 from serving.runtime import Runtime
 from serving.settings import ServingSettings
 
@@ -73,3 +76,21 @@ def test_free_bytes_are_those_of_the_nearest_folder_that_exists(tmp_path: Path) 
     runtime = Runtime(ServingSettings(_env_file=None, home=tmp_path / "not" / "made" / "yet"))
 
     assert runtime.free_bytes() > 0
+
+
+def test_who_waits_too_long_behind_other_batches_is_told_to_come_again(settings: ServingSettings) -> None:
+    runtime = Runtime(settings)
+    may_end = threading.Event()
+
+    async def ask_while_a_batch_is_at_work() -> tuple[ApiError, str]:
+        async with anyio.create_task_group() as group:
+            group.start_soon(runtime.in_worker, may_end.wait)
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(ApiError) as refused:
+                await runtime.in_worker(lambda: "never", longest_wait_seconds=0.01)
+            may_end.set()
+        return refused.value, await runtime.in_worker(lambda: "answered", longest_wait_seconds=0.01)
+
+    refusal, later = anyio.run(ask_while_a_batch_is_at_work)
+
+    assert (refusal.status, refusal.kind, later) == (429, "too_many_requests", "answered")
