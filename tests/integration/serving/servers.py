@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -89,7 +89,10 @@ def start_server(home: Path, work_dir: Path, settings: Mapping[str, str] | None 
             [sys.executable, "-m", "serving"], cwd=PROJECT_ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
         )
     server = Server(f"http://127.0.0.1:{port}", port, home, work_dir, process)
-    wait_until(lambda: server.status_of("/livez") == 200, 60, f"no server; see {work_dir / 'server.log'}")
+    with ExitStack() as on_failure:
+        on_failure.callback(server.stop)
+        wait_until(lambda: server.status_of("/livez") == 200, 60, f"no server; see {work_dir / 'server.log'}")
+        on_failure.pop_all()
     return server
 
 
