@@ -7,7 +7,6 @@ starting what runs already changes nothing. In production systemd, Compose or Ku
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -23,8 +22,8 @@ import psutil
 from orchestration.files import replace_text
 from orchestration.forms.errors import FormError, UnreachableError
 from orchestration.forms.migration import migrate
-from orchestration.forms.processes import enter_instance
-from orchestration.forms.server import ServerSettings
+from orchestration.forms.processes import PORT_SETTINGS, answers, enter_instance, listening_port
+from orchestration.forms.server import PREFIX, ServerSettings
 from orchestration.settings import PROJECT_ROOT, PlatformSettings
 from orchestration.state_version import open_state
 
@@ -36,7 +35,7 @@ SCHEMA = "dagster"
 _POSTGRES_BINARIES = Path("/usr/lib/postgresql")
 _PACKAGES = "install Debian's packages postgresql and redis-server (apt-get install postgresql redis-server)"
 _START_SECONDS, _STOP_SECONDS = 120.0, 60.0
-_FIRST, _SECOND = 0.2, 0.5
+_LOOK_SECONDS = 0.2
 _BACKEND = ("postgresql", "redis")
 
 
@@ -81,9 +80,10 @@ def up(settings: PlatformSettings, say: Callable[[str], None]) -> None:
         process, _, number = name.partition("-") if name.startswith("worker") else (name, "", "")
         more = ["--name", f"{process}{number}"] if number else []
         command = [sys.executable, "-m", "orchestration", "server", process, *more]
-        _start(server, name, command, say, environment=_environment(settings), folder=PROJECT_ROOT)
+        port = listening_port(process, server)
+        _start(server, name, command, say, environment=_environment(settings), folder=PROJECT_ROOT, port=port)
         if name == "code-server":
-            _wait(server, name, lambda: _answers(server.code_server_host, server.code_server_port))
+            _wait(server, name, lambda: answers(server.code_server_host, server.code_server_port))
     _wait(server, "webserver", lambda: _serves(server.webserver_url))
     say(f"Dagster: {server.webserver_url}. Logs and secrets: {server.folder}. Stop: make server-down")
 
@@ -282,7 +282,7 @@ def _start_redis(server: ServerSettings, say: Callable[[str], None]) -> None:
     }
     _write_secret(configuration, "".join(f"{name} {value}\n" for name, value in lines.items()))
     _start(server, "redis", [program, str(configuration)], say, folder=data, port=port)
-    _wait(server, "redis", lambda: _answers("127.0.0.1", port))
+    _wait(server, "redis", lambda: answers("127.0.0.1", port))
 
 
 def _write_secret(path: Path, text: str) -> None:
@@ -354,10 +354,10 @@ def _start(
     if running is not None:
         say(f"{name}: runs already (process {running.pid}).")
         return
-    if port is not None and _answers("127.0.0.1", port):
+    if port is not None and answers("127.0.0.1", port):
         raise FormError(
-            f"Port {port}, which {name} needs, is taken by another program: set "
-            f"KILOWISE_SERVER_LOCAL_{'POSTGRES' if name == 'postgresql' else 'REDIS'}_PORT to a free one."
+            f"Port {port}, which {name} needs, is taken by another program: set {PREFIX}{PORT_SETTINGS[name]} to a "
+            "free one."
         )
     log = _log_dir(server) / f"{name}.log"
     with log.open("ab") as output:
@@ -412,13 +412,7 @@ def _wait(server: ServerSettings, name: str, is_up: Callable[[], bool]) -> None:
             raise UnreachableError(f"{name} ended as soon as it was started: {' / '.join(lines)} (log: {log})")
         if time.monotonic() > end:
             raise UnreachableError(f"{name} does not answer after {_START_SECONDS:.0f} s; see its log {log}.")
-        time.sleep(_FIRST)
-
-
-def _answers(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(_SECOND)
-        return probe.connect_ex((host, port)) == 0
+        time.sleep(_LOOK_SECONDS)
 
 
 def _serves(url: str) -> bool:

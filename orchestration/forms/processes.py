@@ -6,6 +6,7 @@ Each begins by ``python -m orchestration server <process>``, whoever supervises 
 
 import logging
 import os
+import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,16 @@ from orchestration.forms.errors import FormError
 from orchestration.forms.server import PREFIX, QUEUES, ServerSettings
 from orchestration.settings import PROJECT_ROOT
 
+PORT_SETTINGS = {
+    "postgresql": "LOCAL_POSTGRES_PORT",
+    "redis": "LOCAL_REDIS_PORT",
+    "code-server": "CODE_SERVER_PORT",
+    "webserver": "WEBSERVER_URL",
+}
+"""The setting with the port of each process that listens."""
+
 PROCESSES = ("code-server", "daemon", "webserver", "worker")
+_CONNECT_SECONDS = 0.5
 _TEMPLATES = PROJECT_ROOT / "deploy" / "server"
 
 
@@ -76,11 +86,10 @@ def command_of(process: str, server: ServerSettings, queues: Sequence[str] = QUE
     """
     programs = Path(sys.executable).parent
     workspace = str(server.dagster_home / "workspace.yaml")
-    address = urlsplit(server.webserver_url)
-    port = str(server.code_server_port)
+    port = str(listening_port(process, server))
     match process:
         case "webserver":
-            listen = ["--host", server.webserver_host, "--port", str(address.port or 3000)]
+            listen = ["--host", server.webserver_host, "--port", port]
             return [str(programs / "dagster-webserver"), "--workspace", workspace, *listen]
         case "daemon":
             return [str(programs / "dagster-daemon"), "run", "--workspace", workspace]
@@ -94,9 +103,32 @@ def command_of(process: str, server: ServerSettings, queues: Sequence[str] = QUE
     raise ValueError(process)
 
 
+def listening_port(process: str, server: ServerSettings) -> int | None:
+    """Return the port on which a process of Dagster listens; None for those that do not."""
+    ports = {"code-server": server.code_server_port, "webserver": urlsplit(server.webserver_url).port or 3000}
+    return ports.get(process)
+
+
+def answers(host: str, port: int) -> bool:
+    """Return whether something listens at an address."""
+    with socket.socket() as probe:
+        probe.settimeout(_CONNECT_SECONDS)
+        return probe.connect_ex((host, port)) == 0
+
+
 def become(process: str, server: ServerSettings, execute: Callable[[str, list[str]], object] = os.execv) -> None:
-    """Replace this process by the program that it is for."""
+    """Replace this process by the program that it is for.
+
+    Raises:
+        FormError: If its port is taken.
+    """
     command = command_of(process, server)
+    port = listening_port(process, server)
+    if port is not None and answers("127.0.0.1", port):
+        raise FormError(
+            f"Port {port}, which the {process} needs, is taken: it runs already (`make server-status`), or set "
+            f"{PREFIX}{PORT_SETTINGS[process]} to a free one."
+        )
     os.chdir(PROJECT_ROOT)
     execute(command[0], command)
 
