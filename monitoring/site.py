@@ -27,6 +27,7 @@ from ml.wording import (
 from monitoring.data_dictionary import DICTIONARY_PAGE, read_data_dictionary
 from monitoring.datasets import schema_columns
 from monitoring.drift import RARE, UNSEEN
+from monitoring.drills_page import DRILLS_PAGE, read_drills_page
 from monitoring.guide_page import GUIDE_PAGE, GUIDE_SOURCE_ZH, read_guide
 from monitoring.model_events import events_of, performance_of
 from monitoring.model_history import (
@@ -98,6 +99,9 @@ def build_site(home: Path, service_targets: Path | None = None) -> Path:
     pipeline = read_pipeline_page(home / "reports")
     if pipeline:
         site.write(PIPELINE_PAGE, "pipeline_health.html.j2", page=pipeline)
+    drills = read_drills_page(home / "reports")
+    if drills:
+        site.write(DRILLS_PAGE, "drills.html.j2", page=drills)
     site.write(RUNBOOK_PAGE, "runbook.html.j2")
     if guide:
         site.write(GUIDE_PAGE, "guide.html.j2", guide=guide, guide_zh=read_guide(GUIDE_SOURCE_ZH, "zh-") or guide)
@@ -111,6 +115,8 @@ def build_site(home: Path, service_targets: Path | None = None) -> Path:
         service_page=SERVICE_PAGE,
         pipeline=pipeline,
         pipeline_page=PIPELINE_PAGE,
+        drills=drills,
+        drills_page=DRILLS_PAGE,
         dictionary_page=DICTIONARY_PAGE if dictionary else None,
         needing=[model for model in ordered if model.latest and model.latest.needs_attention],
         timelines={model.use_case: _timeline(model) for model in models},

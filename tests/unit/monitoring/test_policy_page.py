@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from ml.columns import USE_CASES
+from monitoring.drills import load_expectations
 from monitoring.policy import POLICY_DIRECTORY, DriftPolicy, load_policy
 from monitoring.policy_page import REASONS_PATH, RULE_TITLES, SETTING_TITLES, rule_rows
 
@@ -42,6 +43,7 @@ def test_every_reason_of_the_built_in_policies_has_its_chinese_and_no_other_is_k
             policy = DriftPolicy.model_validate(version)
             reasons |= {row.reason.en for row in rule_rows(policy)} - {""}
             reasons |= {*policy.important_columns.values(), *policy.ignored_columns.values()}
+    reasons |= {expectation.reason for expectation in load_expectations().values()}
     translated = yaml.safe_load(REASONS_PATH.read_text(encoding="utf-8"))
     assert reasons == set(translated)
     assert not [reason for reason, chinese in translated.items() if chinese in ("", reason)]

@@ -13,6 +13,7 @@ from ml.gate import GateDecision
 from ml.sufficiency import Finding, SufficiencyReport
 from ml.trials import ArmFigures, DecisionChange, TrialSummary
 from monitoring.acknowledgements import record_acknowledgement
+from monitoring.drills import Detection, DrillReport, DrillResult, FalseAlarms, write_drill_report
 from monitoring.guide_page import GUIDE_PAGE
 from monitoring.model_history import DECISIONS_NAME, SUFFICIENCY_NAME, TRIALS_NAME
 from monitoring.outcomes import (
@@ -461,7 +462,37 @@ def test_everything_on_the_pages_can_be_read_in_chinese(home) -> None:
     fill_every_section(home)
     write_decision(home, "202608-newer", date(2026, 9, 3))
     write_trial(home)
+    write_drills(home)
     assert english_only(build_site(home).parent) == {}
+
+
+def write_drills(home: Path) -> None:
+    """Give the home a report of two drills: one caught late, one explained as it should be."""
+    late = DrillResult(
+        scenario="recession", seed=7, result="late", detections=(),
+        counted=Detection(detector="verdict: credit_risk", days=190, severity="act"),
+    )  # fmt: skip
+    explained = DrillResult(scenario="heat_wave", seed=7, result="explained", detections=())
+    quiet = FalseAlarms(
+        model_months=24, not_judged_months=0, watch_months=2, act_months=1, column_months=1_200,
+        drifted_column_months=6, named_column_months=1, drifted_months_by_column={}, loud_months_by_finding={},
+    )  # fmt: skip
+    report = DrillReport(
+        measured_at=datetime(2026, 11, 22, tzinfo=UTC), customers=400, seeds=(7,), results=(late, explained),
+        false_alarms={"credit_risk": quiet},
+    )  # fmt: skip
+    write_drill_report(report, home / "reports")
+
+
+def test_drills_stand_on_a_page_with_what_should_have_been(home) -> None:
+    write_drills(home)
+    built = pages(home)
+    text = " ".join(built["drills.html"].text.split())
+    assert "drills.html" in built["index.html"].links
+    for expected in ("1 of 2 ended as they should", "caught late", "verdict of credit risk", "190 (185)", "6 (0.50 %)"):
+        assert expected in text, expected
+    (home / "reports" / "drills.json").write_text("{}")
+    assert "drills.html" not in pages(home)
 
 
 def test_what_is_silenced_is_said_with_who_and_why_on_every_page_of_the_model(home) -> None:
