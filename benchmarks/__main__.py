@@ -8,6 +8,7 @@ from benchmarks import (  # noqa: F401
     bills,
     drift,
     drills,
+    fault_drills,
     http,
     load_cube,
     main_job,

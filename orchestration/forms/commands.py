@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 
 from orchestration import forms
 from orchestration.forms.server import QUEUES
@@ -29,10 +30,20 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     worker = actions.add_parser("worker", help="be a worker that does steps")
     worker.add_argument("--queues", default=",".join(QUEUES), help="queues to serve (default: %(default)s)")
     worker.add_argument("--name", default="worker", help="name in logs; unique on its machine")
+    drill = actions.add_parser("drill", help="hurt a scratch platform in the middle of a run and compare what it made")
+    drill.add_argument("names", nargs="*", metavar="NAME", help="drills to do (default: all); --list names them")
+    drill.add_argument("--list", action="store_true", help="say what can be drilled")
+    drill.add_argument("--small", action="store_true", help="60 customers, 13 months and no models: shorter")
+    drill.add_argument("--folder", type=Path, help="scratch folder to keep, with the undisturbed home in it")
 
 
 def run_command(parsed: argparse.Namespace, settings: PlatformSettings, say: Callable[[str], None]) -> int:
     """Do what was asked and return the exit code."""
+    if parsed.action == "drill":
+        forms.require_group(settings.model_copy(update={"profile": "server"}))
+        from orchestration.forms.drills.commands import run_command as drill
+
+        return drill(parsed, say)
     if settings.profile == forms.EMBEDDED:
         # Whoever asks for the server means its form.
         settings = settings.model_copy(update={"profile": "server"})

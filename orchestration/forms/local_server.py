@@ -104,7 +104,11 @@ def down(settings: PlatformSettings, say: Callable[[str], None]) -> None:
 
 def status(settings: PlatformSettings) -> Sequence[Running]:
     """Return what runs and what does not."""
-    server = ServerSettings.of(settings)
+    return running(ServerSettings.of(settings))
+
+
+def running(server: ServerSettings) -> Sequence[Running]:
+    """Return what runs and what does not, of a form whose settings are known."""
     found = []
     for name in names(server):
         process = _process(_run_dir(server) / f"{name}.pid")
@@ -350,9 +354,9 @@ def _start(
     port: int | None = None,
 ) -> None:
     pid_file = _run_dir(server) / f"{name}.pid"
-    running = _process(pid_file)
-    if running is not None:
-        say(f"{name}: runs already (process {running.pid}).")
+    present = _process(pid_file)
+    if present is not None:
+        say(f"{name}: runs already (process {present.pid}).")
         return
     if port is not None and answers("127.0.0.1", port):
         raise FormError(

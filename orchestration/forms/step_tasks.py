@@ -161,6 +161,13 @@ class Turn:
             self._redis.delete(self._key)
 
 
+def holder_of(redis: Redis, step_key: str) -> str | None:
+    """Return the process that does a step, as ``host:pid``, or None while nobody does."""
+    task_id = redis.get(f"{_PREFIX}:turn:{step_key}")
+    holder = redis.get(f"{_PREFIX}:started:{task_id.decode()}") if task_id else None
+    return holder.decode() if holder else None
+
+
 class _Keeper(threading.Thread):
     """Renews lease and turn while a step works, and ends the step when it must not go on."""
 

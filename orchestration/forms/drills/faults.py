@@ -1,0 +1,36 @@
+"""The drills of the server form: what can die in the middle of a run."""
+
+from collections.abc import Sequence
+
+import psutil
+
+from orchestration.forms.drills.drill import Drill
+from orchestration.forms.drills.scratch import DrillError, DrillPlatform, Event, kill_tree
+from orchestration.forms.run_launcher import connect
+from orchestration.forms.step_tasks import holder_of
+
+DBT = "dbt_models"
+
+
+def _worker(platform: DrillPlatform, _events: Sequence[Event]) -> str:
+    """Kill a worker with everything below it, as the loss of its machine would."""
+    holder = holder_of(connect(platform.server), DBT)
+    if holder is None:
+        raise DrillError(f"No worker holds {DBT}.")
+    step = psutil.Process(int(holder.rpartition(":")[2]))
+    worker = step.parent()
+    if worker is None:
+        raise DrillError("The worker ended by itself.")
+    return f"kill -9 of a worker and the {kill_tree(worker.pid) - 1} processes below it"
+
+
+def _part(name: str, what: str, platform: DrillPlatform) -> str:
+    count = kill_tree(platform.pid_of(name))
+    return f"kill -9 of {what}" + (f" ({count} processes)" if count > 1 else "")
+
+
+DRILLS = (
+    Drill("undisturbed", "nothing"),
+    Drill("worker", "a worker", DBT, 6.0, _worker),
+    Drill("redis", "Redis", DBT, 4.0, lambda platform, _events: _part("redis", "Redis", platform)),
+)
