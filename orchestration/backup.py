@@ -44,7 +44,6 @@ _SERVERS = ("server", "cluster")
 _LEFT_OUT = (
     *_SERVERS,
     f"landing/{INCOMING}",
-    "warehouse/dbt_target",
     "warehouse/dbt_target_spark",
     "warehouse/compiled_for_duckdb",
     MANIFEST,

@@ -38,6 +38,8 @@ def settings(tmp_path: Path) -> PlatformSettings:
     (home / "landing" / ".incoming").mkdir()
     (home / "landing" / ".incoming" / "half").write_bytes(b"unfinished")
     (home / "server" / "3100").mkdir(parents=True)
+    (home / "warehouse" / "dbt_target").mkdir(parents=True)
+    (home / "warehouse" / "dbt_target" / "manifest.json").write_text("{}", encoding="utf-8")
     (home / "dagster" / "history").mkdir(parents=True)
     with closing(sqlite3.connect(home / "dagster" / "history" / "runs.db")) as database:
         database.execute("create table runs (id text)")
@@ -90,6 +92,8 @@ def test_what_is_unfinished_or_belongs_to_running_servers_is_left_out(settings, 
     with tarfile.open(written) as archive:
         names = archive.getnames()
     assert not [name for name in names if name.startswith(("server", "landing/.incoming"))]
+    # Without it a run that builds nothing could not tell how features are made.
+    assert "warehouse/dbt_target/manifest.json" in names
     assert names[-1] == MANIFEST
 
 
