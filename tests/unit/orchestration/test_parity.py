@@ -71,6 +71,23 @@ def test_what_differs_is_named_with_its_key(tmp_path: Path, change: dict[str, ob
     assert comparison.columns[0].example.startswith("a 2026-08-01: ")
 
 
+@pytest.mark.parametrize(
+    ("second", "is_equal"),
+    [
+        ("of release 0001-202608-0e62d23597", True),
+        ("of release 0002-202608-1a5c646dd2", False),
+        ("of release 0001-202609-1a5c646dd2", False),
+    ],
+)
+def test_releases_are_the_same_by_number_and_month(tmp_path: Path, second: str, is_equal: bool) -> None:
+    for name, text in (("first", "of release 0001-202608-1a5c646dd2"), ("second", second)):
+        pq.write_table(pa.table({"customer_key": ["a"], "tariff_source": [text]}), tmp_path / f"{name}.parquet")
+
+    comparison = compare_files("t", [tmp_path / "first.parquet"], [tmp_path / "second.parquet"], ("customer_key",))
+
+    assert comparison.is_equal is is_equal
+
+
 def test_predicted_number_may_differ_by_a_millionth(tmp_path: Path) -> None:
     second = [ROWS[0] | {"share": 0.3 * (1 + 5e-7)}, ROWS[1]]
 
