@@ -55,8 +55,7 @@ def do_drills(
         say(f"Everything lies in {root}.")
         platform.finish_once(say)
         try:
-            platform.up()
-            platform.stop_sensors()
+            platform.begin()
             for drill in drills:
                 reports.append(run_drill(platform, drill, say))
                 say(full_report(reports[-1]))

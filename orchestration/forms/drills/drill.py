@@ -22,7 +22,9 @@ from orchestration.settings import PROJECT_ROOT
 Say = Callable[[str], None]
 _START_SECONDS, _STEP_SECONDS, _RUN_SECONDS = 300.0, 900.0, 1800.0
 # What a reader of a run's log is told beside the steps themselves.
-_TOLD_KINDS = frozenset({"RUN_FAILURE", "STEP_UP_FOR_RETRY", "STEP_FAILURE", "STEP_RESTARTED", "RUN_CANCELED"})
+_TOLD_KINDS = frozenset(
+    {"PIPELINE_FAILURE", "STEP_UP_FOR_RETRY", "STEP_FAILURE", "STEP_RESTARTED", "PIPELINE_CANCELED"}
+)
 _TOLD_WORDS = (
     "given to another",
     "The queue of steps",
@@ -145,7 +147,7 @@ def _report(platform: DrillPlatform, drill: Drill, moment: str, seconds: float, 
         what=drill.what,
         moment=moment,
         told=tuple(dict.fromkeys(_sentence(event) for event in events if _is_told(event))),
-        client=tuple(line for line in client if line[:1] not in (">", " ", "-")),
+        client=tuple(dict.fromkeys(line for line in client if line[:1] not in (">", " ", "-", "\t", ""))),
         statuses=tuple(str(statuses[run]) for run in runs if run in statuses),
         attempts={step: count for step, count in began.items() if count > 1},
         doubled=tuple(f"{step} {count} times" for step, count in done.items() if count > 1),

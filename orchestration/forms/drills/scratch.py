@@ -139,6 +139,20 @@ class DrillPlatform:
     def up(self) -> None:
         """Start what does not run, as a supervisor of processes would."""
         self.command("server", "up")
+        # A connection of the web server that the database dropped fails the first request that uses it.
+        wait_until("an answer of the web server", self._answers, _CONNECT_SECONDS)
+
+    def _answers(self) -> bool:
+        query = "{ runsOrError(limit: 1) { __typename } }"
+        return bool(self.ask(query)["runsOrError"]["__typename"] == "Runs")
+
+    def begin(self) -> None:
+        """Start with an empty home, whatever earlier drills left in a folder that is kept."""
+        if self.home.exists():
+            self.down()
+            shutil.rmtree(self.home)
+        self.up()
+        self.stop_sensors()
 
     def down(self) -> None:
         """End everything that was started."""
