@@ -39,6 +39,11 @@ def _part(name: str, what: str, platform: DrillPlatform) -> str:
     return f"kill -9 of {what}" + (f" ({count} processes)" if count > 1 else "")
 
 
+def _code_server(platform: DrillPlatform, _events: Sequence[Event]) -> str:
+    """Kill the code server with the runs that it started."""
+    return _part("code-server", "the code server", platform)
+
+
 DRILLS = (
     Drill("undisturbed", "nothing"),
     Drill("worker", "a worker", DBT, 6.0, _worker),
@@ -46,4 +51,5 @@ DRILLS = (
     Drill("postgresql", "PostgreSQL", DBT, 4.0, lambda platform, _events: _part("postgresql", "PostgreSQL", platform)),
     Drill("redis", "Redis", DBT, 4.0, lambda platform, _events: _part("redis", "Redis", platform)),
     Drill("daemon", "the daemon", DBT, 2.0, lambda platform, _events: _part("daemon", "the daemon", platform)),
+    Drill("code-server", "the code server", LANDING, 3.0, _code_server),
 )
