@@ -64,7 +64,8 @@ def test_each_step_is_told_what_it_used_and_the_run_the_sum() -> None:
         steps, total = pool.submit(run_costly).result()
 
     assert set(steps) == {"work_hard", "take_memory", "start_a_program"}
-    assert steps["start_a_program"]["cpu seconds"] >= 0.3
+    # The system counts in hundredths of a second and rounds each down.
+    assert steps["start_a_program"]["cpu seconds"] >= 0.25
     assert steps["take_memory"]["peak memory MB"] >= steps["start_a_program"]["peak memory MB"] + MEGABYTES / 2
     assert total is not None
     assert total.cpu_seconds == pytest.approx(sum(step["cpu seconds"] for step in steps.values()))
