@@ -53,8 +53,8 @@ class KilowiseService:
         self.runtime.start()
         _settle_garbage_collector()
         # A background thread at work, such as the one that writes the log, keeps the event loop waiting for so long
-        # each time; at Python's 5 ms the slowest hundredth of answers took 15 ms in a trial and 4 at 1 ms; at 16
-        # connections it took 15 ms at 1 ms, and 12 like this.
+        # each time; at Python's 5 ms the slowest hundredth of answers took 15 ms in a trial and 4 at 1 ms. Each of
+        # the waits of a request is that long, and so is each of the thread's; docs/figures.md has what was measured.
         sys.setswitchinterval(0.0002)
 
     async def __is_ready__(self) -> bool:
